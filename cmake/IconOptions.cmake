@@ -1,10 +1,13 @@
 option(ICON_WERROR "Treat warnings as errors" OFF)
 option(ICON_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 
+# The settings travel with the compile line, so that a second clone finds what the first compiled.
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
 
 add_library(icon_options INTERFACE)
@@ -25,7 +28,12 @@ function(icon_library name)
   target_link_libraries(${name} PUBLIC icon_options ${arg_LINKS})
 endfunction()
 
-# icon_test(NAME SOURCES.. LINKS.. LABELS..): one GoogleTest program, run by ctest as a whole.
+# All programs of tests/unit: what the sanitizer run builds.
+add_custom_target(icon_unit_tests)
+
+# icon_test(NAME SOURCES.. LINKS.. LABELS.. TIMEOUT s): one GoogleTest program, run by ctest as a
+# whole. Its folder under tests/ is a label too. Only unit tests run side by side: the others own
+# network namespaces, mounts and the machine's time.
 function(icon_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINKS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
@@ -34,5 +42,17 @@ function(icon_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
   endif()
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+  file(RELATIVE_PATH kind ${CMAKE_SOURCE_DIR}/tests ${CMAKE_CURRENT_SOURCE_DIR})
+  string(REGEX REPLACE "/.*" "" kind "${kind}")
+  list(APPEND arg_LABELS ${kind})
+  list(REMOVE_DUPLICATES arg_LABELS)
+  set(serial TRUE)
+  if(kind STREQUAL "unit")
+    set(serial FALSE)
+    add_dependencies(icon_unit_tests ${name})
+  endif()
+  # The report is where scripts/test reads how many cases passed, failed and were skipped.
+  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
+                       RUN_SERIAL ${serial} ENVIRONMENT
+                       "GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/test-reports/${name}.xml")
 endfunction()
