@@ -1,0 +1,70 @@
+// The supervisor's configuration: one YAML file, read once, every key checked. A key that is not
+// known is an error: a typing mistake must not silently become a default.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "wire/documents.h"
+
+namespace icon::supervisor {
+
+inline constexpr std::uint16_t kDefaultApiPort = 7946;
+inline constexpr std::uint16_t kDefaultTunnelPort = 7947;
+
+// A linear price list, micro-credits. price_of() rounds up.
+struct Prices {
+  wire::MicroCredits slot_ucredits = 0;         // once per slot
+  wire::MicroCredits cpu_second_ucredits = 0;   // per core and second
+  wire::MicroCredits gb_second_ucredits = 0;    // per 10^9 bytes of memory and second
+  wire::MicroCredits gbps_second_ucredits = 0;  // per 10^9 bit/s of bandwidth and second
+
+  // Errors: kLimit when the sum is beyond kMicroCreditsMax.
+  Result<wire::MicroCredits> price_of(const wire::Resources& resources,
+                                      std::int64_t slot_seconds) const;
+};
+
+// A provider that the operator names, beside what the DNS says. Handed to agents by GET /v1/self.
+struct ConfiguredProvider {
+  std::string name;
+  PublicKey id;
+  Endpoint api;
+  std::string domain;    // "" when none
+  std::string location;  // free text, "" when none
+  json::Object to_json() const;
+};
+
+struct Config {
+  std::string provider_name;
+  Address public_address;  // what users dial; also the tunnels' outer address
+  Endpoint listen;         // TLS
+  Endpoint api;            // what offers name; public_address and listen's port unless given
+  std::string socket = "/run/icon/supervisor.sock";
+  std::string state_dir = "/var/lib/icon";
+  std::string runtime_dir = "/run/icon";
+  std::string key_file;  // <state_dir>/host.key
+  std::string agent_binary = "/usr/lib/icon/icon-agent";
+  std::string stub_binary = "/usr/lib/icon/icon-stub";
+  std::string criu = "criu";
+  std::string runc = "runc";
+  std::uint16_t tunnel_port = kDefaultTunnelPort;  // UDP, on public_address
+  std::string uplink;                              // interface; "" = the default route's
+  std::vector<Address> resolvers;                  // for the containers' resolv.conf
+  wire::Resources capacity;
+  Prices prices;
+  std::vector<ConfiguredProvider> providers;
+  bool accept_leases = true;
+  log::Level log_level = log::Level::kInfo;
+  std::string log_path;  // "" = standard error
+};
+
+// Errors: kInvalid with the key's path and line; kNotFound, kLimit.
+Result<Config> parse_config(const std::string& yaml_text);
+Result<Config> load_config(const std::string& path);
+
+}  // namespace icon::supervisor

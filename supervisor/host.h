@@ -1,0 +1,48 @@
+// What one host's daemon consists of. Built once by supervisor_main.cc (or a test), handed by
+// reference to the API handlers and the migration flows. One loop, one thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/keys.h"
+#include "base/task.h"
+#include "supervisor/config.h"
+#include "supervisor/container.h"
+#include "supervisor/event_hub.h"
+#include "supervisor/icons.h"
+#include "supervisor/journal.h"
+#include "supervisor/market.h"
+#include "supervisor/mover.h"
+#include "supervisor/peer_client.h"
+
+namespace icon::supervisor {
+
+class Network;  // supervisor/net/network.h
+
+// Members are destroyed from the bottom up: what uses comes after what is used.
+struct Host {
+  Config config;
+  KeyPair key;
+  std::string id;  // of `key`
+  Clock& clock;
+  IoContext& loop;
+  UtcMillis started_ms = 0;
+  std::unique_ptr<Journal> journal;
+  std::unique_ptr<Containers> containers;
+  std::unique_ptr<Network> network;
+  std::unique_ptr<Market> market;
+  std::unique_ptr<PeerClient> peers;
+  EventHub events;
+  std::unique_ptr<Icons> icons;
+  std::unique_ptr<Mover> mover;
+
+  // Key, journal and all parts but the Mover; opens no socket and adopts nothing. Errors: those of
+  // the parts.
+  static Result<std::unique_ptr<Host>> create(IoContext& loop, Clock& clock, Config config);
+  Host(IoContext& loop, Clock& clock, Config config, KeyPair key);
+  ~Host();
+};
+
+}  // namespace icon::supervisor

@@ -1,0 +1,71 @@
+// The ICONs of this host from start to end: run, adopt after a restart, stop. Puts together what
+// Containers, the network and the journal each do a part of. Owned by Host. Loop thread only.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/http_server.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "base/task.h"
+#include "supervisor/journal.h"
+
+namespace icon::supervisor {
+
+struct Host;
+
+struct RunRequest {
+  ContainerSpec spec;
+  std::string rootfs;  // absolute path of a directory, used in place, never written to
+};
+
+class Icons {
+ public:
+  // `host` owns this object.
+  explicit Icons(Host& host);
+  ~Icons();
+
+  // Starts a new ICON: key, network, container, socket. Nothing is left when it fails. Errors:
+  // kConflict (name or public port taken), kNotFound, kInvalid, kLimit, kIo.
+  Task<Result<IconRecord>> run(RunRequest request);
+  // Stops an ICON and removes everything of it. The exit status when known. A stub's ICON ("moved")
+  // loses its stub. Errors: kNotFound, kConflict while it migrates.
+  Task<Result<std::optional<int>>> remove(const std::string& icon_id, Millis grace);
+  // After a restart: takes up what still runs, cleans up what does not.
+  Task<Status> adopt_all();
+  // By id, name or a unique prefix of the id. Errors: kNotFound, kConflict (not unique).
+  Result<IconRecord> find(const std::string& text) const;
+
+  // --- For the flows that move ICONs. ------------------------------------------------------------
+  // The ICON's own socket in its run directory. Idempotent. Errors: kIo.
+  Status open_socket(const std::string& icon_id);
+  void close_socket(const std::string& icon_id);
+  // From now on the end of PID 1 makes the ICON "stopped" (journal, network, lease).
+  Status watch(const std::string& icon_id);
+  // Frees container, network and socket of an ICON that has left or failed, not its journal row.
+  Task<Status> clear_away(const std::string& icon_id, Millis grace);
+
+  // The agent's last PUT /v1/self/status; empty when none came since our start.
+  const json::Object& status(const std::string& icon_id) const;
+  void set_status(const std::string& icon_id, json::Object status);
+  // {"id","name","state",..} as GET /v1/icons shows it.
+  json::Object describe(const IconRecord& icon) const;
+
+  void set_icon_router(const http::Router& router) { icon_router_ = &router; }
+  void close_all_sockets();
+
+ private:
+  Task<Status> start_parts(IconRecord& icon, const RunRequest& request);
+  Task<Status> adopt(IconRecord icon);
+  void ended(const std::string& icon_id, std::optional<int> exit_status);
+
+  Host& host_;
+  const http::Router* icon_router_ = nullptr;
+  std::map<std::string, std::unique_ptr<http::Server>> sockets_;
+  std::map<std::string, json::Object> statuses_;
+};
+
+}  // namespace icon::supervisor

@@ -1,0 +1,63 @@
+// This host as a seller: offers, leases, capacity, receipts. Every document is signed and
+// journalled before it leaves. Owned by Host. Loop thread only; no waiting inside.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/keys.h"
+#include "base/result.h"
+#include "supervisor/config.h"
+#include "supervisor/journal.h"
+#include "wire/documents.h"
+
+namespace icon::supervisor {
+
+class Market {
+ public:
+  static constexpr Millis kOfferLifetime{60'000};
+  static constexpr std::size_t kLeasesMax = 4096;  // held or active at a time
+
+  // All outlive the Market.
+  Market(const Config& config, const KeyPair& key, const Clock& clock, Journal& journal);
+
+  // A signed wire::Offer. It reserves nothing. Errors: kLimit (the host is full, the price absurd),
+  // kRefused (this host sells nothing), kInvalid.
+  Result<wire::Envelope> offer(const std::string& nonce, const wire::Resources& resources,
+                               std::int64_t slot_seconds);
+  // A signed wire::Lease for a bid on an offer of ours. The same bid again gets the same lease back
+  // (a lost answer must not cost twice). Errors: kUnauthenticated, kExpired, kInvalid, kConflict
+  // (the offer was used), kLimit (no room left), kRefused.
+  Result<wire::Envelope> sell(const wire::Envelope& bid, const wire::Envelope& offer);
+
+  // A lease of ours that `icon` may use now. Errors: kNotFound, kExpired, kUnauthenticated (another
+  // ICON's), kConflict (released).
+  Result<LeaseRecord> usable_lease(const std::string& lease_id, const std::string& icon) const;
+  // held -> active: the slot runs.
+  Status activate(const std::string& lease_id);
+  // held or active -> released; the receipt charges what was used (an unused lease: nothing).
+  // Idempotent: a second call returns the same receipt. Errors: kNotFound.
+  Result<wire::Envelope> release(const std::string& lease_id);
+  // Leases whose slot is over become "expired" with a receipt; returns those that were active.
+  Result<std::vector<LeaseRecord>> expire();
+
+  // Notes a lease that an ICON of this host bought elsewhere. Errors: kInvalid, kUnauthenticated.
+  Status note_bought(const wire::Envelope& lease);
+
+  wire::Resources capacity() const { return config_.capacity; }
+  // Less held and active leases, less ICONs that run here without one.
+  Result<wire::Resources> free() const;
+
+ private:
+  Result<wire::Envelope> close(LeaseRecord lease, std::string_view state);
+
+  const Config& config_;
+  const KeyPair& key_;
+  const Clock& clock_;
+  Journal& journal_;
+};
+
+}  // namespace icon::supervisor
