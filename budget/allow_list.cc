@@ -1,0 +1,1 @@
+#include "budget/allow_list.h"

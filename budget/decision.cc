@@ -1,0 +1,1 @@
+#include "budget/decision.h"

@@ -1,0 +1,1 @@
+#include "budget/money.h"

@@ -1,0 +1,1 @@
+#include "budget/offer_check.h"

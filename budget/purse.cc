@@ -1,0 +1,1 @@
+#include "budget/purse.h"

@@ -1,0 +1,1 @@
+#include "budget/sqlite_purse_store.h"

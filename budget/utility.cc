@@ -1,0 +1,1 @@
+#include "budget/utility.h"
