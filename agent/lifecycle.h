@@ -1,0 +1,234 @@
+// The life of an ICON as the agent lives it: START, ACTIVE, MIGRATING, REPLICATING, DRAINING,
+// TERMINATED. Pure: step(event, now) returns what to do; no socket, no clock, no process inside.
+// An event that makes no sense in a state is ignored and logged: peers and timers may be late.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace icon::agent {
+
+enum class State { kStart, kActive, kMigrating, kReplicating, kDraining, kTerminated };
+std::string_view to_string(State state);  // "ACTIVE"
+
+enum class Timer {
+  kDecide,     // the next round of discovery, offers, decision
+  kRound,      // the running round takes too long
+  kOrder,      // nobody took the order to move
+  kStage,      // the order was taken, but no quiesce came
+  kWake,       // the wake signal was lost
+  kVerdict,    // nobody says how the migration ended
+  kReconnect,  // try the supervisor again
+  kDrain,      // users who do not leave
+  kKill,       // a service that does not stop
+};
+std::string_view to_string(Timer timer);
+
+namespace event {
+struct Boot {};  // first event of all
+struct ServiceStarted {};
+struct ServiceExited {
+  int status = 0;  // as a shell has it: 128 + signal; 126/127 when it could not be started
+};
+struct SupervisorFound {
+  std::string id;
+  std::int64_t epoch = 0;
+};
+struct SupervisorLost {};  // also: could not be reached
+struct Quiesce {
+  std::string migration;
+};
+struct Woken {};  // SIGUSR1 to PID 1
+struct Moved {
+  std::string migration;
+  std::int64_t epoch = 0;
+};
+struct RolledBack {
+  std::string migration;
+  std::string reason;
+};
+struct OperatorMigrate {
+  std::string target;
+};
+struct Replicate {
+  std::string target;
+};
+struct ReplicaStarted {
+  std::string migration;
+};
+struct Hold {};
+struct Unhold {};
+struct DiscoveryDone {
+  std::int64_t round = 0;
+};
+struct OffersDone {
+  std::int64_t round = 0;
+};
+struct DecidedStay {
+  std::int64_t round = 0;
+};
+struct DecidedMove {
+  std::int64_t round = 0;
+  std::string target;
+};
+struct RoundFailed {
+  std::int64_t round = 0;
+  std::string reason;
+};
+struct OrderAccepted {
+  std::string migration;
+};
+struct OrderFailed {  // before anybody took it; a replica's order too
+  std::string reason;
+};
+struct Drain {
+  std::string reason;
+};
+struct ConnectionsGone {};  // the service has no user connection left
+struct StopSignal {
+  int number = 15;  // one that asks to end: SIGTERM, SIGINT, SIGQUIT
+};
+struct OtherSignal {
+  int number = 1;  // one that is only passed on: SIGHUP, SIGUSR2, SIGWINCH ...
+};
+struct TimerFired {
+  Timer timer = Timer::kDecide;
+};
+}  // namespace event
+
+using Event =
+    std::variant<event::Boot, event::ServiceStarted, event::ServiceExited, event::SupervisorFound,
+                 event::SupervisorLost, event::Quiesce, event::Woken, event::Moved,
+                 event::RolledBack, event::OperatorMigrate, event::Replicate, event::ReplicaStarted,
+                 event::Hold, event::Unhold, event::DiscoveryDone, event::OffersDone,
+                 event::DecidedStay, event::DecidedMove, event::RoundFailed, event::OrderAccepted,
+                 event::OrderFailed, event::Drain, event::ConnectionsGone, event::StopSignal,
+                 event::OtherSignal, event::TimerFired>;
+std::string_view name_of(const Event& event);
+
+namespace action {
+struct StartService {};
+struct ForwardSignal {
+  int number = 0;
+};
+struct KillService {};
+// Close everything that cannot travel, the supervisor's connection last: that is the answer.
+struct CloseDescriptors {
+  std::string migration;
+};
+struct Reconnect {};  // to the supervisor; answered by SupervisorFound or SupervisorLost
+struct RunDiscovery {
+  std::int64_t round = 0;
+};
+struct AskOffers {
+  std::int64_t round = 0;
+};
+struct Decide {
+  std::int64_t round = 0;
+};
+// Buy there and give the order; answered by OrderAccepted or OrderFailed.
+struct OrderMove {
+  std::string target;
+  std::string reason;  // "latency" or "operator": goes into the MoveOrder
+};
+struct OrderReplica {
+  std::string target;
+};
+struct CancelWork {};  // whatever round or order is still under way
+// A migration or its order is over: settle or release the money, start the cool-down.
+struct MoveEnded {
+  std::string migration;  // empty when no order was taken
+  bool moved = false;
+  std::string reason;
+};
+struct ReportStatus {};
+struct SetTimer {
+  Timer timer = Timer::kDecide;
+  Millis delay{0};
+};
+struct CancelTimer {
+  Timer timer = Timer::kDecide;
+};
+struct Log {
+  std::string event;  // "lifecycle.ignored", "lifecycle.no_supervisor", ...
+  std::string detail;
+};
+struct Exit {
+  int code = 0;
+};
+}  // namespace action
+
+using Action =
+    std::variant<action::StartService, action::ForwardSignal, action::KillService,
+                 action::CloseDescriptors, action::Reconnect, action::RunDiscovery,
+                 action::AskOffers, action::Decide, action::OrderMove, action::OrderReplica,
+                 action::CancelWork, action::MoveEnded, action::ReportStatus, action::SetTimer,
+                 action::CancelTimer, action::Log, action::Exit>;
+std::string_view name_of(const Action& action);
+
+// Every wait has a limit.
+struct LifecycleLimits {
+  Millis first_round{2'000};  // after the supervisor is found, and after a move
+  Millis interval{10'000};    // between rounds: the policy's
+  Millis round{60'000};
+  Millis order{60'000};
+  Millis stage{900'000};
+  Millis wake{1'000};
+  Millis verdict{30'000};
+  Millis reconnect{500};
+  Millis reconnect_max{30'000};  // doubles up to here
+  Millis drain{60'000};
+  Millis kill{10'000};
+};
+
+// Owner: the agent's loop; one thread. Its memory travels with the checkpoint.
+class Lifecycle {
+ public:
+  explicit Lifecycle(LifecycleLimits limits) : limits_(limits) {}
+
+  // `now_ms` only stamps changes of state. The actions are to be carried out in order.
+  std::vector<Action> step(const Event& event, UtcMillis now_ms);
+
+  State state() const { return state_; }
+  UtcMillis since_ms() const { return since_ms_; }
+  bool held() const { return held_; }
+  bool has_supervisor() const { return supervisor_; }
+  bool service_running() const { return service_running_; }
+  // From CloseDescriptors until the wake: nothing may be opened.
+  bool quiesced() const { return phase_ == Phase::kQuiesced; }
+  std::int64_t epoch() const { return epoch_; }
+  std::int64_t round() const { return round_; }
+  const std::string& migration() const { return migration_; }
+  const std::set<Timer>& armed() const { return armed_; }
+  void set_interval(Millis interval) { limits_.interval = interval; }
+
+ private:
+  enum class Phase { kNone, kOrdering, kStaging, kQuiesced, kVerdict };
+  struct Handler;
+
+  LifecycleLimits limits_;
+  State state_ = State::kStart;
+  Phase phase_ = Phase::kNone;
+  UtcMillis since_ms_ = 0;
+  bool booted_ = false;
+  bool service_running_ = false;
+  bool supervisor_ = false;
+  bool said_no_supervisor_ = false;
+  bool held_ = false;
+  bool round_running_ = false;
+  bool draining_ = false;  // goes back to DRAINING when a migration ends
+  bool stopping_ = false;  // the service was told to stop
+  std::int64_t epoch_ = 0;
+  std::int64_t round_ = 0;
+  std::string migration_;
+  Millis reconnect_delay_{0};
+  std::set<Timer> armed_;
+};
+
+}  // namespace icon::agent

@@ -1,0 +1,86 @@
+// What the owner of a service wants, read from YAML. Every mistake is reported with its line, its
+// key and what to write instead; an unknown key is a mistake. Reference: docs/policy.md.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/json.h"
+#include "budget/decision.h"
+#include "wire/documents.h"
+
+namespace icon::agent {
+
+inline constexpr std::size_t kPolicyBytesMax = 64 << 10;
+inline constexpr std::size_t kPolicyListMax = 256;      // entries of one list
+inline constexpr std::size_t kPolicyProblemsMax = 100;  // then reading stops
+inline constexpr std::size_t kPolicyPortsMax = 64;
+
+struct ConfiguredProvider {
+  std::string name;
+  std::string id;  // empty: whoever answers there; the domain's TXT is then not consulted
+  Endpoint api;
+  std::optional<std::int64_t> rtt_us;  // what to assume where no trace leads to it
+  std::vector<Prefix> near;            // for which users; empty: all
+};
+
+enum class RedirectMode { kForward, kRedirect };
+std::string_view to_string(RedirectMode mode);  // as in wire::MoveOrder::redirect
+
+struct Policy {
+  std::string name = "default";
+  std::int64_t version = 1;
+  std::int64_t objective_us = 20'000;
+  std::int64_t percentile = 50;                // 50 or 95
+  wire::MicroCredits budget_ucredits = 0;      // 0: watch only, never buy
+  wire::MicroCredits value_ucredits = 50'000;  // of one connection served well, per hour
+  wire::MicroCredits margin_ucredits = 10'000;
+  std::optional<wire::MicroCredits> max_price_ucredits;  // for one slot
+  std::int64_t horizon_ms = 3'600'000;
+  std::int64_t interval_ms = 10'000;
+  std::int64_t cooldown_ms = 60'000;
+  std::int64_t rounds = 3;
+  std::vector<std::string> allow;
+  std::vector<std::string> deny;
+  RedirectMode redirect = RedirectMode::kForward;
+  wire::Resources slot{500, 256LL << 20, 100'000'000};
+  std::int64_t slot_seconds = 3600;
+  std::vector<ConfiguredProvider> providers;
+  std::vector<std::uint16_t> watch;  // service ports; empty: the published ones
+
+  json::Object to_json() const;
+  budget::DecisionPolicy decision_policy() const;
+};
+
+struct PolicyProblem {
+  int line = 0;     // from 1; 0: the whole file
+  std::string key;  // "latency.objective"
+  std::string message;
+  std::string hint;
+
+  // "line 3: latency.objective: not a duration: '20'. Write a number with a unit, like 20ms."
+  std::string to_string() const;
+};
+
+struct PolicyReading {
+  std::optional<Policy> policy;  // set when there is no problem
+  std::vector<PolicyProblem> problems;
+};
+
+// Never throws, whatever the text. An empty text is the default policy.
+PolicyReading read_policy(std::string_view yaml);
+// The same, with all problems in one error, a line each. Errors: kInvalid.
+Result<Policy> parse_policy(std::string_view yaml);
+
+// "250us", "20ms", "1.5s", "10m", "1h", "2d" -> microseconds. Errors: kInvalid.
+Result<std::int64_t> parse_duration_us(std::string_view text);
+// "512", "64KiB", "256MiB", "1GB" -> bytes. Errors: kInvalid.
+Result<std::int64_t> parse_bytes(std::string_view text);
+// "100Mbit", "1Gbit", "64kbit" -> bits per second. Errors: kInvalid.
+Result<std::int64_t> parse_bandwidth_bps(std::string_view text);
+
+}  // namespace icon::agent
