@@ -19,7 +19,8 @@ if(ICON_SANITIZE)
   target_link_options(icon_options INTERFACE -fsanitize=address,undefined)
 endif()
 # g++ 12 reports false positives inside Asio coroutines and tl::expected.
-target_compile_options(icon_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
+target_compile_options(icon_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>
+                       $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-mismatched-new-delete>)
 
 # icon_library(NAME SOURCES.. LINKS..): one folder's library.
 function(icon_library name)

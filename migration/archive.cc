@@ -1,0 +1,358 @@
+#include "migration/archive.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+
+#include "base/encoding.h"
+#include "base/fd.h"
+
+namespace icon::migration {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kChunkBytes = 256 << 10;
+constexpr std::size_t kPathBytesMax = 4096;
+
+class Hasher {
+ public:
+  Hasher() { crypto_generichash_init(&state_, nullptr, 0, 32); }
+  void add(const void* data, std::size_t size) {
+    crypto_generichash_update(&state_, static_cast<const unsigned char*>(data), size);
+  }
+  void add(const std::string& text) { add(text.c_str(), text.size() + 1); }
+  std::string hex() {
+    std::array<std::uint8_t, 32> hash{};
+    crypto_generichash_final(&state_, hash.data(), hash.size());
+    return hex_encode(hash);
+  }
+
+ private:
+  crypto_generichash_state state_{};
+};
+
+struct ArchiveFree {
+  void operator()(archive* a) const { archive_free(a); }
+};
+using ArchivePtr = std::unique_ptr<archive, ArchiveFree>;
+struct EntryFree {
+  void operator()(archive_entry* e) const { archive_entry_free(e); }
+};
+using EntryPtr = std::unique_ptr<archive_entry, EntryFree>;
+
+tl::unexpected<Error> archive_error(archive* a, const std::string& what) {
+  const char* text = archive_error_string(a);
+  return fail(Code::kIo, what + ": " + (text != nullptr ? text : "unknown archive error"));
+}
+
+// Paths below `directory`, parents before children, sorted: the order is the same on each host.
+Result<std::vector<std::string>> list_tree(const std::string& directory) {
+  std::error_code error;
+  std::vector<std::string> paths;
+  fs::recursive_directory_iterator walk(directory, fs::directory_options::none, error);
+  if (error) return fail(Code::kIo, "read " + directory + ": " + error.message());
+  for (const fs::recursive_directory_iterator end; walk != end; walk.increment(error)) {
+    if (error) break;
+    paths.push_back(walk->path().lexically_relative(directory).string());
+  }
+  // A running service may remove a directory under the walk; what is left is still worth having.
+  if (error && error != std::errc::no_such_file_or_directory)
+    return fail(Code::kIo, "read " + directory + ": " + error.message());
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+class TarWriter {
+ public:
+  TarWriter(int fd, const Progress& progress) : progress_(progress) {
+    out_.reset(archive_write_new());
+    disk_.reset(archive_read_disk_new());
+    archive_read_disk_set_symlink_physical(disk_.get());
+    archive_write_set_format_pax(out_.get());
+    archive_write_set_bytes_in_last_block(out_.get(), 1);
+    archive_write_set_bytes_per_block(out_.get(), kChunkBytes);
+    opened_ = archive_write_open_fd(out_.get(), fd) == ARCHIVE_OK;
+    links_.reset(archive_entry_linkresolver_new());
+    archive_entry_linkresolver_set_strategy(links_.get(), archive_format(out_.get()));
+  }
+
+  Status add(const TreePart& part) {
+    if (!opened_) return archive_error(out_.get(), "open archive");
+    std::vector<std::string> paths;
+    if (part.only != nullptr)
+      paths.assign(part.only->begin(), part.only->end());
+    else {
+      ICON_TRY(paths, list_tree(part.directory));
+    }
+    for (const auto& path : paths) ICON_CHECK(add_path(part, path));
+    return {};
+  }
+
+  Result<ArchiveReport> finish() {
+    if (archive_write_close(out_.get()) != ARCHIVE_OK)
+      return archive_error(out_.get(), "finish archive");
+    report_.bytes = static_cast<std::uint64_t>(archive_filter_bytes(out_.get(), -1));
+    return std::move(report_);
+  }
+
+ private:
+  struct LinksFree {
+    void operator()(archive_entry_linkresolver* l) const { archive_entry_linkresolver_free(l); }
+  };
+
+  Status add_path(const TreePart& part, const std::string& relative) {
+    const std::string source = part.directory + "/" + relative;
+    UniqueFd file(open(source.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat info {};
+    if (lstat(source.c_str(), &info) != 0) {
+      if (errno == ENOENT) return {};  // gone since the listing
+      return fail_errno("stat " + source);
+    }
+    if (S_ISSOCK(info.st_mode)) return {};
+    EntryPtr entry(archive_entry_new());
+    archive_entry_copy_sourcepath(entry.get(), source.c_str());
+    archive_entry_set_pathname(entry.get(), (part.prefix + "/" + relative).c_str());
+    const bool regular = S_ISREG(info.st_mode) && file;
+    if (archive_read_disk_entry_from_file(disk_.get(), entry.get(), regular ? file.get() : -1,
+                                          &info) < ARCHIVE_WARN)
+      return archive_error(disk_.get(), "read " + source);
+    archive_entry* linked = entry.get();
+    archive_entry* spare = nullptr;
+    archive_entry_linkify(links_.get(), &linked, &spare);
+    if (archive_write_header(out_.get(), entry.get()) < ARCHIVE_WARN)
+      return archive_error(out_.get(), "write header of " + source);
+    if (regular && archive_entry_hardlink(entry.get()) == nullptr)
+      return copy_content(file.get(), part.prefix + "/" + relative, info.st_size);
+    return {};
+  }
+
+  Status copy_content(int file, const std::string& name, off_t size) {
+    Hasher hash;
+    off_t done = 0;
+    while (done < size) {
+      const auto want = std::min<off_t>(static_cast<off_t>(buffer_.size()), size - done);
+      ssize_t count = pread(file, buffer_.data(), static_cast<std::size_t>(want), done);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return fail_errno("read " + name);
+      if (count == 0) {  // it shrank: the header has promised `size` bytes
+        std::fill_n(buffer_.begin(), want, '\0');
+        count = static_cast<ssize_t>(want);
+      }
+      if (archive_write_data(out_.get(), buffer_.data(), static_cast<std::size_t>(count)) != count)
+        return archive_error(out_.get(), "write " + name);
+      hash.add(buffer_.data(), static_cast<std::size_t>(count));
+      done += count;
+      if (progress_) progress_(static_cast<std::uint64_t>(archive_filter_bytes(out_.get(), -1)));
+    }
+    report_.files[name] = std::to_string(size) + ":" + hash.hex();
+    return {};
+  }
+
+  const Progress& progress_;
+  ArchivePtr out_;
+  ArchivePtr disk_;
+  std::unique_ptr<archive_entry_linkresolver, LinksFree> links_;
+  bool opened_ = false;
+  std::vector<char> buffer_ = std::vector<char>(kChunkBytes);
+  ArchiveReport report_;
+};
+
+// The directory of the entry's prefix plus the rest of its path. Errors: kInvalid.
+Result<std::string> target_path(const std::map<std::string, std::string>& directories,
+                                const char* name) {
+  const std::string path = name != nullptr ? name : "";
+  if (path.empty() || path.size() > kPathBytesMax || path.front() == '/')
+    return fail(Code::kInvalid, "archive: bad path '" + path.substr(0, 80) + "'");
+  for (const auto& part : fs::path(path))
+    if (part == "..") return fail(Code::kInvalid, "archive: path leaves its directory: " + path);
+  const auto slash = path.find('/');
+  const auto found = directories.find(path.substr(0, slash));
+  if (found == directories.end())
+    return fail(Code::kInvalid, "archive: unexpected part '" + path.substr(0, slash) + "'");
+  return slash == std::string::npos ? found->second : found->second + path.substr(slash);
+}
+
+class TarReader {
+ public:
+  TarReader(const std::map<std::string, std::string>& directories, ExtractLimits limits)
+      : directories_(directories), limits_(limits) {}
+
+  Result<ArchiveReport> run(int fd) {
+    in_.reset(archive_read_new());
+    out_.reset(archive_write_disk_new());
+    archive_read_support_format_tar(in_.get());
+    archive_write_disk_set_options(
+        out_.get(), ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME |
+                        ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_ACL | ARCHIVE_EXTRACT_UNLINK |
+                        ARCHIVE_EXTRACT_SECURE_NODOTDOT | ARCHIVE_EXTRACT_SECURE_SYMLINKS);
+    if (archive_read_open_fd(in_.get(), fd, kChunkBytes) != ARCHIVE_OK)
+      return archive_error(in_.get(), "open archive");
+    archive_entry* entry = nullptr;
+    for (std::uint64_t entries = 0;; ++entries) {
+      const int status = archive_read_next_header(in_.get(), &entry);
+      if (status == ARCHIVE_EOF) break;
+      if (status < ARCHIVE_WARN) return archive_error(in_.get(), "read archive");
+      if (entries >= limits_.entries_max)
+        return fail(Code::kLimit,
+                    "archive has more than " + std::to_string(limits_.entries_max) + " entries");
+      ICON_CHECK(extract(entry));
+    }
+    if (archive_write_close(out_.get()) != ARCHIVE_OK)
+      return archive_error(out_.get(), "finish extraction");
+    return std::move(report_);
+  }
+
+ private:
+  Status extract(archive_entry* entry) {
+    const std::string name =
+        archive_entry_pathname(entry) != nullptr ? archive_entry_pathname(entry) : std::string();
+    ICON_TRY(const auto target, target_path(directories_, name.c_str()));
+    archive_entry_set_pathname(entry, target.c_str());
+    if (const char* hardlink = archive_entry_hardlink(entry)) {
+      ICON_TRY(const auto linked, target_path(directories_, hardlink));
+      archive_entry_set_hardlink(entry, linked.c_str());
+    }
+    if (archive_write_header(out_.get(), entry) < ARCHIVE_WARN)
+      return archive_error(out_.get(), "create " + name);
+    const bool has_content =
+        archive_entry_filetype(entry) == AE_IFREG && archive_entry_hardlink(entry) == nullptr;
+    if (has_content) ICON_CHECK(copy_content(name, archive_entry_size(entry)));
+    if (archive_write_finish_entry(out_.get()) < ARCHIVE_WARN)
+      return archive_error(out_.get(), "finish " + name);
+    return {};
+  }
+
+  Status copy_content(const std::string& name, std::int64_t size) {
+    Hasher hash;
+    for (;;) {
+      const void* data = nullptr;
+      std::size_t count = 0;
+      la_int64_t offset = 0;
+      const int status = archive_read_data_block(in_.get(), &data, &count, &offset);
+      if (status == ARCHIVE_EOF) break;
+      if (status < ARCHIVE_WARN) return archive_error(in_.get(), "read " + name);
+      report_.bytes += count;
+      if (report_.bytes > limits_.bytes_max)
+        return fail(Code::kLimit,
+                    "archive holds more than " + std::to_string(limits_.bytes_max) + " bytes");
+      if (archive_write_data_block(out_.get(), data, count, offset) < ARCHIVE_WARN)
+        return archive_error(out_.get(), "write " + name);
+      hash.add(data, count);
+    }
+    report_.files[name] = std::to_string(size) + ":" + hash.hex();
+    return {};
+  }
+
+  const std::map<std::string, std::string>& directories_;
+  ExtractLimits limits_;
+  ArchivePtr in_;
+  ArchivePtr out_;
+  ArchiveReport report_;
+};
+
+Status hash_content(const std::string& path, Hasher& hash, std::vector<char>& buffer) {
+  UniqueFd file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return fail_errno("read " + path);
+  for (;;) {
+    const ssize_t count = read(file.get(), buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail_errno("read " + path);
+    if (count == 0) return {};
+    hash.add(buffer.data(), static_cast<std::size_t>(count));
+  }
+}
+
+}  // namespace
+
+Result<ArchiveReport> write_tar(int fd, const std::vector<TreePart>& parts,
+                                const Progress& progress) {
+  TarWriter writer(fd, progress);
+  for (const auto& part : parts) ICON_CHECK(writer.add(part));
+  return writer.finish();
+}
+
+Result<ArchiveReport> read_tar(int fd, const std::map<std::string, std::string>& directories,
+                               ExtractLimits limits) {
+  return TarReader(directories, limits).run(fd);
+}
+
+Result<std::string> tree_digest(const std::string& directory) {
+  ICON_TRY(const auto paths, list_tree(directory));
+  Hasher hash;
+  std::vector<char> buffer(kChunkBytes);
+  for (const auto& relative : paths) {
+    const std::string path = directory + "/" + relative;
+    struct stat info {};
+    if (lstat(path.c_str(), &info) != 0) return fail_errno("stat " + path);
+    if (S_ISSOCK(info.st_mode)) continue;
+    hash.add(relative);
+    hash.add(std::to_string(info.st_mode) + " " + std::to_string(info.st_uid) + " " +
+             std::to_string(info.st_gid));
+    if (S_ISREG(info.st_mode)) {
+      hash.add(std::to_string(info.st_size));
+      ICON_CHECK(hash_content(path, hash, buffer));
+    } else if (S_ISLNK(info.st_mode)) {
+      std::error_code error;
+      hash.add(fs::read_symlink(path, error).string());
+    } else if (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode)) {
+      hash.add(std::to_string(info.st_rdev));
+    }
+  }
+  return hash.hex();
+}
+
+Result<TreeSnapshot> scan_tree(const std::string& directory) {
+  ICON_TRY(const auto paths, list_tree(directory));
+  TreeSnapshot snapshot;
+  for (const auto& path : paths) {
+    struct stat info {};
+    if (lstat((directory + "/" + path).c_str(), &info) != 0) continue;
+    const auto nanoseconds = [](const timespec& time) {
+      return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+    };
+    snapshot[path] = {info.st_size, nanoseconds(info.st_mtim), nanoseconds(info.st_ctim),
+                      info.st_ino, info.st_mode};
+  }
+  return snapshot;
+}
+
+TreeDifference difference(const TreeSnapshot& before, const TreeSnapshot& after) {
+  TreeDifference result;
+  for (const auto& [path, stamp] : after) {
+    const auto old = before.find(path);
+    if (old == before.end() || old->second != stamp) result.changed.insert(path);
+  }
+  for (const auto& [path, stamp] : before)
+    if (!after.contains(path)) result.removed.push_back(path);
+  return result;
+}
+
+Status remove_paths(const std::string& directory, const std::vector<std::string>& relative) {
+  for (const auto& path : relative) {
+    for (const auto& part : fs::path(path))
+      if (part == ".." || fs::path(path).is_absolute())
+        return fail(Code::kInvalid, "path leaves its directory: " + path);
+    std::error_code error;
+    const fs::path target = fs::path(directory) / path;
+    const auto parent = fs::weakly_canonical(target.parent_path(), error);
+    const auto root = fs::weakly_canonical(directory, error);
+    const auto [root_end, parent_at] =
+        std::mismatch(root.begin(), root.end(), parent.begin(), parent.end());
+    if (root_end != root.end())
+      return fail(Code::kInvalid, "path leaves its directory by a link: " + path);
+    fs::remove_all(target, error);
+    if (error) return fail(Code::kIo, "remove " + path + ": " + error.message());
+  }
+  return {};
+}
+
+}  // namespace icon::migration

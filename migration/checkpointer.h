@@ -1,0 +1,67 @@
+// Freezing a process tree into files and waking it elsewhere, behind one interface: CRIU driven
+// directly for containers made by runc (criu_checkpointer.h); the Docker Engine is to follow.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/task.h"
+
+namespace icon::migration {
+
+// A mount of the container whose source lies outside: named in the images, given again on restore.
+struct ExternalMount {
+  std::string mountpoint;  // inside: "/run/icon"
+  std::string name;        // in the images: "iconrun"
+  std::string host_path;   // where it comes from on this host
+};
+
+struct DumpRequest {
+  int init_pid = 0;
+  std::string image_dir;       // exists, on tmpfs: memory never touches a disk
+  std::string freezer_cgroup;  // frozen already, and frozen still when dump() returns
+  std::vector<ExternalMount> external_mounts;
+};
+
+struct DumpReport {
+  std::uint64_t bytes = 0;
+  Micros took{0};
+};
+
+struct RestoreRequest {
+  std::string image_dir;
+  std::string work_dir;  // logs; on tmpfs
+  std::string root;      // the container's root: a mount point
+  std::string netns_path;
+  std::vector<std::string> cgroup_procs_files;  // the restored tree is born in these cgroups
+  std::vector<ExternalMount> external_mounts;
+  Millis timeout{30'000};
+};
+
+// A tree that is restored in full and has not run one instruction of its own. Destroying the object
+// without release() kills the tree.
+class HeldRestore {
+ public:
+  virtual ~HeldRestore() = default;
+  virtual int init_pid() const = 0;
+  // Lets it run; returns when it does. Errors: kIo: it did not come to life, and is dead.
+  virtual Task<Status> release() = 0;
+  // Kills it. Returns when the restorer has ended.
+  virtual Task<void> abort() = 0;
+};
+
+class Checkpointer {
+ public:
+  virtual ~Checkpointer() = default;
+  // Dumps and leaves the tree frozen, so that a roll-back is a thaw. Errors: kIo with the
+  // checkpointer's own error lines; kTimeout. On error the tree is frozen and intact as well.
+  virtual Task<Result<DumpReport>> dump(DumpRequest request) = 0;
+  // Errors: kIo with the error lines; kTimeout. On error nothing of the tree is left.
+  virtual Task<Result<std::unique_ptr<HeldRestore>>> restore(RestoreRequest request) = 0;
+};
+
+}  // namespace icon::migration

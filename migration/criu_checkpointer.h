@@ -1,0 +1,31 @@
+// CRIU for containers: `criu dump` of a frozen cgroup, `criu restore` that stops at its
+// post-restore script until the commit. runc made the container; restoring needs no runtime, since
+// the images hold its namespaces and mounts.
+#pragma once
+
+#include <string>
+
+#include "migration/checkpointer.h"
+
+namespace icon::migration {
+
+struct CriuOptions {
+  std::string criu_path;
+  std::string hold_helper_path;  // icon-criu-hold
+};
+
+class CriuCheckpointer final : public Checkpointer {
+ public:
+  explicit CriuCheckpointer(CriuOptions options) : options_(std::move(options)) {}
+  Task<Result<DumpReport>> dump(DumpRequest request) override;
+  Task<Result<std::unique_ptr<HeldRestore>>> restore(RestoreRequest request) override;
+
+ private:
+  CriuOptions options_;
+};
+
+// Only the "Error" lines of a CRIU log, the last `lines_max` of them, without time stamps: what a
+// person needs. Pure.
+std::string criu_error_lines(const std::string& log, std::size_t lines_max = 6);
+
+}  // namespace icon::migration
