@@ -30,7 +30,8 @@ class BodyReader {
   virtual Task<Result<std::span<const char>>> read_some() = 0;
 };
 
-// The answer while it is made, for events and logs: lines as chunks.
+// The answer while it is made, for events and logs: lines as chunks. The handler's coroutine is
+// cancelled as soon as the client closes the connection (or the server stops).
 class LineWriter {
  public:
   virtual ~LineWriter() = default;
@@ -66,6 +67,7 @@ class Router {
     std::map<std::string, std::string> params;
     bool path_known = false;  // another method exists for this path: 405
   };
+  // `path` as it came, still percent-encoded: an escaped '/' separates nothing.
   Match find(std::string_view method, std::string_view path) const;
 
  private:
@@ -76,6 +78,7 @@ class Router {
     UploadHandler upload;
     StreamHandler stream;
   };
+  Route& add(std::string method, std::string_view pattern);
   std::vector<Route> routes_;
 };
 
@@ -83,7 +86,8 @@ struct Limits {
   std::size_t header_bytes_max = 16 << 10;
   std::size_t body_bytes_max = 4 << 20;  // of a request that is not an upload
   std::size_t connections_max = 512;
-  Millis idle{60'000};     // between requests
+  std::size_t connections_per_address_max = 64;  // TLS: one stranger does not take all
+  Millis idle{60'000};                           // between requests
   Millis request{30'000};  // to receive a header and a body that is not an upload
   Millis upload_idle{30'000};
 };
@@ -91,14 +95,16 @@ struct Limits {
 class Server {
  public:
   virtual ~Server() = default;
-  // Stops accepting and closes what is open. Safe to call twice; also on destruction.
+  // Stops accepting, cancels what is open (handlers too) and removes the unix socket's file. Safe
+  // to call twice; also on destruction.
   virtual void stop() = 0;
+  virtual std::size_t connections() const = 0;
   virtual Endpoint local_endpoint() const = 0;  // of a TLS server (port 0 resolved)
 };
 
-// Listens on a unix socket (mode as given; an old socket file is replaced). Requests carry
-// `icon_id`. `router` must outlive the server. Errors: kIo, kRefused, kConflict (somebody listens
-// there).
+// Listens on a unix socket (mode as given; an old socket file is replaced; `path` may be longer
+// than a socket address allows). Requests carry `icon_id`. `router` must outlive the server.
+// Errors: kIo, kRefused, kConflict (somebody listens there).
 Result<std::unique_ptr<Server>> serve_unix(IoContext& loop, const std::string& path, unsigned mode,
                                            std::string icon_id, const Router& router,
                                            Limits limits);

@@ -11,6 +11,11 @@
 namespace icon::log {
 
 struct Field {
+  Field(std::string_view key, boost::json::value value) : key(key), value(std::move(value)) {}
+  Field(std::string_view key, std::string_view text)
+      : key(key), value(boost::json::string_view(text.data(), text.size())) {}
+  Field(std::string_view key, const std::string& text) : Field(key, std::string_view(text)) {}
+  Field(std::string_view key, const char* text) : Field(key, std::string_view(text)) {}
   std::string_view key;
   boost::json::value value;
 };

@@ -25,7 +25,14 @@ Result<std::unique_ptr<boost::asio::ssl::context>> server_context(const KeyPair&
 // "sha256//<base64>" of the key's SubjectPublicKeyInfo, for CURLOPT_PINNEDPUBLICKEY.
 std::string curl_pin(const PublicKey& key);
 
-// The Ed25519 key of the peer's certificate. Errors: kUnauthenticated.
+// The Ed25519 key of the peer's certificate. `openssl_ssl` is an SSL*. Errors: kUnauthenticated.
 Result<PublicKey> peer_key(void* openssl_ssl);
+
+// For a client: during the handshake, before a byte of the request leaves, `judge` sees the key
+// that the server's certificate holds (that the server owns it, TLS proves next) and says whether
+// to go on. `openssl_ssl_ctx` is an SSL_CTX*; `judge` and `context` must live as long as handshakes
+// may start with it. A certificate without an Ed25519 key always fails.
+using Judge = bool (*)(const PublicKey& key, void* context);
+void judge_servers(void* openssl_ssl_ctx, Judge judge, void* context);
 
 }  // namespace icon::tls
