@@ -15,7 +15,6 @@
 namespace icon::supervisor {
 
 inline constexpr std::uint16_t kDefaultApiPort = 7946;
-inline constexpr std::uint16_t kDefaultTunnelPort = 7947;
 
 // A linear price list, micro-credits. price_of() rounds up.
 struct Prices {
@@ -49,12 +48,14 @@ struct Config {
   std::string runtime_dir = "/run/icon";
   std::string key_file;  // <state_dir>/host.key
   std::string agent_binary = "/usr/lib/icon/icon-agent";
-  std::string stub_binary = "/usr/lib/icon/icon-stub";
+  std::string stub_binary = "icon-stub";      // in PATH, or a path
+  std::string tunnel_binary = "icon-tunnel";  // the same for the others
+  std::string freeze_guard_binary = "icon-freeze-guard";
+  std::string criu_hold_binary = "icon-criu-hold";
   std::string criu = "criu";
   std::string runc = "runc";
-  std::uint16_t tunnel_port = kDefaultTunnelPort;  // UDP, on public_address
-  std::string uplink;                              // interface; "" = the default route's
-  std::vector<Address> resolvers;                  // for the containers' resolv.conf
+  std::string external_interface;  // towards the world; "" = whichever the routes say
+  std::vector<Address> resolvers;  // for the containers' resolv.conf
   wire::Resources capacity;
   Prices prices;
   std::vector<ConfiguredProvider> providers;

@@ -15,11 +15,10 @@
 #include "supervisor/journal.h"
 #include "supervisor/market.h"
 #include "supervisor/mover.h"
+#include "supervisor/net/network.h"
 #include "supervisor/peer_client.h"
 
 namespace icon::supervisor {
-
-class Network;  // supervisor/net/network.h
 
 // Members are destroyed from the bottom up: what uses comes after what is used.
 struct Host {
@@ -31,7 +30,7 @@ struct Host {
   UtcMillis started_ms = 0;
   std::unique_ptr<Journal> journal;
   std::unique_ptr<Containers> containers;
-  std::unique_ptr<Network> network;
+  std::unique_ptr<net::Network> network;
   std::unique_ptr<Market> market;
   std::unique_ptr<PeerClient> peers;
   EventHub events;
