@@ -1,0 +1,93 @@
+// How far the users are, per /24 and /48, over a sliding window: what the decisions look at. Pure
+// but for the clock it is given; bounded memory.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "agent/tcp_samples.h"
+#include "base/address.h"
+#include "base/clock.h"
+
+namespace icon::agent {
+
+struct LatencyLimits {
+  std::size_t prefixes_max = 1024;
+  std::size_t samples_per_prefix_max = 128;  // the newest are kept
+  Millis window{60'000};
+  // A connection that was silent for longer says nothing about now: its RTT is stale.
+  Millis active_max{5'000};
+};
+
+struct PrefixLatency {
+  Prefix prefix;
+  Address representative;        // the user heard from last
+  std::int64_t connections = 0;  // open now, idle ones included
+  std::int64_t weight = 0;       // open and active now, and those that ended within the window
+  std::int64_t samples = 0;      // that the percentiles rest on
+  std::uint32_t rtt_us_p50 = 0;  // 0: no sample
+  std::uint32_t rtt_us_p95 = 0;
+};
+
+// The RTT of a connection is tcpi_min_rtt where the kernel has one: the smoothed value contains
+// the peer's delayed acknowledgements (up to 40 ms and more), which are no distance and do not get
+// better by moving. Right after a restore there is no minimum yet and no smoothed value either:
+// such connections are counted, not sampled.
+// Owner: the agent. One thread.
+class LatencyTable {
+ public:
+  explicit LatencyTable(const Clock& clock, LatencyLimits limits = {})
+      : clock_(clock), limits_(limits) {}
+
+  // A dump replaces the number of open connections: begin, add..., end.
+  void begin_dump();
+  // One connection, of a dump or (`ended`) of a destroy notification.
+  void add(const TcpSample& sample);
+  void end_dump();
+  // Forgets everything: samples belong to the place where they were taken.
+  void reset();
+
+  // Prefixes seen within the window, most weight first, at most `prefixes_max` of them.
+  std::vector<PrefixLatency> snapshot() const;
+  // The percentile (1..100) of the samples within the window; 0 when there are none.
+  std::uint32_t rtt_us_at(const Prefix& prefix, int percentile) const;
+  std::size_t prefix_count() const { return entries_.size(); }
+  // How long samples have been collected since the last reset; 0 before the first.
+  Millis age() const;
+
+ private:
+  struct Sample {
+    SteadyTime at;
+    std::uint32_t rtt_us;
+  };
+  struct Entry {
+    Address representative;
+    SteadyTime seen;
+    std::int64_t open = 0;
+    std::int64_t active = 0;
+    // Of the dump that is under way.
+    std::int64_t open_counting = 0;
+    std::int64_t active_counting = 0;
+    // Ended connections in the present and the previous slot of one window's length.
+    std::int64_t ended_now = 0;
+    std::int64_t ended_before = 0;
+    SteadyTime slot_start;
+    std::vector<Sample> ring;
+    std::size_t next = 0;
+  };
+  Entry& entry_of(const Address& user, SteadyTime now);
+  void evict_oldest();
+  void count_ended(Entry& entry, SteadyTime now) const;
+  std::int64_t ended_in_window(const Entry& entry, SteadyTime now) const;
+  // Sorted RTTs within the window.
+  std::vector<std::uint32_t> recent(const Entry& entry, SteadyTime now) const;
+
+  const Clock& clock_;
+  LatencyLimits limits_;
+  std::map<Prefix, Entry> entries_;
+  SteadyTime since_{};
+  bool started_ = false;
+};
+
+}  // namespace icon::agent

@@ -1,0 +1,216 @@
+#include "agent/supervisor_link.h"
+
+#include <boost/json/serialize.hpp>
+#include <utility>
+
+#include "base/log.h"
+
+namespace icon::agent {
+namespace {
+
+constexpr std::size_t kAnswerBytesMax = 1 << 20;
+constexpr std::size_t kEventBytesMax = 16 << 10;
+constexpr std::size_t kTargetBytesMax = 256;
+constexpr std::size_t kConfiguredProvidersMax = 256;
+constexpr std::int64_t kEpochMax = std::int64_t{1} << 40;
+constexpr std::int64_t kConnectRttUsMax = 600'000'000;
+constexpr Millis kLocalCall{5'000};
+// These travel to another provider and back.
+constexpr Millis kRemoteCall{15'000};
+// Pings come every 15 s; three missing ones are no supervisor.
+constexpr Millis kEventSilenceMax{45'000};
+
+Result<PublicKey> get_key(const json::Object& object, std::string_view key) {
+  ICON_TRY(const std::string id, json::get_string(object, key));
+  return PublicKey::from_id(id);
+}
+
+Result<Endpoint> get_endpoint(const json::Object& object, std::string_view key) {
+  ICON_TRY(const std::string text, json::get_string(object, key));
+  return Endpoint::parse(text);
+}
+
+Status read_supervisor(const json::Object& object, Self& self) {
+  ICON_TRY(self.supervisor, get_key(object, "id"));
+  ICON_TRY(self.provider_name, json::get_string_or(object, "provider_name", ""));
+  ICON_TRY(self.api, get_endpoint(object, "api"));
+  ICON_TRY(const std::string address, json::get_string(object, "public_address"));
+  ICON_TRY(self.public_address, Address::parse(address));
+  return {};
+}
+
+Status read_ports(const json::Object& object, Self& self) {
+  if (!object.contains("ports")) return {};
+  ICON_TRY(const json::Array* ports, json::get_array(object, "ports", kPublishedPortsMax));
+  for (const json::Value& item : *ports) {
+    const auto* port = item.if_object();
+    if (port == nullptr) return fail(Code::kInvalid, "ports: not an object");
+    ICON_TRY(const std::string protocol, json::get_string_or(*port, "proto", "tcp"));
+    ICON_TRY(const std::int64_t number, json::get_int(*port, "container", 1, 65535));
+    if (protocol == "tcp") self.tcp_ports.push_back(static_cast<std::uint16_t>(number));
+  }
+  return {};
+}
+
+// The operator's word for a provider: a text, or an object that names it in one of several ways.
+Result<std::string> read_target(const json::Object& object) {
+  const auto* to = object.if_contains("to");
+  if (to == nullptr) return fail(Code::kInvalid, "migrate: no field 'to'");
+  if (to->is_string()) return json::get_string(object, "to", kTargetBytesMax);
+  const auto* target = to->if_object();
+  if (target == nullptr) return fail(Code::kInvalid, "migrate: 'to' is neither text nor object");
+  for (const std::string_view key : {"api", "id", "name", "provider", "target"}) {
+    ICON_TRY(std::string value, json::get_string_or(*target, key, "", kTargetBytesMax));
+    if (!value.empty()) return value;
+  }
+  return fail(Code::kInvalid, "migrate: 'to' names no provider");
+}
+
+SupervisorEvent::Kind kind_of(std::string_view name) {
+  using Kind = SupervisorEvent::Kind;
+  constexpr std::pair<std::string_view, Kind> kNames[] = {
+      {"hello", Kind::kHello},     {"quiesce", Kind::kQuiesce},
+      {"moved", Kind::kMoved},     {"rolled_back", Kind::kRolledBack},
+      {"migrate", Kind::kMigrate}, {"hold", Kind::kHold},
+      {"unhold", Kind::kUnhold},   {"ping", Kind::kPing},
+  };
+  for (const auto& [known, kind] : kNames)
+    if (known == name) return kind;
+  return Kind::kUnknown;
+}
+
+}  // namespace
+
+Result<Self> parse_self(std::string_view body) {
+  ICON_TRY(const json::Object object, json::parse_object(body, kAnswerBytesMax));
+  Self self;
+  ICON_TRY(self.icon, get_key(object, "icon"));
+  ICON_TRY(self.name, json::get_string_or(object, "name", ""));
+  ICON_TRY(self.epoch, json::get_int(object, "epoch", 0, kEpochMax));
+  ICON_TRY(const json::Object* supervisor, json::get_object(object, "supervisor"));
+  ICON_CHECK(read_supervisor(*supervisor, self));
+  ICON_CHECK(read_ports(object, self));
+  if (const auto* resources = object.if_contains("resources");
+      resources != nullptr && resources->is_object()) {
+    ICON_TRY(self.resources, wire::Resources::from_json(resources->get_object()));
+  }
+  if (const auto* lease = object.if_contains("lease"); lease != nullptr && !lease->is_null()) {
+    ICON_TRY(self.lease, wire::parse_envelope(*lease));
+  }
+  if (object.contains("providers")) {
+    ICON_TRY(const json::Array* providers,
+             json::get_array(object, "providers", kConfiguredProvidersMax));
+    self.providers = *providers;
+  }
+  return self;
+}
+
+Result<SupervisorEvent> parse_event(std::string_view line) {
+  ICON_TRY(const json::Object object, json::parse_object(line, kEventBytesMax));
+  SupervisorEvent event;
+  ICON_TRY(event.name, json::get_string(object, "event"));
+  event.kind = kind_of(event.name);
+  ICON_TRY(event.migration, json::get_string_or(object, "migration", ""));
+  ICON_TRY(event.epoch, json::get_int_or(object, "epoch", 0, 0, kEpochMax));
+  ICON_TRY(event.reason, json::get_string_or(object, "reason", "", kEventBytesMax));
+  if (event.kind == SupervisorEvent::Kind::kMigrate) {
+    ICON_TRY(event.target, read_target(object));
+  }
+  return event;
+}
+
+Task<Result<std::string>> SupervisorLink::call(std::string method, std::string target,
+                                               json::Value body, Millis timeout) {
+  http::UnixRequest request;
+  request.socket_path = socket_path_;
+  request.method = std::move(method);
+  request.target = std::move(target);
+  if (!body.is_null()) request.body = boost::json::serialize(body);
+  request.timeout = timeout;
+  request.response_bytes_max = kAnswerBytesMax;
+  ICON_CO_TRY(const http::Response response, co_await http::request(std::move(request)));
+  co_return http::body_or_error(response);
+}
+
+Task<Result<Self>> SupervisorLink::self() {
+  ICON_CO_TRY(const std::string body, co_await call("GET", "/v1/self", nullptr, kLocalCall));
+  co_return parse_self(body);
+}
+
+Task<Status> SupervisorLink::events(std::function<bool(const SupervisorEvent&)> on_event) {
+  http::UnixRequest request;
+  request.socket_path = socket_path_;
+  request.target = "/v1/self/events";
+  request.timeout = kLocalCall;
+  co_return co_await http::stream_lines(
+      std::move(request), kEventSilenceMax,
+      [on_event = std::move(on_event)](std::string_view line) {
+        const auto event = parse_event(line);
+        if (event) return on_event(*event);
+        log::warn("supervisor.bad_event",
+                  {{"code", to_string(event.error().code)}, {"message", event.error().message}});
+        return true;
+      });
+}
+
+Task<Result<OfferAnswer>> SupervisorLink::ask_offer(OfferQuestion question) {
+  json::Object body{{"api", question.api.to_string()},
+                    {"id", question.expected_id},
+                    {"nonce", question.nonce},
+                    {"resources", question.resources.to_json()},
+                    {"slot_seconds", question.slot_seconds}};
+  ICON_CO_TRY(const std::string text,
+              co_await call("POST", "/v1/self/offers", std::move(body), kRemoteCall));
+  ICON_CO_TRY(json::Object object, json::parse_object(text, kAnswerBytesMax));
+  OfferAnswer answer;
+  ICON_CO_TRY(answer.observed_id, json::get_string_or(object, "observed_id", ""));
+  ICON_CO_TRY(const std::int64_t rtt_us,
+              json::get_int_or(object, "connect_rtt_us", -1, -1, kConnectRttUsMax));
+  if (rtt_us >= 0) answer.connect_rtt_us = rtt_us;
+  const auto* offer = object.if_contains("offer");
+  if (offer == nullptr) co_return fail(Code::kInvalid, "the answer holds no offer");
+  answer.offer = *offer;
+  co_return answer;
+}
+
+Task<Result<wire::Envelope>> SupervisorLink::buy_lease(LeaseQuestion question) {
+  json::Object body{{"api", question.api.to_string()},
+                    {"id", question.id},
+                    {"bid", question.bid.to_json()},
+                    {"offer", question.offer.to_json()}};
+  ICON_CO_TRY(const std::string text,
+              co_await call("POST", "/v1/self/leases", std::move(body), kRemoteCall));
+  ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
+  const auto* lease = object.if_contains("lease");
+  if (lease == nullptr) co_return fail(Code::kInvalid, "the answer holds no lease");
+  co_return wire::parse_envelope(*lease);
+}
+
+Task<Result<std::string>> SupervisorLink::order_migration(MigrationOrder order) {
+  json::Object body{{"order", order.order.to_json()},
+                    {"lease", order.lease.to_json()},
+                    {"api", order.api.to_string()},
+                    {"evidence", std::move(order.evidence)}};
+  ICON_CO_TRY(const std::string text,
+              co_await call("POST", "/v1/self/migrations", std::move(body), kRemoteCall));
+  ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
+  co_return json::get_string(object, "migration");
+}
+
+Task<Status> SupervisorLink::post_decision(std::string id, std::string outcome,
+                                           json::Object evidence) {
+  json::Object body{{"decision", std::move(id)},
+                    {"outcome", std::move(outcome)},
+                    {"evidence", std::move(evidence)}};
+  ICON_CO_TRY(const std::string ignored,
+              co_await call("POST", "/v1/self/decisions", std::move(body), kLocalCall));
+  co_return Status{};
+}
+
+Task<Status> SupervisorLink::put_status(json::Object status) {
+  ICON_CO_TRY(const std::string ignored,
+              co_await call("PUT", "/v1/self/status", std::move(status), kLocalCall));
+  co_return Status{};
+}
+
+}  // namespace icon::agent

@@ -1,0 +1,116 @@
+// The agent's side of the supervisor's API (docs/api.md, section 1): calls as typed functions, and
+// the stream of events. It holds no connection of its own between calls.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/http_client.h"
+#include "base/json.h"
+#include "base/keys.h"
+#include "base/task.h"
+#include "wire/documents.h"
+
+namespace icon::agent {
+
+inline constexpr std::size_t kPublishedPortsMax = 64;
+
+// Who and where we are, as our present supervisor says.
+struct Self {
+  PublicKey icon;
+  std::string name;
+  std::int64_t epoch = 0;
+  PublicKey supervisor;
+  std::string provider_name;
+  Endpoint api;                          // of our supervisor
+  Address public_address;                // what users dial
+  std::vector<std::uint16_t> tcp_ports;  // inside the container
+  wire::Resources resources;
+  std::optional<wire::Envelope> lease;  // not verified
+  json::Array providers;                // configured at this host: not ours, not trusted more
+};
+Result<Self> parse_self(std::string_view body);  // Errors: kInvalid, kLimit
+
+// One line of the event stream.
+struct SupervisorEvent {
+  enum class Kind {
+    kHello,
+    kQuiesce,
+    kMoved,
+    kRolledBack,
+    kMigrate,
+    kHold,
+    kUnhold,
+    kPing,
+    kUnknown,  // a newer supervisor: ignored
+  };
+  Kind kind = Kind::kUnknown;
+  std::string name;
+  std::string migration;
+  std::int64_t epoch = 0;
+  std::string reason;
+  // kMigrate: a provider's name, its id or ADDR:PORT, as the operator typed it.
+  std::string target;
+};
+Result<SupervisorEvent> parse_event(std::string_view line);  // Errors: kInvalid, kLimit
+
+struct OfferQuestion {
+  Endpoint api;
+  std::string expected_id;  // empty: whoever answers
+  std::string nonce;
+  wire::Resources resources;
+  std::int64_t slot_seconds = 0;
+};
+struct OfferAnswer {
+  json::Value offer;  // a stranger's envelope: budget::check_offer reads it
+  std::string observed_id;
+  std::optional<std::int64_t> connect_rtt_us;
+};
+
+struct LeaseQuestion {
+  Endpoint api;
+  std::string id;
+  wire::Envelope bid;
+  wire::Envelope offer;
+};
+
+struct MigrationOrder {
+  wire::Envelope order;
+  wire::Envelope lease;
+  Endpoint api;
+  json::Object evidence;
+};
+
+// Owner: the agent. Loop thread. Every call has a limit of time; cancelling one closes its
+// connection. Errors of all calls: kNotFound, kRefused, kIo (no supervisor), kTimeout, kInvalid
+// (nonsense came back), and whatever the supervisor answers.
+class SupervisorLink {
+ public:
+  explicit SupervisorLink(std::string socket_path) : socket_path_(std::move(socket_path)) {}
+
+  Task<Result<Self>> self();
+  // Until `on_event` returns false, the stream ends, or 45 s pass without even a ping. A line that
+  // is no event is skipped.
+  Task<Status> events(std::function<bool(const SupervisorEvent&)> on_event);
+  Task<Result<OfferAnswer>> ask_offer(OfferQuestion question);
+  Task<Result<wire::Envelope>> buy_lease(LeaseQuestion question);
+  // The supervisor's id for the migration. Errors also: kConflict (one is under way).
+  Task<Result<std::string>> order_migration(MigrationOrder order);
+  Task<Status> post_decision(std::string id, std::string outcome, json::Object evidence);
+  Task<Status> put_status(json::Object status);
+
+  const std::string& socket_path() const { return socket_path_; }
+
+ private:
+  Task<Result<std::string>> call(std::string method, std::string target, json::Value body,
+                                 Millis timeout);
+  std::string socket_path_;
+};
+
+}  // namespace icon::agent
