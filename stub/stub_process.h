@@ -20,6 +20,7 @@
 #include "base/subprocess.h"
 #include "base/task.h"
 #include "stub/route.h"
+#include "stub/statistics.h"
 
 namespace icon::stub {
 
@@ -32,15 +33,6 @@ struct StubOptions {
   Millis timeout{2'000};  // of each call on the control socket
 };
 
-struct StubStatistics {
-  std::uint64_t connections = 0;          // accepted
-  std::uint64_t connections_refused = 0;  // over a limit, closed at once
-  std::uint64_t redirected = 0;           // answered 307
-  std::uint64_t unavailable = 0;          // answered 503: no route, or its target is not known yet
-  std::uint64_t rejected = 0;             // malformed, too large, too fast, too slow
-  std::uint64_t open = 0;                 // connections right now
-};
-
 // Owner: the supervisor. Thread: the loop's.
 class StubProcess {
  public:
@@ -48,11 +40,12 @@ class StubProcess {
   // there already: adopt it), kNotFound (no program), kIo.
   static Task<Result<StubProcess>> start(StubOptions options);
   // Finds the process that an earlier supervisor started in `options.run_directory`.
-  // Errors: kNotFound when there is none (a stale socket file included).
+  // Errors: kNotFound when there is none (a stale socket file included), kTimeout when it hangs.
   static Task<Result<StubProcess>> adopt(StubOptions options);
   // adopt(), else start().
   static Task<Result<StubProcess>> adopt_or_start(StubOptions options);
 
+  StubProcess() = default;  // a handle on nothing: not running, stop() does nothing
   StubProcess(StubProcess&&) noexcept = default;
   StubProcess& operator=(StubProcess&& other) noexcept;
   ~StubProcess();  // leaves the process running
@@ -71,7 +64,6 @@ class StubProcess {
   void stop();
 
  private:
-  StubProcess() = default;
   StubOptions options_;
   std::optional<ChildProcess> child_;  // absent when adopted: init reaps that one
   UniqueFd pidfd_;
