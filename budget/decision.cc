@@ -1,1 +1,376 @@
 #include "budget/decision.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+namespace icon::budget {
+namespace {
+
+constexpr std::int64_t kRoundsMax = 1'000'000;
+constexpr std::string_view kPriceCodes[] = {"over_max_price", "over_budget", "too_dear"};
+
+bool about_price(const std::string& code) {
+  return std::find(std::begin(kPriceCodes), std::end(kPriceCodes), code) != std::end(kPriceCodes);
+}
+
+std::string shown_name(const ProviderNames& names) {
+  if (!names.name.empty()) return names.name;
+  if (!names.domain.empty()) return names.domain;
+  return names.id.empty() ? "a provider without a name" : short_id(names.id);
+}
+
+struct Scored {
+  std::size_t index = 0;
+  EvidenceCandidate evidence;
+  bool eligible = false;
+};
+
+// One round. Its members are what the whole round shares.
+class Round {
+ public:
+  Round(const DecisionInput& input, UtcMillis now_ms)
+      : input_(input),
+        policy_(input.policy),
+        now_ms_(now_ms),
+        curve_(make_value_curve(policy_.objective_us, policy_.value_per_connection_hour_ucredits,
+                                policy_.horizon_ms)) {}
+
+  Decision run();
+
+ private:
+  void look_at_here();
+  Scored score(std::size_t index) const;
+  void add_value(const Candidate& candidate, EvidenceCandidate& evidence) const;
+  std::optional<Rejection> reject(const Candidate& candidate,
+                                  const EvidenceCandidate& evidence) const;
+  std::optional<Rejection> reject_worth(const EvidenceCandidate& evidence) const;
+  void pick_winner();
+  void explain_losers();
+  std::optional<MicroCredits> price_for(const EvidenceCandidate& evidence,
+                                        MicroCredits net_above) const;
+  void conclude();
+  void conclude_with_winner();
+  void fill_policy();
+
+  const DecisionInput& input_;
+  const DecisionPolicy& policy_;
+  const UtcMillis now_ms_;
+  const ValueCurve curve_;
+  std::vector<std::size_t> shown_prefixes_;  // indices, most connections first
+  std::vector<Scored> scored_;
+  bool has_winner_ = false;       // then it is scored_.front()
+  bool favourite_leads_ = false;  // and it led the round before, too
+  MicroCredits threshold_ = 0;    // the net gain that a candidate must exceed to win
+  Decision decision_;
+};
+
+void Round::fill_policy() {
+  auto& evidence = decision_.evidence;
+  evidence.decided_ms = now_ms_;
+  evidence.here_name = input_.here_name;
+  evidence.here_id = input_.here_id;
+  evidence.objective_us = curve_.objective_us;
+  evidence.zero_us = curve_.zero_us;
+  evidence.percentile = policy_.percentile;
+  evidence.horizon_ms = policy_.horizon_ms;
+  evidence.value_per_connection_hour_ucredits = policy_.value_per_connection_hour_ucredits;
+  evidence.margin_ucredits = policy_.margin_ucredits;
+  evidence.budget_left_ucredits = input_.budget_left_ucredits;
+  evidence.rounds_needed = policy_.rounds;
+  evidence.prefixes_total = static_cast<std::int64_t>(input_.prefixes.size());
+  evidence.candidates_total = static_cast<std::int64_t>(input_.candidates.size());
+}
+
+void Round::look_at_here() {
+  auto& evidence = decision_.evidence;
+  shown_prefixes_.resize(input_.prefixes.size());
+  std::iota(shown_prefixes_.begin(), shown_prefixes_.end(), 0);
+  std::stable_sort(shown_prefixes_.begin(), shown_prefixes_.end(),
+                   [&](std::size_t a, std::size_t b) {
+                     return input_.prefixes[a].connections > input_.prefixes[b].connections;
+                   });
+  if (shown_prefixes_.size() > kEvidencePrefixesMax) shown_prefixes_.resize(kEvidencePrefixesMax);
+  for (const auto& prefix : input_.prefixes) {
+    evidence.connections_total =
+        saturating_add(evidence.connections_total, std::max<std::int64_t>(0, prefix.connections));
+    evidence.here_value_ucredits = saturating_add(
+        evidence.here_value_ucredits, demand_value(curve_, prefix.connections, prefix.rtt_us));
+  }
+  for (const auto index : shown_prefixes_) {
+    const auto& prefix = input_.prefixes[index];
+    evidence.prefixes.push_back({prefix.prefix.to_string(), prefix.connections, prefix.rtt_us,
+                                 prefix.samples,
+                                 demand_value(curve_, prefix.connections, prefix.rtt_us)});
+  }
+  evidence.here_price_ucredits = price_over_horizon(
+      input_.here_price_ucredits, slots_for(policy_.horizon_ms, input_.here_slot_seconds));
+}
+
+void Round::add_value(const Candidate& candidate, EvidenceCandidate& evidence) const {
+  const auto estimate_of = [&](std::size_t index) {
+    return index < candidate.estimates.size() ? candidate.estimates[index] : RttEstimate{};
+  };
+  const auto value_of = [&](std::size_t index) {
+    return demand_value(curve_, input_.prefixes[index].connections, estimate_of(index).rtt_us);
+  };
+  for (std::size_t i = 0; i < input_.prefixes.size(); ++i)
+    evidence.value_ucredits = saturating_add(evidence.value_ucredits, value_of(i));
+  for (const auto index : shown_prefixes_)
+    evidence.estimates.push_back(
+        {input_.prefixes[index].prefix.to_string(), estimate_of(index), value_of(index)});
+  const auto& here = decision_.evidence;
+  evidence.scored = true;
+  evidence.slots = slots_for(policy_.horizon_ms, candidate.offer->slot_seconds);
+  evidence.price_horizon_ucredits =
+      price_over_horizon(candidate.offer->price_ucredits, evidence.slots);
+  evidence.gain_ucredits = saturating_add(evidence.value_ucredits, -here.here_value_ucredits);
+  evidence.net_ucredits =
+      saturating_add(saturating_add(evidence.gain_ucredits, -evidence.price_horizon_ucredits),
+                     here.here_price_ucredits);
+}
+
+Scored Round::score(std::size_t index) const {
+  const Candidate& candidate = input_.candidates[index];
+  Scored scored;
+  scored.index = index;
+  auto& evidence = scored.evidence;
+  evidence.name = shown_name(candidate.names);
+  evidence.id = candidate.names.id;
+  evidence.domain = candidate.names.domain;
+  evidence.source = candidate.source;
+  if (candidate.offer) evidence.price_ucredits = candidate.offer->price_ucredits;
+  const bool estimated =
+      std::any_of(candidate.estimates.begin(), candidate.estimates.end(),
+                  [](const RttEstimate& estimate) { return estimate.rtt_us.has_value(); });
+  // A provider that is only too dear is computed all the same: the evidence says by how much.
+  if (candidate.offer && estimated &&
+      (!candidate.rejection || about_price(candidate.rejection->code)))
+    add_value(candidate, evidence);
+  if (auto rejection = reject(candidate, evidence)) {
+    evidence.reason = std::move(rejection->code);
+    evidence.message = std::move(rejection->message);
+    evidence.verdict = Verdict::kRejected;
+  } else {
+    scored.eligible = true;
+  }
+  return scored;
+}
+
+std::optional<Rejection> Round::reject(const Candidate& candidate,
+                                       const EvidenceCandidate& evidence) const {
+  if (candidate.rejection) return candidate.rejection;
+  if (auto denied = policy_.providers.check(candidate.names)) return denied;
+  if (!candidate.names.id.empty() && candidate.names.id == input_.here_id)
+    return Rejection{"current_host", "the ICON is there already"};
+  if (!candidate.offer) return Rejection{"no_offer", "it made no offer"};
+  if (policy_.max_price_ucredits)
+    if (auto dear = check_price(candidate.offer->price_ucredits,
+                                max_price_limit(*policy_.max_price_ucredits)))
+      return dear;
+  if (auto dear =
+          check_price(candidate.offer->price_ucredits, budget_limit(input_.budget_left_ucredits)))
+    return dear;
+  if (!evidence.scored)
+    return Rejection{"no_estimate", "it is not known how far the users would be from it"};
+  return reject_worth(evidence);
+}
+
+std::optional<Rejection> Round::reject_worth(const EvidenceCandidate& evidence) const {
+  const auto& here = decision_.evidence;
+  if (evidence.gain_ucredits <= 0)
+    return Rejection{"no_gain",
+                     fmt::format("being there is worth {} micro-credits over the horizon, being "
+                                 "here {}",
+                                 evidence.value_ucredits, here.here_value_ucredits)};
+  const auto extra = saturating_add(evidence.price_horizon_ucredits, -here.here_price_ucredits);
+  if (auto dear = check_price(extra, gain_limit(evidence.gain_ucredits))) return dear;
+  if (evidence.net_ucredits <= policy_.margin_ucredits)
+    return Rejection{"below_margin",
+                     fmt::format("it would gain {} micro-credits after its price, and a move must "
+                                 "gain more than {}",
+                                 evidence.net_ucredits, policy_.margin_ucredits)};
+  return std::nullopt;
+}
+
+// The slot price at which the net gain would just exceed `net_above`.
+std::optional<MicroCredits> Round::price_for(const EvidenceCandidate& evidence,
+                                             MicroCredits net_above) const {
+  if (!evidence.scored || evidence.slots <= 0) return std::nullopt;
+  auto room = saturating_add(evidence.gain_ucredits, decision_.evidence.here_price_ucredits);
+  room = saturating_add(room, -net_above);
+  if (room <= 0) return std::nullopt;
+  auto price = (room - 1) / evidence.slots;
+  price = std::min(price, input_.budget_left_ucredits);
+  if (policy_.max_price_ucredits) price = std::min(price, *policy_.max_price_ucredits);
+  if (price < 0) return std::nullopt;
+  return price;
+}
+
+void Round::pick_winner() {
+  std::stable_sort(scored_.begin(), scored_.end(), [](const Scored& a, const Scored& b) {
+    if (a.eligible != b.eligible) return a.eligible;
+    if (a.evidence.scored != b.evidence.scored) return a.evidence.scored;
+    if (a.evidence.net_ucredits != b.evidence.net_ucredits)
+      return a.evidence.net_ucredits > b.evidence.net_ucredits;
+    if (a.evidence.price_ucredits != b.evidence.price_ucredits)
+      return a.evidence.price_ucredits < b.evidence.price_ucredits;
+    return a.evidence.id < b.evidence.id;
+  });
+  has_winner_ = !scored_.empty() && scored_.front().eligible;
+  threshold_ = policy_.margin_ucredits;
+  if (!has_winner_) return;
+  // Two that are about equally good would take turns and neither win n rounds running: the one
+  // that led stays in the lead until another is better by more than the margin.
+  const auto best = scored_.front().evidence.net_ucredits;
+  const auto favourite = std::find_if(scored_.begin(), scored_.end(), [&](const Scored& scored) {
+    return scored.eligible && !scored.evidence.id.empty() &&
+           scored.evidence.id == input_.history.favourite_id;
+  });
+  if (favourite != scored_.end() &&
+      best - favourite->evidence.net_ucredits <= policy_.margin_ucredits)
+    std::rotate(scored_.begin(), favourite, favourite + 1);
+  favourite_leads_ = scored_.front().evidence.id == input_.history.favourite_id &&
+                     !input_.history.favourite_id.empty();
+  threshold_ = scored_.front().evidence.net_ucredits;
+  if (favourite_leads_) threshold_ = saturating_add(threshold_, policy_.margin_ucredits);
+}
+
+void Round::explain_losers() {
+  auto& changes = decision_.evidence.would_change;
+  for (std::size_t i = 0; i < scored_.size(); ++i) {
+    auto& evidence = scored_[i].evidence;
+    if (has_winner_ && i == 0) {
+      evidence.verdict = Verdict::kWon;
+      evidence.reason = "won";
+      evidence.message = fmt::format("it gains {} micro-credits over the horizon after its price",
+                                     evidence.net_ucredits);
+      continue;
+    }
+    if (evidence.scored)
+      evidence.loses_by_ucredits =
+          std::max<MicroCredits>(0, saturating_add(threshold_, -evidence.net_ucredits));
+    if (scored_[i].eligible) {
+      const auto& winner = scored_.front().evidence;
+      evidence.verdict = Verdict::kLost;
+      evidence.reason = "outbid";
+      const auto ahead = saturating_add(winner.net_ucredits, -evidence.net_ucredits);
+      evidence.message = ahead > 0
+                             ? fmt::format("{} gains {} micro-credits more", winner.name, ahead)
+                             : fmt::format(
+                                   "as good as {}, which stays the choice: the difference is not "
+                                   "more than the margin",
+                                   winner.name);
+    }
+    if (!scored_[i].eligible && !about_price(evidence.reason) && evidence.reason != "below_margin")
+      continue;
+    evidence.winning_price_ucredits = price_for(evidence, threshold_);
+    if (!evidence.winning_price_ucredits || !evidence.price_ucredits ||
+        *evidence.winning_price_ucredits >= *evidence.price_ucredits)
+      continue;
+    if (i < kEvidenceCandidatesMax)
+      changes.push_back({"price_at_most", evidence.name, *evidence.winning_price_ucredits,
+                         fmt::format("at a price of {} micro-credits or less for a slot, {} would "
+                                     "have won",
+                                     *evidence.winning_price_ucredits, evidence.name)});
+  }
+}
+
+void Round::conclude_with_winner() {
+  auto& evidence = decision_.evidence;
+  const auto& winner = scored_.front().evidence;
+  const auto& history = input_.history;
+  evidence.to_name = winner.name;
+  evidence.to_id = winner.id;
+  decision_.winner = scored_.front().index;
+  const auto rounds =
+      favourite_leads_ ? std::clamp<std::int64_t>(history.rounds_won, 0, kRoundsMax) + 1 : 1;
+  decision_.history.favourite_id = winner.id;
+  decision_.history.rounds_won = evidence.rounds_won = rounds;
+
+  auto runner_up = policy_.margin_ucredits;
+  if (scored_.size() > 1 && scored_[1].eligible)
+    runner_up =
+        std::max(runner_up, saturating_add(scored_[1].evidence.net_ucredits,
+                                           favourite_leads_ ? -policy_.margin_ucredits : 0));
+  if (const auto price = price_for(winner, runner_up))
+    evidence.would_change.push_back(
+        {"winner_price_over", winner.name, *price,
+         fmt::format("at a price over {} micro-credits for a slot, {} would not have won", *price,
+                     winner.name)});
+
+  // A clock that jumped back must not hold the ICON for ever: a time far ahead is no last move.
+  const auto until = history.last_move_ms + policy_.cooldown_ms;
+  const bool cooling = history.last_move_ms > 0 && now_ms_ < until &&
+                       history.last_move_ms <= now_ms_ + policy_.cooldown_ms;
+  const auto missing = policy_.rounds - rounds;
+  if (missing > 0)
+    evidence.would_change.push_back({"rounds", winner.name, missing,
+                                     fmt::format("{} more {} with the same winner", missing,
+                                                 missing == 1 ? "round" : "rounds")});
+  if (cooling)
+    evidence.would_change.push_back(
+        {"cooldown", winner.name, until,
+         fmt::format("{} ms until the pause after the last move is over", until - now_ms_)});
+  decision_.move = missing <= 0 && !cooling;
+  evidence.reason = decision_.move ? "won" : cooling ? "cooldown" : "rounds";
+  evidence.message =
+      decision_.move ? fmt::format("move to {}: {}", winner.name, winner.message)
+      : cooling      ? fmt::format("{} leads, but the last move was too recent", winner.name)
+                : fmt::format("{} leads in {} of {} rounds", winner.name, rounds, policy_.rounds);
+}
+
+void Round::conclude() {
+  auto& evidence = decision_.evidence;
+  decision_.history = {{}, 0, input_.history.last_move_ms};
+  if (has_winner_) {
+    conclude_with_winner();
+  } else if (evidence.connections_total <= 0) {
+    evidence.reason = "no_users";
+    evidence.message = "no user is connected";
+    evidence.would_change.push_back({"users", {}, 1, "a connection to the service"});
+  } else if (scored_.empty()) {
+    evidence.reason = "no_candidates";
+    evidence.message = "no provider was found";
+  } else {
+    evidence.reason = "none_worth_it";
+    evidence.message = "no offer is worth its price";
+  }
+  evidence.outcome = decision_.move ? "move" : "stay";
+  for (auto& scored : scored_) {
+    if (evidence.candidates.size() == kEvidenceCandidatesMax) break;
+    evidence.candidates.push_back(std::move(scored.evidence));
+  }
+}
+
+Decision Round::run() {
+  fill_policy();
+  look_at_here();
+  for (std::size_t i = 0; i < input_.candidates.size(); ++i) scored_.push_back(score(i));
+  pick_winner();
+  explain_losers();
+  conclude();
+  return std::move(decision_);
+}
+
+}  // namespace
+
+json::Object DecisionHistory::to_json() const {
+  return {
+      {"favourite_id", favourite_id}, {"rounds_won", rounds_won}, {"last_move_ms", last_move_ms}};
+}
+
+Result<DecisionHistory> DecisionHistory::from_json(const json::Object& object) {
+  DecisionHistory history;
+  ICON_TRY(history.favourite_id, json::get_string(object, "favourite_id", 64));
+  ICON_TRY(history.rounds_won, json::get_int(object, "rounds_won", 0, kRoundsMax));
+  ICON_TRY(history.last_move_ms,
+           json::get_int(object, "last_move_ms", 0, std::numeric_limits<std::int64_t>::max() / 2));
+  return history;
+}
+
+Decision decide(const DecisionInput& input, UtcMillis now_ms) { return Round(input, now_ms).run(); }
+
+}  // namespace icon::budget

@@ -60,7 +60,7 @@ struct EvidenceCandidate {
 };
 
 struct WouldChange {
-  std::string code;  // price_at_most, winner_price_over, rounds, cooldown, margin, no_users, hold
+  std::string code;  // price_at_most, winner_price_over, rounds, cooldown, users
   std::string provider;
   std::int64_t amount = 0;  // micro-credits, rounds or UTC milliseconds, by code
   std::string message;

@@ -30,7 +30,7 @@ struct Rejection {
 struct PriceLimit {
   MicroCredits amount = 0;
   std::string code;  // "over_max_price", "over_budget", "too_dear"
-  std::string why;   // completes "N ucredits asked > M ucredits that ..."
+  std::string why;   // completes "too dear: N > M ..."
 };
 PriceLimit max_price_limit(MicroCredits amount);
 PriceLimit budget_limit(MicroCredits amount);

@@ -86,7 +86,8 @@ class PurseStore {
 };
 
 // The purse of a running ICON. Owner: the agent; one thread. `store` is borrowed and outlives it.
-// Every operation is idempotent by id: repeating it after a crash changes nothing.
+// Every operation is idempotent by id: repeating it after a crash changes nothing. After an error
+// of the store the next operation reads the log again, so that memory never runs ahead of it.
 class Purse {
  public:
   // A purse that does not exist yet: the store must be empty. Errors: kConflict, kInvalid; store's.
@@ -119,10 +120,13 @@ class Purse {
 
  private:
   explicit Purse(PurseStore& store) : store_(&store) {}
+  Status replay();
+  Status refresh();
   Status record(PurseEntry entry);
 
   PurseStore* store_;
   PurseState state_;
+  bool stale_ = false;  // an append failed: only the store knows whether it happened
 };
 
 // A log in memory: for tests and for an ICON without a disk. Fails on demand.
@@ -130,12 +134,14 @@ class MemoryPurseStore final : public PurseStore {
  public:
   Status append(const PurseEntry& entry) override;
   Result<std::vector<PurseEntry>> load() override { return entries_; }
-  // The next append writes nothing and fails with kIo.
-  void fail_next_append() { fail_next_ = true; }
+  // The next append fails with kIo; `written` says whether the entry is there all the same, as
+  // when the disk fails after the write.
+  void fail_next_append(bool written) { fail_next_ = written ? Fail::kAfter : Fail::kBefore; }
 
  private:
+  enum class Fail { kNo, kBefore, kAfter };
   std::vector<PurseEntry> entries_;
-  bool fail_next_ = false;
+  Fail fail_next_ = Fail::kNo;
 };
 
 }  // namespace icon::budget
