@@ -1,0 +1,1 @@
+set(stub_PROGRAMS icon-stub)
