@@ -1,0 +1,82 @@
+// Where providers come from, behind one interface: the names of the hops, or a list.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/task.h"
+#include "discovery/provider.h"
+#include "discovery/resolver.h"
+
+namespace icon::discovery {
+
+// A router on the way to the users, once per address.
+struct PathHop {
+  Address address;
+  int ttl = 0;              // the largest one seen
+  std::int64_t rtt_us = 0;  // the smallest one seen; 0: unknown
+};
+
+struct HopName {
+  Address address;
+  std::string name;
+  std::string domain;
+};
+
+struct Findings {
+  std::vector<ProviderCandidate> providers;
+  std::vector<Rejection> rejected;
+  std::vector<HopName> names;
+  std::vector<std::string> domains;  // that were asked
+};
+
+// Loop thread only. A source that finds nothing says why in `rejected`; it never fails as a whole.
+class ProviderSource {
+ public:
+  virtual ~ProviderSource() = default;
+  virtual Task<Findings> find(std::vector<PathHop> hops) = 0;
+};
+
+struct DnsLimits {
+  std::size_t hops_max = 512;       // reverse look-ups
+  std::size_t domains_max = 32;     // asked for SRV
+  std::size_t srv_targets_max = 8;  // resolved per domain
+  std::size_t providers_max = 128;
+  std::size_t rejections_max = 256;
+  std::size_t lookups_in_flight_max = 64;
+  std::uint64_t seed = 0;  // of the RFC 2782 draw; 0: from the system
+};
+
+// Hops -> PTR -> registrable domain -> SRV _icon._tcp.<domain> and TXT beside it -> A, AAAA.
+class DnsProviderSource final : public ProviderSource {
+ public:
+  // `resolver` is borrowed.
+  DnsProviderSource(Resolver& resolver, DnsLimits limits) : resolver_(resolver), limits_(limits) {}
+  Task<Findings> find(std::vector<PathHop> hops) override;
+
+ private:
+  Resolver& resolver_;
+  DnsLimits limits_;
+};
+
+// What the operator, the policy or the supervisor names. The agent replaces the list as it learns.
+class ConfiguredProviderSource final : public ProviderSource {
+ public:
+  explicit ConfiguredProviderSource(std::vector<ProviderCandidate> providers = {})
+      : providers_(std::move(providers)) {}
+  void replace(std::vector<ProviderCandidate> providers) { providers_ = std::move(providers); }
+  Task<Findings> find(std::vector<PathHop> hops) override;
+
+ private:
+  std::vector<ProviderCandidate> providers_;
+};
+
+// The order in which RFC 2782 has a client try targets: priority, then a draw by weight. The same
+// seed and records (in any order) give the same result. Pure.
+std::vector<SrvRecord> order_srv(std::vector<SrvRecord> records, std::uint64_t seed);
+
+}  // namespace icon::discovery
