@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/task.h"
+#include "migration/checkpointer.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/config.h"
 #include "supervisor/container_spec.h"
@@ -44,13 +45,8 @@ struct ContainerPaths {
   std::string agent_binary;  // run/bin/icon-agent: travels with the ICON, CRIU maps it again
 };
 
-// What criu calls an external mount: --external mnt[<mountpoint>]:<name> on dump,
-// --external mnt[<name>]:<host_path> on restore.
-struct ExternalMount {
-  std::string mountpoint;
-  std::string name;
-  std::string host_path;
-};
+// --external mnt[<mountpoint>]:<name> on dump, mnt[<name>]:<host_path> on restore.
+using ExternalMount = migration::ExternalMount;
 
 // A process named so that a later process with the same number is not mistaken for it.
 struct ProcessIdentity {

@@ -196,6 +196,7 @@ Result<Commit> Commit::from_json(const json::Object& body) {
 json::Object Manifest::to_json() const {
   auto body = write_move(*this);
   body["files"] = files;
+  body["removed"] = removed;
   return body;
 }
 
@@ -208,6 +209,10 @@ Result<Manifest> Manifest::from_json(const json::Object& body) {
     if (!entry.value().is_string())
       return fail(Code::kInvalid, "manifest: '" + std::string(entry.key()) + "' is not a string");
   manifest.files = *files;
+  ICON_TRY(const auto* removed, json::get_array(body, "removed", kFilesMax));
+  for (const auto& path : *removed)
+    if (!path.is_string()) return fail(Code::kInvalid, "manifest: a removed path is no string");
+  manifest.removed = *removed;
   return manifest;
 }
 

@@ -130,7 +130,8 @@ struct Manifest {
   std::int64_t epoch = 0;
   PublicKey from;
   PublicKey to;
-  json::Object files;  // name -> "size:blake2b-256 hex"
+  json::Object files;   // name -> "size:blake2b-256 hex"
+  json::Array removed;  // paths of the writable layer that were staged and are gone since
   UtcMillis issued_ms = 0;
   UtcMillis expires_ms = 0;
 

@@ -1,0 +1,586 @@
+#include "supervisor/move_destination.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "migration/worker.h"
+#include "supervisor/host.h"
+#include "supervisor/move_parts.h"
+#include "wire/overlay.h"
+
+namespace icon::supervisor {
+namespace {
+
+using migration::DestinationEvent;
+using migration::DestinationState;
+
+constexpr std::size_t kMovesMax = 64;     // under way at a time
+constexpr Millis kSilenceMax{120'000};    // of a source before COMMIT
+constexpr Millis kFinishedKept{600'000};  // an ended move answers questions for so long
+
+using Directories = std::map<std::string, std::string>;
+
+Task<Result<migration::ArchiveReport>> extract(http::BodyReader& body, Directories directories,
+                                               std::uint64_t bytes_max) {
+  migration::ExtractLimits limits;
+  limits.bytes_max = bytes_max;
+  ICON_CO_TRY(auto sink, migration::TarSink::start(co_await boost::asio::this_coro::executor,
+                                                   std::move(directories), limits));
+  for (;;) {
+    ICON_CO_TRY(const auto bytes, co_await body.read_some());
+    if (bytes.empty()) break;
+    if (!co_await sink->write(bytes)) break;  // finish() says why
+  }
+  co_return co_await sink->finish();
+}
+
+bool is_digest(const std::string& text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+}  // namespace
+
+struct DestinationMoves::Move {
+  Move(Host& host, MigrationRecord row) : record(host, std::move(row)) {}
+
+  MoveRecord record;
+  migration::DestinationTransaction transaction;
+  wire::MoveOrder order;
+  wire::Lease lease;
+  IconRecord icon;
+  json::Array stubs;
+  std::string digest;
+  MemoryDirectory memory;
+  migration::ArchiveReport received;
+  std::unique_ptr<migration::HeldRestore> held;
+  SteadyTime last_heard{};
+  bool busy = false;  // a request is being worked on
+};
+
+void DestinationMoves::add_routes(http::Router& router) {
+  router.on("POST", "/v1/migrations", [this](http::Request request) -> Task<http::Response> {
+    const auto made = co_await reserve(request);
+    co_return made ? http::json_response(201, *made) : http::error_response(made.error());
+  });
+  router.on_upload("PUT", "/v1/images/{digest}",
+                   [this](http::Request request, http::BodyReader& body) -> Task<http::Response> {
+                     request.params["m"] = request.query["migration"];
+                     const auto move = find(request);
+                     if (!move) co_return http::error_response(move.error());
+                     co_return co_await answer(
+                         *move, receive_image(**move, request.params["digest"], body));
+                   });
+  router.on_upload("PUT", "/v1/migrations/{m}/layer",
+                   [this](http::Request request, http::BodyReader& body) -> Task<http::Response> {
+                     const auto move = find(request);
+                     if (!move) co_return http::error_response(move.error());
+                     co_return co_await answer(*move, receive_layer(**move, body));
+                   });
+  router.on_upload("PUT", "/v1/migrations/{m}/checkpoint",
+                   [this](http::Request request, http::BodyReader& body) -> Task<http::Response> {
+                     const auto move = find(request);
+                     if (!move) co_return http::error_response(move.error());
+                     co_return co_await answer(*move, receive_checkpoint(**move, body));
+                   });
+  const auto with_json =
+      [this](Task<Status> (DestinationMoves::*work)(Move&, const json::Object&)) {
+        return [this, work](http::Request request) -> Task<http::Response> {
+          const auto move = find(request);
+          if (!move) co_return http::error_response(move.error());
+          const auto body = json::parse_object(request.body, kPeerAnswerBytesMax);
+          if (!body) co_return http::error_response(body.error());
+          co_return co_await answer(*move, (this->*work)(**move, *body));
+        };
+      };
+  router.on("POST", "/v1/migrations/{m}/restore", with_json(&DestinationMoves::restore));
+  router.on("POST", "/v1/migrations/{m}/commit", with_json(&DestinationMoves::commit));
+  router.on("POST", "/v1/migrations/{m}/abort",
+            [this](http::Request request) -> Task<http::Response> {
+              const auto move = find(request);
+              if (!move) co_return http::error_response(move.error());
+              const auto ended = co_await abort(**move, "the source gave up");
+              co_return ended ? http::json_response(200, json::Object{{"state", "aborted"}})
+                              : http::error_response(ended.error());
+            });
+  router.on("GET", "/v1/migrations/{m}", [this](http::Request request) -> Task<http::Response> {
+    const auto move = find(request);
+    if (!move) co_return http::error_response(move.error());
+    co_return http::json_response(200, json::Object{{"state", (*move)->record.data().state},
+                                                    {"epoch", (*move)->order.epoch}});
+  });
+  router.on("POST", "/v1/tunnels", [this](http::Request request) -> Task<http::Response> {
+    const auto made = co_await admit_stub_host(request);
+    co_return made ? http::json_response(200, *made) : http::error_response(made.error());
+  });
+  router.on("POST", "/v1/stubs/{icon}", [this](http::Request request) -> Task<http::Response> {
+    const auto parse = [&]() -> Result<Stubs::Moved> {
+      Stubs::Moved moved;
+      ICON_TRY(const auto body, json::parse_object(request.body, kPeerAnswerBytesMax));
+      ICON_TRY(const auto* order, json::get_object(body, "order"));
+      ICON_TRY(moved.order, wire::parse_envelope(json::Value(*order)));
+      ICON_TRY(const auto* commit, json::get_object(body, "commit"));
+      ICON_TRY(moved.commit, wire::parse_envelope(json::Value(*commit)));
+      ICON_TRY(const auto api, json::get_string(body, "api", 64));
+      ICON_TRY(moved.api, Endpoint::parse(api));
+      ICON_TRY(const auto address, json::get_string(body, "public_address", 64));
+      ICON_TRY(moved.public_address, Address::parse(address));
+      return moved;
+    };
+    auto moved = parse();
+    if (!moved) co_return http::error_response(moved.error());
+    const auto done = co_await stubs_.repoint(request.params["icon"], std::move(*moved));
+    co_return done ? http::json_response(200, json::Object{}) : http::error_response(done.error());
+  });
+}
+
+Result<DestinationMoves::MovePtr> DestinationMoves::find(const http::Request& request) const {
+  const auto id = request.params.find("m");
+  const auto found = id == request.params.end() ? moves_.end() : moves_.find(id->second);
+  if (found == moves_.end()) return fail(Code::kNotFound, "no such migration here");
+  if (!request.peer_key || *request.peer_key != found->second->order.from)
+    return fail(Code::kUnauthenticated, "only the source of a migration may speak of it");
+  found->second->last_heard = host_.clock.steady();
+  return found->second;
+}
+
+Task<http::Response> DestinationMoves::answer(MovePtr move, Task<Status> work) {
+  if (move->transaction.state() == DestinationState::kAborted)
+    co_return http::json_response(
+        410, json::Object{{"state", "aborted"},
+                          {"error", json::Object{{"code", "expired"},
+                                                 {"message", move->record.data().error}}}});
+  if (move->busy)
+    co_return http::error_response({Code::kConflict, "this migration is busy with another call"});
+  move->busy = true;
+  const auto done = co_await std::move(work);
+  move->busy = false;
+  move->last_heard = host_.clock.steady();
+  if (done) co_return http::json_response(200, json::Object{{"state", move->record.data().state}});
+  log::warn("migration.destination_failed",
+            {{"migration", move->record.id()}, {"error", done.error().message}});
+  // kConflict: asked for at the wrong time; that alone spoils nothing.
+  if (done.error().code != Code::kConflict) (void)co_await abort(*move, done.error().message);
+  if (move->transaction.state() == DestinationState::kAborted)
+    co_return http::json_response(
+        410, json::Object{{"state", "aborted"},
+                          {"error", json::Object{{"code", to_string(done.error().code)},
+                                                 {"message", done.error().message}}}});
+  co_return http::error_response(done.error());
+}
+
+Task<Status> DestinationMoves::step(Move& move, DestinationEvent event) {
+  auto actions = move.transaction.step(event);
+  if (!actions) co_return fail(actions.error());
+  for (const auto action : *actions) {
+    switch (action) {
+      case migration::DestinationAction::kJournal: {
+        const bool committed = move.transaction.state() == DestinationState::kCommitted;
+        ICON_CO_CHECK(host_.journal->transaction([&]() -> Status {
+          ICON_CHECK(move.record.enter(to_string(move.transaction.state())));
+          if (committed) return host_.journal->note_committed_epoch(move.icon.id, move.order.epoch);
+          return {};
+        }));
+        break;
+      }
+      case migration::DestinationAction::kReleaseProcess:
+        ICON_CO_CHECK(co_await release(move));
+        break;
+      case migration::DestinationAction::kWakeAgent:
+        if (const auto woken = host_.containers->wake(move.icon.id); !woken)
+          log::warn("migration.wake", {{"error", woken.error().message}});
+        break;
+      case migration::DestinationAction::kDiscard:
+        co_await discard(move);
+        break;
+    }
+  }
+  co_return Status{};
+}
+
+// --- RESERVE -------------------------------------------------------------------------------------
+
+Result<DestinationMoves::MovePtr> DestinationMoves::check_reservation(const http::Request& request,
+                                                                      const json::Object& body) {
+  const UtcMillis now = host_.clock.utc_ms();
+  ICON_TRY(const auto* order_json, json::get_object(body, "order"));
+  ICON_TRY(const auto order_envelope, wire::parse_envelope(json::Value(*order_json)));
+  ICON_TRY(const auto order, wire::open<wire::MoveOrder>(order_envelope));
+  ICON_CHECK(wire::check_times(order.issued_ms, order.expires_ms, now));
+  if (!request.peer_key || order.from != *request.peer_key)
+    return fail(Code::kUnauthenticated, "the order names another host as its source");
+  if (order.to.id() != host_.id)
+    return fail(Code::kUnauthenticated, "the order is for another destination");
+  ICON_TRY(const auto* lease_json, json::get_object(body, "lease"));
+  ICON_TRY(const auto lease_envelope, wire::parse_envelope(json::Value(*lease_json)));
+  ICON_TRY(const auto lease, wire::open<wire::Lease>(lease_envelope));
+  if (lease.lease_id != order.lease_id || lease.provider != order.to)
+    return fail(Code::kUnauthenticated, "the lease does not belong to the order");
+  const std::string icon_id = order.icon.id();
+  ICON_TRY(const auto row, host_.market->usable_lease(lease.lease_id, icon_id));
+  ICON_CHECK(host_.journal->check_epoch(icon_id, order.epoch));
+  if (moves_.contains(order.migration_id))
+    return fail(Code::kConflict, "this order was presented already");
+  ICON_CHECK(host_.journal->use_nonce("order", order.migration_id, order.expires_ms));
+
+  MigrationRecord record;
+  record.id = order.migration_id;
+  record.icon = icon_id;
+  ICON_TRY(record.icon_name, json::get_string(body, "name", 63));
+  record.role = "destination";
+  record.peer = order.from.id();
+  ICON_TRY(record.from, json::get_string(body, "from_name", 255));
+  record.to = host_.config.provider_name;
+  record.epoch = order.epoch;
+  record.state = to_string(DestinationState::kReserved);
+  record.reason = order.reason;
+  record.started_ms = now;
+  record.details = {{"order", *order_json}, {"lease", *lease_json}};
+  auto move = std::make_shared<Move>(host_, std::move(record));
+  move->order = order;
+  move->lease = lease;
+  ICON_TRY(move->digest, json::get_string(body, "image", 64));
+  if (!is_digest(move->digest)) return fail(Code::kInvalid, "field 'image' is no digest");
+  ICON_TRY(const auto* spec, json::get_object(body, "spec"));
+  ICON_TRY(move->icon.spec, ContainerSpec::from_json(*spec));
+  if (!row.resources.covers(move->icon.spec.resources))
+    return fail(Code::kRefused, "the lease is smaller than what the ICON asks for");
+  ICON_TRY(const auto* stubs, json::get_array(body, "stubs", kStubsMax));
+  for (const auto& stub : *stubs) {
+    if (!stub.is_object()) return fail(Code::kInvalid, "field 'stubs' holds something else");
+    ICON_TRY(const auto host_id, json::get_string(stub.get_object(), "host", 64));
+    ICON_TRY(const auto key, PublicKey::from_id(host_id));
+    if (key.id() != host_.id) move->stubs.push_back(stub);  // it comes back: no stub needed here
+  }
+  return move;
+}
+
+Task<Result<json::Object>> DestinationMoves::reserve(const http::Request& request) {
+  if (moves_.size() >= kMovesMax)
+    co_return fail(Code::kLimit, "too many migrations at a time; try again later");
+  ICON_CO_TRY(const auto body, json::parse_object(request.body, ContainerSpec::kJsonBytesMax));
+  ICON_CO_TRY(auto move, check_reservation(request, body));
+  auto& icon = move->icon;
+  icon.id = move->order.icon.id();
+  icon.name = move->record.data().icon_name;
+  icon.epoch = move->order.epoch;
+  icon.state = icon_state::kReserved;
+  icon.image_digest = move->digest;
+  icon.lower_dir = host_.containers->image_rootfs(move->digest);
+  icon.lease_id = move->lease.lease_id;
+  icon.overlay = wire::overlay_address(move->order.icon);
+  icon.started_ms = host_.clock.utc_ms();
+  const auto known = host_.journal->find_icon(icon.id);
+  if (known && *known && (*known)->state != icon_state::kMoved &&
+      (*known)->state != icon_state::kStopped && (*known)->state != icon_state::kFailed)
+    co_return fail(Code::kConflict, "this ICON is on this host already");
+  move->last_heard = host_.clock.steady();
+  move->record.begin("reserve");
+  moves_[move->record.id()] = move;
+  const auto ready = co_await set_up(*move, body);
+  if (!ready) {
+    log::warn("migration.reserve_failed",
+              {{"migration", move->record.id()}, {"error", ready.error().message}});
+    (void)co_await abort(*move, ready.error().message);
+    moves_.erase(move->record.id());
+    co_return fail(ready.error());
+  }
+  move->record.end(0);
+  const auto tunnel = host_.network->open_tunnel(move->record.data().peer);
+  if (!tunnel) co_return fail(tunnel.error());
+  std::error_code error;
+  co_return json::Object{{"has_image", std::filesystem::exists(icon.lower_dir, error)},
+                         {"tunnel", tunnel_to_json(*tunnel)},
+                         {"public_address", host_.config.public_address.to_string()}};
+}
+
+Task<Status> DestinationMoves::set_up(Move& move, const json::Object& body) {
+  ICON_CO_CHECK(move.record.save());
+  ICON_CO_TRY(const auto* tunnel, json::get_object(body, "tunnel"));
+  ICON_CO_TRY(const auto remote, tunnel_from_json(*tunnel));
+  const std::string& peer = move.record.data().peer;
+  ICON_CO_TRY(const auto local, host_.network->open_tunnel(peer));
+  ICON_CO_CHECK(host_.network->connect_tunnel(peer, remote));
+  ICON_CO_TRY(const auto api,
+              json::get_string(move.stubs.empty() ? json::Object{{"api", "0.0.0.0:0"}}
+                                                  : move.stubs.front().as_object(),
+                               "api", 64));
+  ICON_CO_TRY(const auto endpoint, Endpoint::parse(api));
+  ICON_CO_CHECK(host_.journal->put_tunnel(peer, tunnel_row(endpoint, remote)));
+  ICON_CO_CHECK(note_earlier_stubs(host_, move.icon.id, move.stubs));
+  ICON_CO_CHECK(host_.journal->put_icon(move.icon));
+  ICON_CO_CHECK(host_.containers->make_directories(move.icon.id, move.icon.spec));
+  co_return host_.network->attach_held(icon_network(host_, move.icon));
+}
+
+// --- STAGE, TRANSFER -----------------------------------------------------------------------------
+
+Task<Status> DestinationMoves::receive_image(Move& move, std::string digest,
+                                             http::BodyReader& body) {
+  if (digest != move.digest) co_return fail(Code::kInvalid, "that image was not announced");
+  move.record.begin("image");
+  // Under a temporary name until the digest is checked: a digest never names something else.
+  const std::string directory = std::filesystem::path(move.icon.lower_dir).parent_path().string();
+  const std::string partial = directory + "." + move.record.id();
+  ICON_CO_CHECK(make_directories(partial + "/rootfs"));
+  std::error_code error;
+  const auto clean = [&] { std::filesystem::remove_all(partial, error); };
+  Directories directories{{"image", partial + "/rootfs"}};
+  const auto report = co_await extract(body, std::move(directories), kImageBytesMax);
+  if (!report) {
+    clean();
+    co_return fail(report.error());
+  }
+  const std::string tree = partial + "/rootfs";
+  const auto actual =
+      co_await migration::run_on(worker_pool(), [tree] { return migration::tree_digest(tree); });
+  if (!actual || *actual != digest) {
+    clean();
+    co_return fail(Code::kUnauthenticated, "the image does not have the digest it came under");
+  }
+  std::filesystem::rename(partial, directory, error);
+  if (error && !std::filesystem::exists(directory)) {
+    const std::string why = error.message();
+    clean();
+    co_return fail(Code::kIo, "store image: " + why);
+  }
+  clean();  // somebody else stored the same image meanwhile
+  move.record.end(report->bytes);
+  co_return Status{};
+}
+
+Task<Status> DestinationMoves::receive_layer(Move& move, http::BodyReader& body) {
+  move.record.begin("layer");
+  const auto paths = host_.containers->paths(move.icon.id);
+  ICON_CO_CHECK(make_directories(paths.run + "/bin"));
+  Directories directories{{"upper", paths.upper}, {"bin", paths.run + "/bin"}};
+  ICON_CO_TRY(const auto report, co_await extract(body, std::move(directories), kImageBytesMax));
+  move.record.end(report.bytes);
+  co_return Status{};
+}
+
+Task<Status> DestinationMoves::receive_checkpoint(Move& move, http::BodyReader& body) {
+  if (move.transaction.state() != DestinationState::kReserved)
+    co_return fail(Code::kConflict, "a checkpoint has arrived already");
+  move.record.begin("transfer");
+  const auto paths = host_.containers->paths(move.icon.id);
+  ICON_CO_TRY(move.memory, MemoryDirectory::create(checkpoint_path(host_, move.record.id()),
+                                                   kCheckpointBytesMax));
+  const std::string images = move.memory.path() + "/images";
+  ICON_CO_CHECK(make_directories(images, 0700));
+  Directories directories{{"checkpoint", images}, {"upper", paths.upper}, {"run", paths.run}};
+  ICON_CO_TRY(move.received,
+              co_await extract(body, std::move(directories), kCheckpointBytesMax));
+  move.record.end(move.received.bytes);
+  co_return Status{};
+}
+
+// --- RESTORE -------------------------------------------------------------------------------------
+
+Status DestinationMoves::verify_checkpoint(Move& move, const json::Object& body) {
+  ICON_TRY(const auto* envelope_json, json::get_object(body, "manifest"));
+  ICON_TRY(const auto envelope, wire::parse_envelope(json::Value(*envelope_json)));
+  ICON_TRY(const auto manifest, wire::open<wire::Manifest>(envelope));
+  ICON_CHECK(wire::check_times(manifest.issued_ms, manifest.expires_ms, host_.clock.utc_ms()));
+  if (manifest.icon != move.order.icon || manifest.migration_id != move.order.migration_id ||
+      manifest.epoch != move.order.epoch || manifest.from != move.order.from ||
+      manifest.to != move.order.to)
+    return fail(Code::kUnauthenticated, "the manifest belongs to another migration");
+  if (manifest.files.size() != move.received.files.size())
+    return fail(Code::kUnauthenticated, "the manifest names other files than those that arrived");
+  for (const auto& [name, stamp] : move.received.files) {
+    const auto* expected = manifest.files.if_contains(name);
+    if (expected == nullptr || expected->as_string() != stamp)
+      return fail(Code::kUnauthenticated, "file " + name + " is not the one that was signed");
+  }
+  std::vector<std::string> removed;
+  for (const auto& path : manifest.removed) removed.emplace_back(path.as_string());
+  ICON_CHECK(host_.market->usable_lease(move.lease.lease_id, move.icon.id));
+  ICON_CHECK(host_.journal->check_epoch(move.icon.id, move.order.epoch));
+  return migration::remove_paths(host_.containers->paths(move.icon.id).upper, removed);
+}
+
+Task<Status> DestinationMoves::restore(Move& move, const json::Object& body) {
+  ICON_CO_CHECK(verify_checkpoint(move, body));
+  ICON_CO_CHECK(co_await step(move, DestinationEvent::kCheckpointVerified));
+  move.record.begin("restore");
+  const std::string& id = move.icon.id;
+  ICON_CO_CHECK(host_.containers->mount_root(id, move.icon.lower_dir));
+  ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(id));
+  ICON_CO_CHECK(cgroup.create(move.icon.spec.resources));
+  migration::RestoreRequest request;
+  request.image_dir = move.memory.path() + "/images";
+  request.work_dir = move.memory.path();
+  request.root = host_.containers->paths(id).rootfs;
+  request.netns_path = host_.network->netns_path(id);
+  for (const auto& directory : cgroup.directories())
+    request.cgroup_procs_files.push_back(directory + "/cgroup.procs");
+  request.external_mounts = host_.containers->external_mounts(id);
+  ICON_CO_TRY(move.held, co_await checkpointer_.restore(std::move(request)));
+  move.record.end(0);
+  co_return co_await step(move, DestinationEvent::kRestored);
+}
+
+// --- COMMIT --------------------------------------------------------------------------------------
+
+Task<Status> DestinationMoves::commit(Move& move, const json::Object& body) {
+  if (move.transaction.state() == DestinationState::kRunning) co_return Status{};  // said twice
+  ICON_CO_TRY(const auto* envelope_json, json::get_object(body, "commit"));
+  ICON_CO_TRY(const auto envelope, wire::parse_envelope(json::Value(*envelope_json)));
+  ICON_CO_TRY(const auto commit, wire::open<wire::Commit>(envelope));
+  if (commit.icon != move.order.icon || commit.migration_id != move.order.migration_id ||
+      commit.epoch != move.order.epoch || commit.from != move.order.from ||
+      commit.to != move.order.to)
+    co_return fail(Code::kConflict, "the commit belongs to another migration");
+  move.record.data().details["commit"] = *envelope_json;
+  move.record.begin("release");
+  ICON_CO_CHECK(co_await step(move, DestinationEvent::kCommitVerified));
+  ICON_CO_CHECK(co_await step(move, DestinationEvent::kReleased));
+  move.record.end(0);
+  move.record.finish(to_string(DestinationState::kRunning), "");
+  co_return Status{};
+}
+
+Task<Status> DestinationMoves::release(Move& move) {
+  const std::string& id = move.icon.id;
+  ICON_CO_CHECK(host_.network->release(id));
+  if (!move.held) co_return fail(Code::kInternal, "nothing is held");
+  const int pid = move.held->init_pid();
+  ICON_CO_CHECK(co_await move.held->release());
+  move.held.reset();
+  ICON_CO_CHECK(host_.containers->note_running(id, pid));
+  move.icon.state = icon_state::kRunning;
+  move.icon.pid = pid;
+  if (const auto process = host_.containers->running(id))
+    move.icon.pid_start_ticks = process->start_ticks;
+  ICON_CO_CHECK(host_.journal->put_icon(move.icon));
+  ICON_CO_CHECK(host_.market->activate(move.lease.lease_id));
+  if (const auto stub = host_.journal->find_stub(id); stub && *stub)
+    ICON_CO_CHECK(host_.journal->remove_stub(id));  // it came back: release() ended the forwarding
+  ICON_CO_CHECK(host_.icons->open_socket(id));
+  ICON_CO_CHECK(host_.icons->watch(id));
+  move.memory.reset();
+  co_return Status{};
+}
+
+// --- Ends ----------------------------------------------------------------------------------------
+
+Task<Status> DestinationMoves::abort(Move& move, std::string reason) {
+  if (move.transaction.state() == DestinationState::kAborted) co_return Status{};
+  move.record.data().error = reason;
+  const auto event = move.transaction.state() == DestinationState::kCommitted
+                         ? DestinationEvent::kFailed
+                         : DestinationEvent::kAbortRequested;
+  ICON_CO_CHECK(co_await step(move, event));
+  move.record.finish(to_string(DestinationState::kAborted), reason);
+  co_return Status{};
+}
+
+Task<void> DestinationMoves::discard(Move& move) {
+  const std::string& id = move.icon.id;
+  if (move.held) co_await move.held->abort();
+  move.held.reset();
+  const auto note = [&](const char* what, const Status& status) {
+    if (!status && status.error().code != Code::kNotFound)
+      log::warn(
+          "migration.discard",
+          {{"migration", move.record.id()}, {"what", what}, {"error", status.error().message}});
+  };
+  note("container", co_await host_.containers->destroy(id));
+  note("network", host_.network->detach(id));
+  move.memory.reset();
+  MemoryDirectory::remove_left_over(checkpoint_path(host_, move.record.id()));
+  // What the ICON left here earlier (a stub) stays; a reservation does not.
+  const auto stub = host_.journal->find_stub(id);
+  if (stub && *stub)
+    note("journal", host_.journal->set_icon_state(id, icon_state::kMoved));
+  else
+    note("journal", host_.journal->remove_icon(id));
+  if (const auto closed = host_.network->close_tunnel(move.record.data().peer))
+    note("tunnel", host_.journal->remove_tunnel(move.record.data().peer));
+  const auto receipt = host_.market->release(move.lease.lease_id);
+  if (!receipt) note("lease", Status(fail(receipt.error())));
+}
+
+Task<void> DestinationMoves::recover() {
+  const auto rows = host_.journal->unfinished_migrations();
+  if (!rows) co_return;
+  for (const auto& row : *rows) {
+    if (row.role != "destination") continue;
+    const auto state = migration::destination_state_from(row.state);
+    if (!state) continue;
+    auto move = std::make_shared<Move>(host_, row);
+    move->transaction = migration::DestinationTransaction::recovered(*state);
+    const auto read = [&]() -> Status {
+      ICON_TRY(const auto* order, json::get_object(row.details, "order"));
+      ICON_TRY(const auto order_envelope, wire::parse_envelope(json::Value(*order)));
+      ICON_TRY(move->order, wire::open<wire::MoveOrder>(order_envelope));
+      ICON_TRY(const auto* lease, json::get_object(row.details, "lease"));
+      ICON_TRY(const auto lease_envelope, wire::parse_envelope(json::Value(*lease)));
+      ICON_TRY(move->lease, wire::open<wire::Lease>(lease_envelope));
+      move->icon.id = row.icon;
+      return {};
+    };
+    if (const auto known = read(); !known) {
+      log::error("migration.recover", {{"migration", row.id}, {"error", known.error().message}});
+      continue;
+    }
+    moves_[row.id] = move;
+    move->last_heard = host_.clock.steady();
+    const auto icon = host_.journal->find_icon(row.icon);
+    // Committed, and the process came to life before we died: adopted like any other.
+    if (*state == DestinationState::kCommitted && icon && *icon &&
+        (*icon)->state == icon_state::kRunning) {
+      (void)move->transaction.step(DestinationEvent::kReleased);
+      move->record.finish(to_string(DestinationState::kRunning), "");
+      continue;
+    }
+    (void)co_await abort(*move, "the destination's supervisor was restarted");
+  }
+}
+
+Task<void> DestinationMoves::expire() {
+  const auto now = host_.clock.steady();
+  std::vector<MovePtr> moves;
+  for (const auto& [id, move] : moves_) moves.push_back(move);
+  for (const auto& move : moves) {
+    if (move->busy) continue;
+    if (move->transaction.finished()) {
+      if (now - move->last_heard > kFinishedKept) moves_.erase(move->record.id());
+    } else if (now - move->last_heard > kSilenceMax) {
+      (void)co_await abort(
+          *move, "the source was silent for " + std::to_string(kSilenceMax.count() / 1000) + " s");
+    }
+  }
+}
+
+// --- Stubs of other hosts ------------------------------------------------------------------------
+
+Task<Result<json::Object>> DestinationMoves::admit_stub_host(const http::Request& request) {
+  ICON_CO_TRY(const auto body, json::parse_object(request.body, kPeerAnswerBytesMax));
+  ICON_CO_TRY(const auto icon_id, json::get_string(body, "icon", 64));
+  if (!request.peer_key) co_return fail(Code::kUnauthenticated, "no key");
+  const std::string peer = request.peer_key->id();
+  const auto stubs = earlier_stubs(host_, icon_id);
+  const auto entry = std::find_if(stubs.begin(), stubs.end(), [&](const json::Object& stub) {
+    const auto host_id = json::get_string(stub, "host", 64);
+    return host_id && *host_id == peer;
+  });
+  if (entry == stubs.end()) co_return fail(Code::kRefused, "that host holds no stub of this ICON");
+  ICON_CO_TRY(const auto icon, host_.journal->find_icon(icon_id));
+  if (!icon || icon->state != icon_state::kRunning)
+    co_return fail(Code::kNotFound, "the ICON does not run here");
+  ICON_CO_TRY(const auto* tunnel, json::get_object(body, "tunnel"));
+  ICON_CO_TRY(const auto remote, tunnel_from_json(*tunnel));
+  ICON_CO_TRY(const auto api_text, json::get_string(*entry, "api", 64));
+  ICON_CO_TRY(const auto api, Endpoint::parse(api_text));
+  ICON_CO_TRY(const auto local, host_.network->open_tunnel(peer));
+  ICON_CO_CHECK(host_.network->connect_tunnel(peer, remote));
+  ICON_CO_CHECK(host_.network->allow_stub_host(icon_id, peer));
+  ICON_CO_CHECK(host_.journal->put_tunnel(peer, tunnel_row(api, remote)));
+  co_return json::Object{{"tunnel", tunnel_to_json(local)}};
+}
+
+}  // namespace icon::supervisor

@@ -1,0 +1,70 @@
+// The destination's side of migrations: the routes a source calls, and what each of them does to
+// this host. Nothing a source sends is believed before the ICON's signature (order), our own
+// (lease) and the source's (manifest, commit) have been checked; CRIU sees no byte before that
+// (I5). Owned by the Mover. Loop thread only.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/http_server.h"
+#include "base/task.h"
+#include "migration/archive.h"
+#include "migration/checkpointer.h"
+#include "migration/transaction.h"
+#include "supervisor/memory_directory.h"
+#include "supervisor/move_record.h"
+#include "supervisor/stubs.h"
+#include "wire/documents.h"
+
+namespace icon::supervisor {
+
+struct Host;
+
+class DestinationMoves {
+ public:
+  DestinationMoves(Host& host, Stubs& stubs, migration::Checkpointer& checkpointer)
+      : host_(host), stubs_(stubs), checkpointer_(checkpointer) {}
+
+  void add_routes(http::Router& router);
+  // After a restart: what was not committed is discarded; what was committed but did not come to
+  // life is too, and the source hears of it when it asks.
+  Task<void> recover();
+  // Reservations and held copies whose source has been silent for too long.
+  Task<void> expire();
+
+ private:
+  struct Move;
+  using MovePtr = std::shared_ptr<Move>;
+
+  Task<Result<json::Object>> reserve(const http::Request& request);
+  Result<MovePtr> check_reservation(const http::Request& request, const json::Object& body);
+  Task<Status> set_up(Move& move, const json::Object& body);
+  Task<Status> receive_image(Move& move, std::string digest, http::BodyReader& body);
+  Task<Status> receive_layer(Move& move, http::BodyReader& body);
+  Task<Status> receive_checkpoint(Move& move, http::BodyReader& body);
+  Task<Status> restore(Move& move, const json::Object& body);
+  Status verify_checkpoint(Move& move, const json::Object& body);
+  Task<Status> commit(Move& move, const json::Object& body);
+  Task<Status> release(Move& move);
+  Task<Status> abort(Move& move, std::string reason);
+  Task<void> discard(Move& move);
+
+  Task<Result<json::Object>> admit_stub_host(const http::Request& request);
+
+  // The move named by the route, if the caller is its source. Errors: kNotFound, kUnauthenticated.
+  Result<MovePtr> find(const http::Request& request) const;
+  // Performs what the transaction says to `event`.
+  Task<Status> step(Move& move, migration::DestinationEvent event);
+  // A step that fails takes the whole migration down.
+  Task<http::Response> answer(MovePtr move, Task<Status> work);
+
+  Host& host_;
+  Stubs& stubs_;
+  migration::Checkpointer& checkpointer_;
+  std::map<std::string, MovePtr> moves_;
+};
+
+}  // namespace icon::supervisor

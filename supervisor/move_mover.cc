@@ -1,0 +1,102 @@
+// The Mover: moves that leave, moves that arrive, and the stubs they leave behind.
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <map>
+#include <memory>
+
+#include "base/log.h"
+#include "migration/criu_checkpointer.h"
+#include "supervisor/host.h"
+#include "supervisor/move_destination.h"
+#include "supervisor/move_parts.h"
+#include "supervisor/move_source.h"
+#include "supervisor/mover.h"
+#include "supervisor/stubs.h"
+
+namespace icon::supervisor {
+namespace {
+
+class HostMover final : public Mover {
+ public:
+  explicit HostMover(Host& host)
+      : host_(host),
+        checkpointer_({host.config.criu, program_path("icon-criu-hold")}),
+        stubs_(host),
+        arriving_(host, stubs_, checkpointer_) {}
+
+  Task<Result<std::string>> start(MoveRequest request) override {
+    if (leaving_.contains(request.icon_id))
+      co_return fail(Code::kConflict, "another move of this ICON is under way");
+    ICON_CO_TRY(auto move, SourceMove::create(host_, stubs_, checkpointer_, std::move(request)));
+    const std::string id = move->id();
+    run_in_background(std::move(move));
+    co_return id;
+  }
+
+  void add_peer_routes(http::Router& router) override { arriving_.add_routes(router); }
+
+  Task<void> recover() override {
+    co_await recover_tunnels();
+    co_await stubs_.recover();
+    co_await arriving_.recover();
+    const auto rows = host_.journal->unfinished_migrations();
+    if (!rows) co_return;
+    for (const auto& row : *rows) {
+      if (row.role != "source") continue;
+      auto move = SourceMove::recover(host_, stubs_, checkpointer_, row);
+      if (!move) {
+        log::error("migration.recover", {{"migration", row.id}, {"error", move.error().message}});
+        continue;
+      }
+      run_in_background(std::move(*move));
+    }
+  }
+
+  Task<Status> remove_stub(const std::string& icon_id) override {
+    co_return co_await stubs_.remove(icon_id);
+  }
+
+  Task<void> expire() override {
+    co_await stubs_.expire();
+    co_await arriving_.expire();
+  }
+
+ private:
+  void run_in_background(std::unique_ptr<SourceMove> move) {
+    const std::string icon_id = move->icon_id();
+    auto* running = move.get();
+    leaving_[icon_id] = std::move(move);
+    boost::asio::co_spawn(host_.loop, running->run(),
+                          [this, icon_id](std::exception_ptr) { leaving_.erase(icon_id); });
+  }
+
+  // Tunnels outlive the supervisor as processes; here they get their peers' ends again.
+  Task<void> recover_tunnels() {
+    const auto rows = host_.journal->tunnels();
+    if (!rows) co_return;
+    for (const auto& [peer, row] : *rows) {
+      const auto* remote_json = row.if_contains("remote");
+      const auto remote = remote_json != nullptr && remote_json->is_object()
+                              ? tunnel_from_json(remote_json->get_object())
+                              : Result<net::TunnelEnd>(fail(Code::kInvalid, "no remote end"));
+      const auto local = host_.network->open_tunnel(peer);
+      const auto connected = !local    ? Status(fail(local.error()))
+                             : !remote ? Status(fail(remote.error()))
+                                       : host_.network->connect_tunnel(peer, *remote);
+      if (!connected)
+        log::error("tunnel.not_recovered", {{"peer", peer}, {"error", connected.error().message}});
+    }
+  }
+
+  Host& host_;
+  migration::CriuCheckpointer checkpointer_;
+  Stubs stubs_;
+  DestinationMoves arriving_;
+  std::map<std::string, std::unique_ptr<SourceMove>> leaving_;  // by ICON
+};
+
+}  // namespace
+
+std::unique_ptr<Mover> make_mover(Host& host) { return std::make_unique<HostMover>(host); }
+
+}  // namespace icon::supervisor

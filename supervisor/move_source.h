@@ -1,0 +1,101 @@
+// The source's side of a migration: performs what migration/transaction.h decides. One object per
+// move; it lives until the transaction ends and may be told so by the Mover. Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/task.h"
+#include "migration/archive.h"
+#include "migration/checkpointer.h"
+#include "migration/transaction.h"
+#include "supervisor/freeze_guard.h"
+#include "supervisor/memory_directory.h"
+#include "supervisor/move_record.h"
+#include "supervisor/mover.h"
+#include "supervisor/net/network.h"
+#include "supervisor/stubs.h"
+#include "wire/documents.h"
+
+namespace icon::supervisor {
+
+struct Host;
+
+class SourceMove {
+ public:
+  // Verifies the request against journal and clock and writes the first journal row. Errors:
+  // kUnauthenticated, kExpired, kInvalid, kConflict, kNotFound.
+  static Result<std::unique_ptr<SourceMove>> create(Host& host, Stubs& stubs,
+                                                    migration::Checkpointer& checkpointer,
+                                                    MoveRequest request);
+  // From the journal after a restart. Errors: kInvalid when the row cannot be read.
+  static Result<std::unique_ptr<SourceMove>> recover(Host& host, Stubs& stubs,
+                                                     migration::Checkpointer& checkpointer,
+                                                     MigrationRecord record);
+
+  const std::string& id() const { return record_.id(); }
+  const std::string& icon_id() const { return record_.data().icon; }
+  // Returns when the transaction has ended, one way or the other.
+  Task<void> run();
+
+ private:
+  SourceMove(Host& host, Stubs& stubs, migration::Checkpointer& checkpointer,
+             MigrationRecord record)
+      : host_(host), stubs_(stubs), checkpointer_(checkpointer), record_(host, std::move(record)) {}
+  Status read_documents();
+
+  Task<migration::SourceEvent> perform(const std::vector<migration::SourceAction>& actions);
+  Task<Status> perform_one(migration::SourceAction action);
+
+  Task<Status> reserve();
+  Task<Status> stage();
+  Task<Status> send_image();
+  Task<Status> send_layer();
+  Task<Status> quiesce();
+  Task<Status> freeze();
+  Task<Status> dump();
+  Task<Status> transfer();
+  Task<Status> restore_at_peer();
+  Status journal_commit();
+  Task<migration::SourceEvent> send_commit();
+  Status divert();
+  Task<Status> destroy_original();
+  Task<void> settle_up();
+  Task<void> tell_stub_host(const json::Object& stub);
+  Task<Status> release_traffic();
+  void abort_at_peer();
+  void report(bool moved);
+  Result<wire::Envelope> sealed_manifest();
+
+  // A JSON call to the destination; the answer's object. Errors: the peer's.
+  Task<Result<json::Object>> call_peer(std::string method, std::string target, json::Value body,
+                                       Millis limit);
+  Task<Status> upload(std::string target, std::vector<migration::TreePart> parts,
+                      migration::ArchiveReport* report);
+
+  Host& host_;
+  Stubs& stubs_;
+  migration::Checkpointer& checkpointer_;
+  MoveRecord record_;
+  migration::SourceTransaction transaction_;
+  wire::Envelope order_envelope_;
+  wire::Envelope lease_envelope_;
+  wire::MoveOrder order_;
+  wire::Lease lease_;
+  Endpoint api_;
+  std::string peer_id_;
+  bool peer_has_image_ = false;
+  IconRecord icon_;
+  migration::TreeSnapshot staged_layer_;
+  migration::ArchiveReport checkpoint_report_;
+  std::vector<std::string> removed_;
+  MemoryDirectory memory_;
+  std::optional<FreezeGuard> guard_;
+  SteadyTime gap_start_{};
+  std::string error_;
+};
+
+}  // namespace icon::supervisor

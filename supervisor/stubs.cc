@@ -1,0 +1,179 @@
+#include "supervisor/stubs.h"
+
+#include <boost/json/serialize.hpp>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "supervisor/host.h"
+#include "supervisor/move_parts.h"
+
+namespace icon::supervisor {
+namespace {
+
+constexpr std::string_view kRedirect = "redirect";
+constexpr Millis kTunnelLimit{10'000};
+
+Result<std::vector<PortMapping>> ports_of(const StubRecord& stub) {
+  ICON_TRY(const auto* array, json::get_array(stub.details, "ports", ContainerSpec::kPortsMax));
+  std::vector<PortMapping> ports;
+  for (const auto& item : *array) {
+    if (!item.is_object()) return fail(Code::kInvalid, "a stub's port is no object");
+    ICON_TRY(const auto port, PortMapping::from_json(item.get_object()));
+    ports.push_back(port);
+  }
+  return ports;
+}
+
+Result<net::IconNetwork> network_of(const StubRecord& stub) {
+  net::IconNetwork network;
+  network.icon_id = stub.icon;
+  ICON_TRY(const auto overlay, json::get_string(stub.details, "overlay", 64));
+  ICON_TRY(network.overlay, Address::parse(overlay));
+  ICON_TRY(const auto ports, ports_of(stub));
+  for (const auto& port : ports)
+    network.ports.push_back({port.proto == "udp" ? net::Protocol::kUdp : net::Protocol::kTcp,
+                             port.container, port.published});
+  return network;
+}
+
+}  // namespace
+
+stub::StubOptions Stubs::process_options() const {
+  stub::StubOptions options;
+  options.program = host_.config.stub_binary;
+  options.run_directory = host_.config.runtime_dir + "/stub";
+  // Every address: nft's redirect sends a connection to the one it arrived on.
+  options.listen = {Address(), 0};
+  return options;
+}
+
+Task<Status> Stubs::prepare(const std::string& mode) {
+  if (mode != kRedirect || (process_ && process_->running())) co_return Status{};
+  ICON_CO_CHECK(make_directories(process_options().run_directory, 0700));
+  ICON_CO_TRY(auto process, co_await stub::StubProcess::adopt_or_start(process_options()));
+  process_.emplace(std::move(process));
+  co_return Status{};
+}
+
+Result<net::StubTarget> Stubs::target(const StubRecord& stub) const {
+  net::StubTarget target;
+  target.peer_id = stub.next_host;
+  if (stub.mode != kRedirect) return target;
+  if (!process_) return fail(Code::kUnavailable, "the redirector process does not run");
+  target.mode = net::StubMode::kRedirect;
+  target.stub_port = process_->port();
+  return target;
+}
+
+Task<Status> Stubs::publish_routes() {
+  ICON_CO_TRY(const auto stubs, host_.journal->stubs());
+  std::vector<stub::Route> routes;
+  for (const auto& stub : stubs) {
+    if (stub.mode != kRedirect) continue;
+    ICON_CO_TRY(const auto ports, ports_of(stub));
+    for (const auto& port : ports) {
+      if (port.proto != "tcp") continue;
+      // The ICON keeps its public port wherever it goes.
+      routes.push_back(
+          {stub.icon, port.published, stub.next_public.to_string(), port.published, stub.until_ms});
+    }
+  }
+  if (!process_) co_return Status{};
+  if (routes.empty()) {
+    process_->stop();
+    process_.reset();
+    co_return Status{};
+  }
+  co_return co_await process_->set_routes(std::move(routes));
+}
+
+Task<Status> Stubs::ask_for_tunnel(const PublicKey& peer, const Endpoint& api,
+                                   const std::string& icon_id, const wire::Envelope& order) {
+  const std::string peer_id = peer.id();
+  ICON_CO_TRY(const auto local, host_.network->open_tunnel(peer_id));
+  PeerRequest request;
+  request.api = api;
+  request.peer = peer;
+  request.method = "POST";
+  request.target = "/v1/tunnels";
+  request.body = boost::json::serialize(json::Object{
+      {"icon", icon_id}, {"order", order.to_json()}, {"tunnel", tunnel_to_json(local)}});
+  request.total_timeout = kTunnelLimit;
+  ICON_CO_TRY(const auto answer, co_await host_.peers->call(std::move(request)));
+  ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
+  ICON_CO_TRY(const auto body, json::parse_object(text, kPeerAnswerBytesMax));
+  ICON_CO_TRY(const auto* tunnel, json::get_object(body, "tunnel"));
+  ICON_CO_TRY(const auto remote, tunnel_from_json(*tunnel));
+  ICON_CO_CHECK(host_.network->connect_tunnel(peer_id, remote));
+  co_return host_.journal->put_tunnel(peer_id, tunnel_row(api, remote));
+}
+
+Task<Status> Stubs::repoint(const std::string& icon_id, Moved moved) {
+  ICON_CO_TRY(auto stub, host_.journal->find_stub(icon_id));
+  if (!stub) co_return fail(Code::kNotFound, "no stub of " + short_id(icon_id) + " here");
+  ICON_CO_TRY(const auto order, wire::open<wire::MoveOrder>(moved.order));
+  ICON_CO_TRY(const auto commit, wire::open<wire::Commit>(moved.commit));
+  if (order.icon.id() != icon_id || commit.icon != order.icon || commit.epoch != order.epoch ||
+      commit.migration_id != order.migration_id || commit.to != order.to ||
+      commit.from != order.from)
+    co_return fail(Code::kUnauthenticated, "order and commit do not tell of one move of this ICON");
+  if (order.epoch <= stub->epoch)
+    co_return fail(Code::kConflict, "the stub knows of epoch " + std::to_string(stub->epoch));
+  // It moved back here: what runs here needs no stub.
+  if (order.to.id() == host_.id) co_return Status{};
+  ICON_CO_CHECK(co_await ask_for_tunnel(order.to, moved.api, icon_id, moved.order));
+  stub->next_host = order.to.id();
+  stub->next_api = moved.api;
+  stub->next_public = moved.public_address;
+  stub->epoch = order.epoch;
+  ICON_CO_TRY(const auto to, target(*stub));
+  ICON_CO_CHECK(host_.network->repoint(icon_id, to));
+  ICON_CO_CHECK(host_.journal->put_stub(*stub));
+  log::info("stub.repointed", {{"icon", icon_id}, {"to", stub->next_host}, {"epoch", stub->epoch}});
+  co_return co_await publish_routes();
+}
+
+Task<void> Stubs::recover() {
+  const auto stubs = host_.journal->stubs();
+  if (!stubs) co_return;
+  for (const auto& stub : *stubs) {
+    auto status = co_await prepare(stub.mode);
+    if (status) {
+      const auto network = network_of(stub);
+      const auto to = target(stub);
+      if (!network)
+        status = fail(network.error());
+      else if (!to)
+        status = fail(to.error());
+      else
+        status = host_.network->attach_stub(*network, *to);
+    }
+    if (!status)
+      log::error("stub.not_recovered", {{"icon", stub.icon}, {"error", status.error().message}});
+  }
+  if (const auto published = co_await publish_routes(); !published)
+    log::error("stub.routes", {{"error", published.error().message}});
+}
+
+Task<Status> Stubs::remove(const std::string& icon_id) {
+  ICON_CO_TRY(const auto stub, host_.journal->find_stub(icon_id));
+  if (!stub) co_return fail(Code::kNotFound, "no stub of " + short_id(icon_id) + " here");
+  ICON_CO_CHECK(host_.network->remove_stub(icon_id));
+  ICON_CO_CHECK(host_.journal->remove_stub(icon_id));
+  if (const auto closed = host_.network->close_tunnel(stub->next_host))
+    ICON_CO_CHECK(host_.journal->remove_tunnel(stub->next_host));
+  log::info("stub.removed", {{"icon", icon_id}});
+  co_return co_await publish_routes();
+}
+
+Task<void> Stubs::expire() {
+  const auto stubs = host_.journal->stubs();
+  if (!stubs) co_return;
+  for (const auto& stub : *stubs) {
+    if (stub.until_ms > host_.clock.utc_ms()) continue;
+    if (const auto removed = co_await remove(stub.icon); !removed)
+      log::error("stub.expire", {{"icon", stub.icon}, {"error", removed.error().message}});
+  }
+}
+
+}  // namespace icon::supervisor

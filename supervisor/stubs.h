@@ -1,0 +1,57 @@
+// What ICONs that moved on leave on this host: journal row, forwarding rules, and for `redirect`
+// the unprivileged stub process with its routes. Owned by the Mover. Loop thread only.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/task.h"
+#include "stub/stub_process.h"
+#include "supervisor/journal.h"
+#include "supervisor/net/network.h"
+#include "wire/documents.h"
+
+namespace icon::supervisor {
+
+struct Host;
+
+class Stubs {
+ public:
+  explicit Stubs(Host& host) : host_(host) {}
+
+  // Starts or finds the redirector when `mode` needs it: before the gap. Errors: kNotFound, kIo.
+  Task<Status> prepare(const std::string& mode);
+  // The network code's view of a stub. Errors: kInvalid, kUnavailable (redirect without process).
+  Result<net::StubTarget> target(const StubRecord& stub) const;
+  // Gives the redirector all routes of the journal. Nothing to do without a redirecting stub; the
+  // process ends when the last one is gone.
+  Task<Status> publish_routes();
+
+  // The ICON moved on from the host this stub points at. Checks both documents, sets up a tunnel to
+  // the new host and points there. Errors: kUnauthenticated, kConflict (not newer), kNotFound, kIo.
+  struct Moved {
+    wire::Envelope order;
+    wire::Envelope commit;
+    Endpoint api;
+    Address public_address;
+  };
+  Task<Status> repoint(const std::string& icon_id, Moved moved);
+  // After a restart: tunnels, rules and the process again.
+  Task<void> recover();
+  // Rules, journal row, tunnel if nobody else needs it. Errors: kNotFound.
+  Task<Status> remove(const std::string& icon_id);
+  // Stubs whose time is over.
+  Task<void> expire();
+
+  // A tunnel to `peer` by a call of POST /v1/tunnels there. Errors: the peer's, kIo.
+  Task<Status> ask_for_tunnel(const PublicKey& peer, const Endpoint& api,
+                              const std::string& icon_id, const wire::Envelope& order);
+
+ private:
+  stub::StubOptions process_options() const;
+  Host& host_;
+  std::optional<stub::StubProcess> process_;
+};
+
+}  // namespace icon::supervisor
