@@ -186,8 +186,7 @@ Task<Status> SourceMove::perform_one(SourceAction action) {
     case SourceAction::kQuiesceAgent:
       co_return co_await quiesce();
     case SourceAction::kHoldTraffic:
-      gap_start_ = host_.clock.steady();
-      co_return host_.network->hold_ingress(icon_id());
+      co_return hold();
     case SourceAction::kFreeze:
       co_return co_await freeze();
     case SourceAction::kDump:
@@ -337,16 +336,21 @@ Task<Status> SourceMove::quiesce() {
   co_return Status{};
 }
 
-Task<Status> SourceMove::freeze() {
-  record_.begin("freeze");
-  ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(icon_id()));
+Status SourceMove::hold() {
+  ICON_TRY(const auto cgroup, host_.containers->cgroup(icon_id()));
   FreezeGuard::Undo undo;
   undo.thaw_file =
       cgroup.freezer_directory() + (cgroup.is_v2() ? "/cgroup.freeze" : "/freezer.state");
   undo.thaw_text = cgroup.is_v2() ? "0" : "THAWED";
   undo.commands = undo_hold_commands(icon_);
-  ICON_CO_TRY(auto guard, FreezeGuard::arm(program_path("icon-freeze-guard"), undo));
+  ICON_TRY(auto guard, FreezeGuard::arm(program_path("icon-freeze-guard"), undo));
   guard_.emplace(std::move(guard));
+  gap_start_ = host_.clock.steady();
+  return host_.network->hold_ingress(icon_id());
+}
+
+Task<Status> SourceMove::freeze() {
+  record_.begin("freeze");
   ICON_CO_CHECK(co_await host_.containers->freeze(icon_id()));
   // Answers to what had arrived have left by now; a frozen kernel must not retransmit any more.
   ICON_CO_CHECK(host_.network->close_egress(icon_id()));

@@ -55,6 +55,7 @@ class SourceMove {
   Task<Status> send_image();
   Task<Status> send_layer();
   Task<Status> quiesce();
+  Status hold();
   Task<Status> freeze();
   Task<Status> dump();
   Task<Status> transfer();

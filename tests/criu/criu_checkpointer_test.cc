@@ -1,0 +1,232 @@
+// The checkpointer on the real CRIU, a container by the real runc and the real freezer cgroup.
+#include "migration/criu_checkpointer.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/json/serialize.hpp>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/subprocess.h"
+#include "supervisor/cgroup.h"
+#include "supervisor/memory_directory.h"
+
+namespace icon::migration {
+namespace {
+
+namespace fs = std::filesystem;
+using supervisor::Cgroup;
+using supervisor::MemoryDirectory;
+
+std::string program(const std::string& name) {
+  return fs::read_symlink("/proc/self/exe").parent_path() / name;
+}
+
+void must(const Status& status) { ASSERT_TRUE(status) << (status ? "" : status.error().message); }
+
+json::Array strings(std::initializer_list<const char*> texts) {
+  json::Array array;
+  for (const char* text : texts) array.emplace_back(text);
+  return array;
+}
+
+class CriuTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/icon-criu-test.XXXXXX";
+    base_ = mkdtemp(name);
+    tag_ = "icon-criu-" + std::to_string(getpid());
+    fs::create_directories(base_ + "/bundle/rootfs/run/icon");
+    for (const char* directory : {"proc", "dev", "sys", "tmp"})
+      fs::create_directories(base_ + "/bundle/rootfs/" + directory);
+    fs::create_directories(base_ + "/run");
+    fs::copy_file(program("ticker"), base_ + "/bundle/rootfs/ticker");
+    must(run_checked_blocking({.argv = {"ip", "netns", "add", tag_}}));
+    // CRIU wants the root to be a mount.
+    ASSERT_EQ(mount((base_ + "/bundle/rootfs").c_str(), (base_ + "/bundle/rootfs").c_str(), nullptr,
+                    MS_BIND, nullptr),
+              0);
+    std::ofstream(base_ + "/bundle/config.json") << boost::json::serialize(config());
+    auto images = MemoryDirectory::create(base_ + "/images", 1 << 30);
+    must(images ? Status{} : Status(fail(images.error())));
+    images_ = std::move(*images);
+    auto cgroup = Cgroup::at("/" + tag_);
+    ASSERT_TRUE(cgroup);
+    cgroup_.emplace(std::move(*cgroup));
+    checkpointer_ =
+        std::make_unique<CriuCheckpointer>(CriuOptions{ICON_CRIU, program("icon-criu-hold")});
+    start();
+  }
+
+  void TearDown() override {
+    run([](CriuTest& test) -> Task<void> {
+      (void)co_await test.cgroup_->kill_all();
+      co_await boost::asio::this_coro::executor;
+    });
+    (void)run_command_blocking({.argv = runc({"delete", "--force", tag_})});
+    run([](CriuTest& test) -> Task<void> { must(co_await test.cgroup_->remove()); });
+    images_.reset();
+    EXPECT_EQ(umount2((base_ + "/bundle/rootfs").c_str(), MNT_DETACH), 0);
+    must(run_checked_blocking({.argv = {"ip", "netns", "delete", tag_}}));
+    fs::remove_all(base_);
+  }
+
+  void run(Task<void> (*task)(CriuTest&)) {
+    IoContext loop;
+    boost::asio::co_spawn(loop, task(*this), [](std::exception_ptr error) {
+      if (error) std::rethrow_exception(error);
+    });
+    loop.run();
+  }
+
+  std::vector<std::string> runc(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), {"runc", "--root", base_ + "/runc"});
+    return arguments;
+  }
+
+  void start() {
+    Command create{.argv = runc({"run", "--detach", "--bundle", base_ + "/bundle", "--pid-file",
+                                 base_ + "/pid", tag_})};
+    create.discard_output = true;
+    must(run_checked_blocking(std::move(create)));
+    pid_ = std::stoi(read_file(base_ + "/pid", 32).value());
+  }
+
+  json::Object config() const {
+    const auto mounts =
+        json::Array{json::Object{{"destination", "/proc"}, {"type", "proc"}, {"source", "proc"}},
+                    json::Object{{"destination", "/dev"},
+                                 {"type", "tmpfs"},
+                                 {"source", "tmpfs"},
+                                 {"options", strings({"nosuid", "mode=755"})}},
+                    json::Object{{"destination", "/run/icon"},
+                                 {"type", "bind"},
+                                 {"source", base_ + "/run"},
+                                 {"options", strings({"bind", "rw"})}}};
+    json::Array namespaces;
+    for (const char* type : {"pid", "ipc", "uts", "mount"})
+      namespaces.push_back(json::Object{{"type", type}});
+    namespaces.push_back(json::Object{{"type", "network"}, {"path", "/run/netns/" + tag_}});
+    return {{"ociVersion", "1.0.2"},
+            {"process", json::Object{{"user", json::Object{{"uid", 0}, {"gid", 0}}},
+                                     {"args", strings({"/ticker"})},
+                                     {"env", strings({"PATH=/"})},
+                                     {"cwd", "/"}}},
+            {"root", json::Object{{"path", "rootfs"}}},
+            {"mounts", mounts},
+            {"linux", json::Object{{"cgroupsPath", "/" + tag_}, {"namespaces", namespaces}}}};
+  }
+
+  long ticks() const {
+    const auto text = read_file(base_ + "/run/ticks", 64);
+    return text && !text->empty() ? std::stol(*text) : 0;
+  }
+  // Whether the counter moves within `limit`. Polls: the service knows nothing of the test.
+  bool ticks_move(Millis limit) const {
+    const long before = ticks();
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while (std::chrono::steady_clock::now() < end) {
+      if (ticks() != before) return true;
+      std::this_thread::yield();
+    }
+    return false;
+  }
+
+  DumpRequest dump_request() const {
+    return {pid_,
+            images_.path(),
+            cgroup_->freezer_directory(),
+            {{"/run/icon", "iconrun", base_ + "/run"}}};
+  }
+  RestoreRequest restore_request() const {
+    RestoreRequest request{images_.path(),
+                           images_.path(),
+                           base_ + "/bundle/rootfs",
+                           "/run/netns/" + tag_,
+                           {},
+                           {{"/run/icon", "iconrun", base_ + "/run"}}};
+    for (const auto& directory : cgroup_->directories())
+      request.cgroup_procs_files.push_back(directory + "/cgroup.procs");
+    return request;
+  }
+
+  std::string base_;
+  std::string tag_;
+  int pid_ = 0;
+  MemoryDirectory images_;
+  std::optional<Cgroup> cgroup_;
+  std::unique_ptr<CriuCheckpointer> checkpointer_;
+};
+
+constexpr Millis kMoves{2'000};
+constexpr Millis kStands{100};
+
+TEST_F(CriuTest, ADumpLeavesTheTreeFrozenAndAThawIsARollback) {
+  ASSERT_TRUE(ticks_move(kMoves));
+  run([](CriuTest& test) -> Task<void> {
+    must(co_await test.cgroup_->freeze());
+    const auto dumped = co_await test.checkpointer_->dump(test.dump_request());
+    must(dumped ? Status{} : Status(fail(dumped.error())));
+    EXPECT_GT(dumped->bytes, 0u);
+  });
+  EXPECT_TRUE(cgroup_->frozen());
+  EXPECT_FALSE(ticks_move(kStands));
+  must(cgroup_->thaw());
+  EXPECT_TRUE(ticks_move(kMoves));
+}
+
+TEST_F(CriuTest, ARestoredTreeRunsNothingUntilItIsReleased) {
+  ASSERT_TRUE(ticks_move(kMoves));
+  run([](CriuTest& test) -> Task<void> {
+    must(co_await test.cgroup_->freeze());
+    const auto dumped = co_await test.checkpointer_->dump(test.dump_request());
+    must(dumped ? Status{} : Status(fail(dumped.error())));
+    must(co_await test.cgroup_->kill_all());
+    const long at_dump = test.ticks();
+    auto held = co_await test.checkpointer_->restore(test.restore_request());
+    must(held ? Status{} : Status(fail(held.error())));
+    EXPECT_FALSE(test.ticks_move(kStands));
+    EXPECT_EQ(test.ticks(), at_dump);
+    must(co_await (*held)->release());
+    EXPECT_TRUE(test.ticks_move(kMoves));
+    EXPECT_GT(test.ticks(), at_dump);  // its memory came along
+    EXPECT_EQ(test.cgroup_->processes().size(), 1u);
+  });
+}
+
+TEST_F(CriuTest, AnAbortedRestoreLeavesNothing) {
+  run([](CriuTest& test) -> Task<void> {
+    must(co_await test.cgroup_->freeze());
+    const auto dumped = co_await test.checkpointer_->dump(test.dump_request());
+    must(dumped ? Status{} : Status(fail(dumped.error())));
+    must(co_await test.cgroup_->kill_all());
+    auto held = co_await test.checkpointer_->restore(test.restore_request());
+    must(held ? Status{} : Status(fail(held.error())));
+    co_await (*held)->abort();
+    must(co_await test.cgroup_->kill_all());
+    EXPECT_FALSE(test.ticks_move(kStands));
+  });
+}
+
+TEST_F(CriuTest, ErrorsCarryCriusOwnWords) {
+  run([](CriuTest& test) -> Task<void> {
+    auto request = test.restore_request();  // nothing was dumped
+    const auto held = co_await test.checkpointer_->restore(std::move(request));
+    EXPECT_FALSE(held);
+    if (!held) {
+      EXPECT_NE(held.error().message.find("Error ("), std::string::npos) << held.error().message;
+    }
+  });
+}
+
+}  // namespace
+}  // namespace icon::migration
