@@ -462,6 +462,11 @@ Task<Status> DestinationMoves::release(Move& move) {
   ICON_CO_CHECK(host_.icons->open_socket(id));
   ICON_CO_CHECK(host_.icons->watch(id));
   move.memory.reset();
+  // The name servers are this host's from now on.
+  if (const auto written = host_.containers->write_files(id, move.icon.spec, move.icon.overlay);
+      !written)
+    log::warn("migration.files", {{"migration", move.record.id()},
+                                  {"error", written.error().message}});
   co_return Status{};
 }
 
