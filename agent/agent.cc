@@ -1,0 +1,280 @@
+#include "agent/agent.h"
+
+#include <signal.h>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <utility>
+
+#include "base/log.h"
+
+namespace icon::agent {
+namespace {
+
+constexpr Millis kReportInterval{5'000};
+// An ICON whose runtime sets no limit of its own still ends one day.
+constexpr Millis kStopGraceDefault{24LL * 3600 * 1000};
+
+template <class... Fs>
+struct Overloaded : Fs... {
+  using Fs::operator()...;
+};
+template <class... Fs>
+Overloaded(Fs...) -> Overloaded<Fs...>;
+
+LifecycleLimits limits_for(const AgentOptions& options) {
+  LifecycleLimits limits;
+  limits.interval = Millis(options.policy.interval_ms);
+  limits.kill = options.stop_grace.count() > 0 ? options.stop_grace : kStopGraceDefault;
+  return limits;
+}
+
+bool asks_to_stop(int number) { return number == SIGTERM || number == SIGINT || number == SIGQUIT; }
+
+}  // namespace
+
+Agent::Agent(IoContext& loop, const Clock& clock, AgentOptions options)
+    : loop_(loop),
+      clock_(clock),
+      options_(std::move(options)),
+      lifecycle_(limits_for(options_)),
+      init_(loop, {[this](int status) { feed(event::ServiceExited{status}); },
+                   [this](int number) {
+                     if (asks_to_stop(number))
+                       feed(event::StopSignal{number});
+                     else
+                       feed(event::OtherSignal{number});
+                   },
+                   [this] { woken(); }}),
+      timers_(loop, [this](Timer timer) { feed(event::TimerFired{timer}); }),
+      work_(loop),
+      session_(loop),
+      link_(options_.run_dir + "/supervisor.sock"),
+      table_(clock),
+      monitor_(loop, table_),
+      rounds_(
+          loop, clock, link_, work_, table_, monitor_,
+          {options_.policy, std::exchange(options_.key, std::nullopt), options_.run_dir + "/state"},
+          [this](const Event& event) { feed(event); }),
+      report_timer_(loop) {}
+
+void Agent::start() {
+  feed(event::Boot{});
+  if (options_.supervised) report_periodically();
+}
+
+void Agent::feed(const Event& event) {
+  const State before = lifecycle_.state();
+  const auto actions = lifecycle_.step(event, clock_.utc_ms());
+  if (lifecycle_.state() != before)
+    log::info("lifecycle.state", {{"state", to_string(lifecycle_.state())},
+                                  {"from", to_string(before)},
+                                  {"because", name_of(event)}});
+  for (const auto& action : actions) perform(action);
+}
+
+void Agent::perform(const Action& what) {
+  std::visit(Overloaded{
+                 [&](const action::StartService&) { start_service(); },
+                 [&](const action::ForwardSignal& a) { init_.forward(a.number); },
+                 [&](const action::KillService&) {
+                   log::warn("service.killed", {{"reason", "stop_grace"}});
+                   init_.kill_all();
+                 },
+                 [&](const action::CloseDescriptors& a) { close_descriptors(a.migration); },
+                 [&](const action::Reconnect&) { reconnect(); },
+                 [&](const action::RunDiscovery& a) { rounds_.start_discovery(a.round); },
+                 [&](const action::AskOffers& a) { rounds_.start_offers(a.round); },
+                 [&](const action::Decide& a) { rounds_.start_decision(a.round); },
+                 [&](const action::OrderMove& a) { rounds_.start_order(a.target, a.reason); },
+                 [&](const action::OrderReplica& a) {
+                   log::warn("replica.not_ordered", {{"to", a.target}, {"reason", "unavailable"}});
+                   boost::asio::post(loop_, [this] {
+                     feed(event::OrderFailed{"the supervisor's API has no replicas yet"});
+                   });
+                 },
+                 [&](const action::CancelWork&) { work_.cancel(); },
+                 [&](const action::MoveEnded& a) { rounds_.move_ended(a); },
+                 [&](const action::ReportStatus&) { report_status(); },
+                 [&](const action::SetTimer& a) { timers_.set(a.timer, a.delay); },
+                 [&](const action::CancelTimer& a) { timers_.cancel(a.timer); },
+                 [&](const action::Log& a) {
+                   log::info(a.event, {{"detail", a.detail}});
+                 },
+                 [&](const action::Exit& a) { leave(a.code); },
+             },
+             what);
+}
+
+void Agent::start_service() {
+  ServiceStreams streams;
+  if (options_.supervised) {
+    auto opened = open_service_streams(options_.run_dir + "/log/service.log");
+    if (opened)
+      streams = std::move(*opened);
+    else
+      log::error("service.log_failed", {{"message", opened.error().message}});
+  }
+  const auto status = init_.start(options_.command, streams, options_.supervised);
+  if (!status) {
+    log::error("service.start_failed", {{"message", status.error().message}});
+    boost::asio::post(loop_, [this, code = exit_code_of_start(status.error())] {
+      feed(event::ServiceExited{code});
+    });
+    return;
+  }
+  log::info("service.started",
+            {{"command", options_.command.front()}, {"pid", init_.service_pid()}});
+  boost::asio::post(loop_, [this] { feed(event::ServiceStarted{}); });
+}
+
+void Agent::leave(int code) {
+  log::info("agent.exit", {{"code", code}});
+  exit_code_ = code;
+  loop_.stop();
+}
+
+// ---- The supervisor ----
+
+void Agent::reconnect() {
+  if (!options_.supervised) return;
+  closing_ = false;
+  session_.when_empty([this] { session_.spawn("supervisor", supervisor_session()); });
+}
+
+Task<void> Agent::supervisor_session() {
+  auto self = co_await link_.self();
+  if (!self) {
+    log::debug("supervisor.unreachable", {{"message", self.error().message}});
+    boost::asio::post(loop_, [this] { feed(event::SupervisorLost{}); });
+    co_return;
+  }
+  take_over(std::move(*self));
+  const auto status = co_await link_.events(
+      [this](const SupervisorEvent& event) { return on_supervisor_event(event); });
+  if (closing_) co_return;
+  log::warn("supervisor.lost", {{"message", status ? "the stream ended" : status.error().message}});
+  boost::asio::post(loop_, [this] { feed(event::SupervisorLost{}); });
+}
+
+void Agent::take_over(Self self) {
+  const bool moved = self_ && (self_->supervisor != self.supervisor || self_->epoch != self.epoch);
+  log::info("supervisor.found", {{"provider", self.provider_name},
+                                 {"supervisor", short_id(self.supervisor.id())},
+                                 {"public_address", self.public_address.to_string()},
+                                 {"epoch", self.epoch},
+                                 {"moved", moved}});
+  self_ = std::move(self);
+  rounds_.arrived(*self_, moved);
+  watch_ports();
+  boost::asio::post(loop_, [this, id = self_->supervisor.id(), epoch = self_->epoch] {
+    feed(event::SupervisorFound{id, epoch});
+  });
+}
+
+void Agent::watch_ports() {
+  auto ports = options_.policy.watch.empty() ? self_->tcp_ports : options_.policy.watch;
+  if (watching_ && ports == watched_ports_) return;
+  watched_ports_ = std::move(ports);
+  const auto status = monitor_.start(watched_ports_);
+  watching_ = status.has_value();
+  if (!status)
+    log::warn("latency.unavailable", {{"code", to_string(status.error().code)},
+                                      {"message", status.error().message},
+                                      {"consequence", "this ICON cannot see its users"}});
+}
+
+bool Agent::on_supervisor_event(const SupervisorEvent& event) {
+  using Kind = SupervisorEvent::Kind;
+  if (event.kind != Kind::kPing && event.kind != Kind::kHello)
+    log::info("supervisor.event", {{"kind", event.name},
+                                   {"migration", event.migration},
+                                   {"epoch", event.epoch},
+                                   {"reason", event.reason},
+                                   {"target", event.target}});
+  // Never from inside the stream's own coroutine: an event may end it.
+  const auto later = [this](Event what) {
+    boost::asio::post(loop_, [this, what = std::move(what)] { feed(what); });
+  };
+  switch (event.kind) {
+    case Kind::kQuiesce:
+      later(event::Quiesce{event.migration});
+      break;
+    case Kind::kMoved:
+      later(event::Moved{event.migration, event.epoch});
+      break;
+    case Kind::kRolledBack:
+      later(event::RolledBack{event.migration, event.reason});
+      break;
+    case Kind::kMigrate:
+      later(event::OperatorMigrate{event.target});
+      break;
+    case Kind::kHold:
+      later(event::Hold{});
+      break;
+    case Kind::kUnhold:
+      later(event::Unhold{});
+      break;
+    case Kind::kHello:
+    case Kind::kPing:
+    case Kind::kUnknown:
+      break;
+  }
+  return true;
+}
+
+void Agent::close_descriptors(const std::string& migration) {
+  log::info("migration.quiesce", {{"migration", migration}});
+  closing_ = true;
+  timers_.cancel_all();
+  report_timer_.cancel();
+  monitor_.stop();
+  watching_ = false;
+  work_.cancel();
+  work_.when_empty([this] {
+    rounds_.close();
+    // Its end is the answer: from here on we may be frozen at any instruction.
+    session_.cancel();
+  });
+}
+
+void Agent::woken() {
+  // Without a supervisor the signal is the service's, like all others.
+  if (!options_.supervised) {
+    init_.forward(SIGUSR1);
+    return;
+  }
+  feed(event::Woken{});
+}
+
+// ---- Reports ----
+
+void Agent::report_periodically() {
+  report_timer_.expires_after(kReportInterval);
+  report_timer_.async_wait([this](boost::system::error_code error) {
+    if (error) return;
+    report_status();
+    report_periodically();
+  });
+}
+
+void Agent::report_status() {
+  if (!options_.supervised || closing_ || !lifecycle_.has_supervisor()) return;
+  // At most one is under way, and the last state always gets through.
+  report_again_ = reporting_;
+  if (reporting_) return;
+  reporting_ = true;
+  work_.spawn("status", send_status());
+}
+
+Task<void> Agent::send_status() {
+  StatusInput input = rounds_.status();
+  input.lifecycle = lifecycle_.state();
+  input.held = lifecycle_.held();
+  const auto status = co_await link_.put_status(status_json(input));
+  if (!status) log::debug("status.not_sent", {{"message", status.error().message}});
+  reporting_ = false;
+  if (std::exchange(report_again_, false)) report_status();
+}
+
+}  // namespace icon::agent

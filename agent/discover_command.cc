@@ -1,0 +1,78 @@
+#include "agent/discover_command.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/json/serialize.hpp>
+#include <cstdio>
+#include <optional>
+#include <utility>
+
+#include "agent/options.h"
+#include "base/task.h"
+#include "discovery/discovery.h"
+
+namespace icon::agent {
+namespace {
+
+void print_trace(const discovery::TraceResult& trace) {
+  std::printf("to %s (%s%s)\n", trace.target.to_string().c_str(),
+              std::string(to_string(trace.method)).c_str(),
+              trace.reached ? ", reached" : ", not reached");
+  for (const auto& hop : trace.hops)
+    std::printf("  %2d  %-40s %lld us\n", hop.ttl,
+                hop.address ? hop.address->to_string().c_str() : "*",
+                static_cast<long long>(hop.rtt_us_min));
+  if (!trace.note.empty()) std::printf("  (%s)\n", trace.note.c_str());
+}
+
+void print_report(const discovery::DiscoveryReport& report) {
+  for (const auto& trace : report.traces) print_trace(trace);
+  for (const auto& domain : report.domains) std::printf("domain %s\n", domain.c_str());
+  for (const auto& provider : report.providers)
+    std::printf("provider %s at %s id %s\n", provider.name.c_str(),
+                provider.api.to_string().c_str(),
+                provider.id ? provider.id->id().c_str() : "unknown");
+  for (const auto& rejection : report.rejected)
+    std::printf("rejected %s: %s\n", rejection.subject.c_str(), rejection.reason.c_str());
+  std::printf("%zu providers, %llu probes, %lld us\n", report.providers.size(),
+              static_cast<unsigned long long>(report.probes_sent),
+              static_cast<long long>(report.timings.total.count()));
+}
+
+int fail_with(const Error& error, int code) {
+  std::fprintf(stderr, "icon-agent: discover: %s\n", error.message.c_str());
+  return code;
+}
+
+}  // namespace
+
+int run_discover(const std::vector<std::string>& targets, bool as_json, const Clock& clock) {
+  std::vector<Address> addresses;
+  for (const auto& target : targets) {
+    const auto address = Address::parse(target);
+    if (!address) return fail_with(address.error(), kExitUsage);
+    addresses.push_back(*address);
+  }
+  IoContext loop(1);
+  auto resolver = discovery::make_cares_resolver(loop, {});
+  if (!resolver) return fail_with(resolver.error(), 1);
+  discovery::CachingResolver cache(**resolver, clock, {});
+  discovery::DnsProviderSource dns(cache, {});
+  discovery::SystemTracer tracer;
+  discovery::Discovery discovery(tracer, cache, {&dns}, clock, {});
+
+  std::optional<Result<discovery::DiscoveryReport>> outcome;
+  boost::asio::co_spawn(loop, discovery.run(std::move(addresses)),
+                        [&](std::exception_ptr exception, Result<discovery::DiscoveryReport> r) {
+                          if (!exception) outcome.emplace(std::move(r));
+                        });
+  loop.run();
+  if (!outcome) return fail_with({Code::kInternal, "the run ended with an exception"}, 1);
+  if (!*outcome) return fail_with(outcome->error(), 1);
+  if (as_json)
+    std::printf("%s\n", boost::json::serialize((*outcome)->to_json()).c_str());
+  else
+    print_report(**outcome);
+  return 0;
+}
+
+}  // namespace icon::agent

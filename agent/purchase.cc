@@ -1,0 +1,136 @@
+#include "agent/purchase.h"
+
+#include <utility>
+
+#include "base/assert.h"
+#include "base/encoding.h"
+#include "base/log.h"
+
+namespace icon::agent {
+namespace {
+
+constexpr std::size_t kMigrationIdBytes = 10;
+
+// Lower-case letters and digits: people type it.
+std::string new_migration_id() {
+  const auto bytes = base64_decode(random_token(kMigrationIdBytes), kMigrationIdBytes);
+  ICON_ASSERT(bytes.has_value());
+  return base32_encode(*bytes);
+}
+
+// The order may have arrived although its answer did not.
+bool ambiguous(const Error& error) {
+  return error.code == Code::kTimeout || error.code == Code::kIo || error.code == Code::kCancelled;
+}
+
+wire::Bid make_bid(const KeyPair& key, const Self& self, const Policy& policy,
+                   const KnownProvider& provider, const std::string& nonce, UtcMillis now_ms) {
+  wire::Bid bid;
+  bid.icon = key.public_key();
+  bid.provider = provider.view.offer->provider;
+  bid.offer_digest = provider.offer->digest();
+  bid.resources = policy.slot;
+  bid.slot_seconds = policy.slot_seconds;
+  bid.price_ucredits = provider.view.offer->price_ucredits;
+  bid.epoch = self.epoch + 1;
+  bid.nonce = nonce;
+  bid.issued_ms = now_ms;
+  bid.expires_ms = now_ms + kBidLifetime.count();
+  return bid;
+}
+
+wire::MoveOrder make_order(const KeyPair& key, const Self& self, const Policy& policy,
+                           const Purchase& purchase, UtcMillis now_ms) {
+  wire::MoveOrder order;
+  order.icon = key.public_key();
+  order.migration_id = purchase.migration;
+  order.epoch = self.epoch + 1;
+  order.from = self.supervisor;
+  order.to = purchase.provider;
+  order.lease_id = purchase.lease_id;
+  order.redirect = std::string(to_string(policy.redirect));
+  order.reason = purchase.reason;
+  order.issued_ms = now_ms;
+  order.expires_ms = now_ms + kOrderLifetime.count();
+  return order;
+}
+
+}  // namespace
+
+Result<wire::Lease> check_lease(const wire::Envelope& envelope, const wire::Envelope& bid,
+                                UtcMillis now_ms) {
+  ICON_TRY(const auto lease, wire::open<wire::Lease>(envelope));
+  ICON_TRY(const auto inside, lease.verified_bid());
+  if (lease.bid.digest() != bid.digest())
+    return fail(Code::kUnauthenticated, "the lease answers another bid than ours");
+  ICON_CHECK(wire::check_times(lease.issued_ms, lease.expires_ms, now_ms));
+  if (lease.expires_ms - lease.start_ms < inside.slot_seconds * 1000)
+    return fail(Code::kInvalid, "the lease is shorter than the slot that was paid for");
+  return lease;
+}
+
+Task<Status> Buyer::buy(const Self& self, const Policy& policy, PurchaseRequest request,
+                        Wallet& wallet, Purchase& purchase) {
+  if (!request.provider.view.offer || !request.provider.offer)
+    co_return fail(Code::kInvalid, "no offer to buy from");
+  const auto& offer = *request.provider.view.offer;
+  give_back(wallet, purchase, "given_up");
+  purchase.migration = new_migration_id();
+  purchase.provider_name = request.provider.view.names.name;
+  purchase.provider = offer.provider;
+  purchase.price_ucredits = offer.price_ucredits;
+  purchase.slot_seconds = policy.slot_seconds;
+  purchase.reason = request.reason;
+
+  ICON_CO_CHECK(wallet.hold(purchase.migration, offer.price_ucredits, clock_.utc_ms()));
+  log::info("purse.hold", {{"migration", purchase.migration},
+                           {"provider", purchase.provider_name},
+                           {"price_ucredits", purchase.price_ucredits},
+                           {"left_ucredits", wallet.available()}});
+  auto status = co_await bid_and_order(self, policy, std::move(request), purchase);
+  const bool open = purchase.order_sent && !status && ambiguous(status.error());
+  if (!status && !open) give_back(wallet, purchase, to_string(status.error().code));
+  co_return status;
+}
+
+void Buyer::give_back(Wallet& wallet, Purchase& purchase, std::string_view reason) {
+  if (purchase.empty()) return;
+  if (const auto released = wallet.release(purchase.migration, clock_.utc_ms()); !released)
+    log::error("purse.release_failed",
+               {{"migration", purchase.migration}, {"message", released.error().message}});
+  else
+    log::info("purse.released", {{"migration", purchase.migration}, {"reason", reason}});
+  purchase = {};
+}
+
+Task<Status> Buyer::bid_and_order(const Self& self, const Policy& policy, PurchaseRequest request,
+                                  Purchase& purchase) {
+  const UtcMillis now_ms = clock_.utc_ms();
+  const auto bid = make_bid(key_, self, policy, request.provider, purchase.migration, now_ms);
+  ICON_CO_TRY(const auto sealed_bid, wire::seal(key_, bid));
+  LeaseQuestion question{request.provider.view.api, purchase.provider.id(), sealed_bid,
+                         *request.provider.offer};
+  ICON_CO_TRY(const auto lease_envelope, co_await link_.buy_lease(std::move(question)));
+  ICON_CO_TRY(const auto lease, check_lease(lease_envelope, sealed_bid, clock_.utc_ms()));
+  purchase.lease_id = lease.lease_id;
+  log::info("lease.bought", {{"migration", purchase.migration},
+                             {"lease", lease.lease_id},
+                             {"provider", purchase.provider_name},
+                             {"expires_ms", lease.expires_ms}});
+
+  ICON_CO_TRY(const auto sealed_order,
+              wire::seal(key_, make_order(key_, self, policy, purchase, clock_.utc_ms())));
+  MigrationOrder order{sealed_order, lease_envelope, request.provider.view.api,
+                       std::move(request.evidence)};
+  purchase.order_sent = true;
+  ICON_CO_TRY(const std::string migration, co_await link_.order_migration(std::move(order)));
+  if (migration != purchase.migration)
+    co_return fail(Code::kConflict, "the supervisor runs migration " + migration + " in place of " +
+                                        purchase.migration);
+  log::info(
+      "migration.ordered",
+      {{"migration", migration}, {"to", purchase.provider_name}, {"reason", purchase.reason}});
+  co_return Status{};
+}
+
+}  // namespace icon::agent

@@ -1,0 +1,68 @@
+// Buying a slot and giving the order to move into it. Every step is on disk or signed before the
+// next one begins: hold the money, bid, verify the lease, order.
+#pragma once
+
+#include <string>
+
+#include "agent/policy.h"
+#include "agent/provider_book.h"
+#include "agent/supervisor_link.h"
+#include "agent/wallet.h"
+#include "base/clock.h"
+#include "base/keys.h"
+#include "base/task.h"
+
+namespace icon::agent {
+
+inline constexpr Millis kBidLifetime{60'000};
+inline constexpr Millis kOrderLifetime{900'000};
+
+// What was bought and ordered. It stays in memory through the migration.
+struct Purchase {
+  std::string migration;  // also the hold's id and the bid's nonce
+  std::string provider_name;
+  PublicKey provider;
+  std::string lease_id;
+  wire::MicroCredits price_ucredits = 0;
+  std::int64_t slot_seconds = 0;
+  std::string reason;  // "latency", "operator"
+  bool order_sent = false;
+  bool empty() const { return migration.empty(); }
+};
+
+struct PurchaseRequest {
+  KnownProvider provider;  // with an accepted offer
+  std::string reason;
+  json::Object evidence;
+};
+
+// Owner: the agent. Loop thread. Everything is borrowed.
+class Buyer {
+ public:
+  Buyer(SupervisorLink& link, const KeyPair& key, const Clock& clock)
+      : link_(link), key_(key), clock_(clock) {}
+
+  // Holds the price in `wallet`, buys, orders. `purchase` is filled in step by step, before each
+  // message leaves: a quiesce may arrive ahead of the answer. On an error the hold is released and
+  // `purchase` emptied, unless the order may have arrived: then both stay until somebody knows. An
+  // unsettled purchase from before is given back first. Errors: kLimit (budget), kUnauthenticated
+  // (a lease that is not the one we bid for), and those of the calls.
+  Task<Status> buy(const Self& self, const Policy& policy, PurchaseRequest request, Wallet& wallet,
+                   Purchase& purchase);
+  // Releases the hold of a purchase that came to nothing, and empties it.
+  void give_back(Wallet& wallet, Purchase& purchase, std::string_view reason);
+
+ private:
+  Task<Status> bid_and_order(const Self& self, const Policy& policy, PurchaseRequest request,
+                             Purchase& purchase);
+
+  SupervisorLink& link_;
+  const KeyPair& key_;
+  const Clock& clock_;
+};
+
+// Is this the lease that we asked for? Errors: kUnauthenticated, kInvalid, kExpired.
+Result<wire::Lease> check_lease(const wire::Envelope& envelope, const wire::Envelope& bid,
+                                UtcMillis now_ms);
+
+}  // namespace icon::agent

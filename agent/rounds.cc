@@ -1,0 +1,347 @@
+#include "agent/rounds.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "base/encoding.h"
+#include "base/file.h"
+#include "base/log.h"
+
+namespace icon::agent {
+namespace {
+
+constexpr std::size_t kDecisionIdBytes = 12;
+constexpr std::size_t kHistoryBytesMax = 64 << 10;
+constexpr std::size_t kUsersTracedMax = 16;
+// What the discovery saw goes along with a decision unless it is larger than this.
+constexpr std::size_t kDiscoveryEvidenceBytesMax = 128 << 10;
+// An offer that runs out sooner is asked for again before it is taken.
+constexpr Millis kOfferLeftMin{3'000};
+
+SurveyLimits survey_limits(const Policy& policy) {
+  SurveyLimits limits;
+  limits.users_max = kUsersTracedMax;
+  // Traces and look-ups burden strangers: once per several rounds will do.
+  limits.findings_age_max = std::max(limits.findings_age_max, Millis(5 * policy.interval_ms));
+  return limits;
+}
+
+}  // namespace
+
+Rounds::Rounds(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGroup& tasks,
+               LatencyTable& table, LatencyMonitor& monitor, RoundsOptions options,
+               std::function<void(Event)> feed)
+    : loop_(loop),
+      clock_(clock),
+      link_(link),
+      tasks_(tasks),
+      table_(table),
+      monitor_(monitor),
+      options_(std::move(options)),
+      feed_(std::move(feed)),
+      survey_(loop, clock, link, tasks, survey_limits(options_.policy)) {
+  if (options_.key) buyer_.emplace(link_, *options_.key, clock_);
+  load_history();
+}
+
+void Rounds::later(Event event) {
+  boost::asio::post(loop_, [this, event = std::move(event)] { feed_(event); });
+}
+
+void Rounds::load_history() {
+  const auto text = read_file(options_.state_dir + "/history.json", kHistoryBytesMax);
+  if (!text) return;
+  const auto object = json::parse_object(*text, kHistoryBytesMax);
+  if (!object) return;
+  if (const auto history = budget::DecisionHistory::from_json(*object)) history_ = *history;
+}
+
+void Rounds::save_history() {
+  const auto status = write_file_atomic(options_.state_dir + "/history.json",
+                                        boost::json::serialize(history_.to_json()), 0600);
+  if (!status) log::warn("history.save_failed", {{"message", status.error().message}});
+}
+
+void Rounds::open_wallet() {
+  if (wallet_ || !options_.key) return;
+  if (const auto made = make_directories(options_.state_dir, 0700); !made) {
+    log::error("purse.open_failed", {{"message", made.error().message}});
+    return;
+  }
+  auto wallet = Wallet::open(options_.state_dir + "/purse.db", options_.policy.budget_ucredits,
+                             clock_.utc_ms());
+  if (!wallet) {
+    log::error("purse.open_failed", {{"code", to_string(wallet.error().code)},
+                                     {"message", wallet.error().message},
+                                     {"consequence", "nothing will be bought"}});
+    return;
+  }
+  wallet_.emplace(std::move(*wallet));
+}
+
+void Rounds::arrived(const Self& self, bool moved) {
+  if (options_.key && options_.key->public_key() != self.icon && !self_)
+    log::error("agent.key_mismatch", {{"key", short_id(options_.key->id())},
+                                      {"supervisor_says", short_id(self.icon.id())},
+                                      {"consequence", "nothing will be bought"}});
+  self_ = self;
+  if (moved) {
+    table_.reset();
+    users_.clear();
+    estimates_us_.clear();
+    survey_.forget();
+  }
+  read_lease();
+  open_wallet();
+  reconcile_holds();
+}
+
+void Rounds::read_lease() {
+  here_ = {self_->provider_name, self_->supervisor.id(), 0, 0};
+  lease_nonce_.clear();
+  if (!self_->lease) return;
+  const auto lease = wire::open<wire::Lease>(*self_->lease);
+  if (!lease) {
+    log::warn("lease.not_genuine", {{"message", lease.error().message}});
+    return;
+  }
+  const auto bid = lease->verified_bid();
+  if (!bid || bid->icon != self_->icon) return;
+  here_.price_ucredits = bid->price_ucredits;
+  here_.slot_seconds = bid->slot_seconds;
+  lease_nonce_ = bid->nonce;
+}
+
+// After a crash of the agent nobody waits for these holds any more: what pays for the lease under
+// which we run was spent, the others came to nothing.
+void Rounds::reconcile_holds() {
+  if (!wallet_) return;
+  const UtcMillis now_ms = clock_.utc_ms();
+  for (const auto& id : wallet_->open_holds()) {
+    if (id == purchase_.migration) continue;
+    const bool ours = id == lease_nonce_;
+    const auto status = ours ? wallet_->settle(id, now_ms) : wallet_->release(id, now_ms);
+    log::info("purse.reconciled", {{"migration", id},
+                                   {"as", ours ? "spent" : "released"},
+                                   {"message", status ? "" : status.error().message}});
+  }
+}
+
+bool Rounds::may_buy() const {
+  return wallet_ && buyer_ && self_ && options_.key->public_key() == self_->icon;
+}
+
+void Rounds::start_discovery(std::int64_t round) {
+  tasks_.spawn("discovery", discovery_task(round));
+}
+void Rounds::start_offers(std::int64_t round) { tasks_.spawn("offers", offers_task(round)); }
+void Rounds::start_decision(std::int64_t round) { tasks_.spawn("decision", decision_task(round)); }
+void Rounds::start_order(std::string target, std::string reason) {
+  tasks_.spawn("order", order_task(std::move(target), std::move(reason)));
+}
+
+bool Rounds::objective_met() const {
+  const auto views =
+      prefix_views(users_, table_, static_cast<int>(options_.policy.percentile), survey_.reached());
+  return std::all_of(views.begin(), views.end(),
+                     [&](const auto& view) { return view.rtt_us <= options_.policy.objective_us; });
+}
+
+Task<void> Rounds::discovery_task(std::int64_t round) {
+  if (const auto status = monitor_.dump_now(); !status)
+    log::warn("latency.dump_failed", {{"message", status.error().message}});
+  users_ = table_.snapshot();
+  if (wallet_) wallet_->expire(clock_.utc_ms());
+  if (!objective_met() && self_) {
+    const auto status =
+        co_await survey_.discover(representatives(users_, kUsersTracedMax),
+                                  configured_providers(options_.policy, self_->providers));
+    if (!status) {
+      later(event::RoundFailed{round, "discovery: " + status.error().message});
+      co_return;
+    }
+  }
+  later(event::DiscoveryDone{round});
+}
+
+Task<void> Rounds::offers_task(std::int64_t round) {
+  // Nobody is asked for a price while the users are served well.
+  if (!objective_met()) co_await survey_.ask_offers(options_.policy, here_.id, money_left());
+  later(event::OffersDone{round});
+}
+
+Observations Rounds::observations() const {
+  Observations seen;
+  seen.here = here_;
+  seen.prefixes =
+      prefix_views(users_, table_, static_cast<int>(options_.policy.percentile), survey_.reached());
+  seen.traces = survey_.traces();
+  for (const auto& provider : survey_.providers()) seen.providers.push_back(provider.view);
+  seen.budget_left_ucredits = money_left();
+  return seen;
+}
+
+Task<void> Rounds::decision_task(std::int64_t round) {
+  if (objective_met()) {
+    if (std::exchange(last_posted_, "objective_met") != "objective_met")
+      log::info("round.objective_met", {{"round", round},
+                                        {"prefixes", users_.size()},
+                                        {"objective_us", options_.policy.objective_us}});
+    history_.rounds_won = 0;
+    later(event::DecidedStay{round});
+    co_return;
+  }
+  const auto seen = observations();
+  const auto decision =
+      budget::decide(decision_input(options_.policy, seen, history_), clock_.utc_ms());
+  history_ = decision.history;
+  estimates_us_ = estimates_of(decision.evidence);
+  log::info("round.decided", {{"round", round},
+                              {"outcome", decision.evidence.outcome},
+                              {"reason", decision.evidence.reason},
+                              {"to", decision.evidence.to_name},
+                              {"message", decision.evidence.message}});
+  co_await post(decision.evidence);
+  if (decision.move && decision.winner && *decision.winner < seen.providers.size()) {
+    move_evidence_ = decision.evidence.to_json();
+    later(event::DecidedMove{round, seen.providers[*decision.winner].names.id});
+  } else {
+    later(event::DecidedStay{round});
+  }
+}
+
+// A decision that repeats the last one in outcome and reason is not kept again.
+Task<void> Rounds::post(const budget::Evidence& evidence) {
+  std::string summary = evidence.outcome + ' ' + evidence.reason + ' ' + evidence.to_id;
+  for (const auto& candidate : evidence.candidates)
+    summary += ' ' + candidate.id + candidate.reason;
+  if (std::exchange(last_posted_, summary) == summary && evidence.outcome != "move") co_return;
+  json::Object body = evidence.to_json();
+  if (boost::json::serialize(survey_.evidence()).size() <= kDiscoveryEvidenceBytesMax)
+    body["discovery"] = survey_.evidence();
+  const auto status = co_await link_.post_decision(random_token(kDecisionIdBytes), evidence.outcome,
+                                                   std::move(body));
+  if (!status) log::warn("decision.post_failed", {{"message", status.error().message}});
+}
+
+Task<Result<PurchaseRequest>> Rounds::decided_move(std::string target) {
+  const auto& providers = survey_.providers();
+  const auto found = std::find_if(providers.begin(), providers.end(), [&](const auto& provider) {
+    return provider.view.names.id == target;
+  });
+  if (found == providers.end())
+    co_return fail(Code::kNotFound, "provider " + short_id(target) + " is gone");
+  KnownProvider provider = *found;
+  if (!provider.view.offer ||
+      provider.view.offer->expires_ms < clock_.utc_ms() + kOfferLeftMin.count())
+    provider = co_await survey_.ask_offer(provider, options_.policy, money_left());
+  if (provider.view.rejection)
+    co_return fail(Code::kRefused,
+                   provider.view.rejection->code + ": " + provider.view.rejection->message);
+  co_return PurchaseRequest{std::move(provider), "latency", move_evidence_};
+}
+
+// Among what is known, else by a discovery for this purpose.
+Task<Result<KnownProvider>> Rounds::locate(std::string target) {
+  const auto configured = configured_providers(options_.policy, self_->providers);
+  std::vector<KnownProvider> known = survey_.providers();
+  discovery::DiscoveryReport listed;
+  listed.providers = configured;
+  std::vector<discovery::Rejection> ignored;
+  discovery::merge_providers(listed.providers, ignored);
+  if (known.empty()) known = known_providers(listed, {});
+  auto found = find_provider(known, target);
+  if (found || found.error().code != Code::kNotFound) co_return found;
+  users_ = table_.snapshot();
+  ICON_CO_CHECK(co_await survey_.discover(representatives(users_, kUsersTracedMax), configured));
+  co_return find_provider(survey_.providers(), target);
+}
+
+Task<Result<PurchaseRequest>> Rounds::operators_move(std::string target) {
+  ICON_CO_TRY(KnownProvider provider, co_await locate(target));
+  if (provider.view.names.id == here_.id)
+    co_return fail(Code::kConflict, "the ICON is already at " + provider.view.names.name);
+  provider = co_await survey_.ask_offer(std::move(provider), options_.policy, money_left());
+  const budget::AllowList allowed{options_.policy.allow, options_.policy.deny};
+  auto& view = provider.view;
+  // The policy is the owner's word; an operator of the host does not overrule it.
+  if (const auto barred = allowed.check(view.names)) view.rejection = barred;
+  if (!view.rejection && view.names.id == here_.id)
+    view.rejection = budget::Rejection{"current_host", "the ICON is already there"};
+  const auto evidence = operator_evidence(options_.policy, provider, target, here_.name, here_.id,
+                                          money_left(), clock_.utc_ms());
+  co_await post(evidence);
+  if (view.rejection)
+    co_return fail(Code::kRefused,
+                   view.names.name + ": " + view.rejection->code + ": " + view.rejection->message);
+  co_return PurchaseRequest{std::move(provider), "operator", evidence.to_json()};
+}
+
+Task<void> Rounds::order_task(std::string target, std::string reason) {
+  if (!may_buy()) {
+    later(event::OrderFailed{"this ICON has no purse or no key of its own: see agent.log"});
+    co_return;
+  }
+  // The first await of a task must not be a conditional expression: g++ 12 destroys both sides.
+  Result<PurchaseRequest> request = fail(Code::kInternal, "");
+  if (reason == "operator")
+    request = co_await operators_move(target);
+  else
+    request = co_await decided_move(target);
+  Status status;
+  if (request)
+    status =
+        co_await buyer_->buy(*self_, options_.policy, std::move(*request), *wallet_, purchase_);
+  else
+    status = fail(request.error());
+  if (status) {
+    later(event::OrderAccepted{purchase_.migration});
+    co_return;
+  }
+  log::warn("migration.not_ordered", {{"to", target},
+                                      {"reason", reason},
+                                      {"code", to_string(status.error().code)},
+                                      {"message", status.error().message}});
+  later(event::OrderFailed{status.error().message});
+}
+
+void Rounds::move_ended(const action::MoveEnded& ended) {
+  history_.last_move_ms = clock_.utc_ms();
+  history_.rounds_won = 0;
+  last_posted_.clear();
+  save_history();
+  log::info("migration.ended", {{"migration", ended.migration},
+                                {"moved", ended.moved},
+                                {"reason", ended.reason},
+                                {"provider", purchase_.provider_name}});
+  if (purchase_.empty() || !wallet_) return;
+  if (!ended.moved) {
+    buyer_->give_back(*wallet_, purchase_, ended.reason);
+    return;
+  }
+  if (const auto status = wallet_->settle(purchase_.migration, clock_.utc_ms()); !status)
+    log::error("purse.settle_failed",
+               {{"migration", purchase_.migration}, {"message", status.error().message}});
+  else
+    log::info("purse.settled", {{"migration", purchase_.migration},
+                                {"provider", purchase_.provider_name},
+                                {"price_ucredits", purchase_.price_ucredits},
+                                {"left_ucredits", money_left()}});
+  purchase_ = {};
+}
+
+void Rounds::close() { survey_.close(); }
+
+StatusInput Rounds::status() const {
+  StatusInput input;
+  input.policy = &options_.policy;
+  input.prefixes = table_.snapshot();
+  input.providers = &survey_.providers();
+  input.estimates_us = estimates_us_;
+  if (wallet_) input.purse = wallet_->totals();
+  if (self_) input.epoch = self_->epoch;
+  return input;
+}
+
+}  // namespace icon::agent

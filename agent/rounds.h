@@ -1,0 +1,97 @@
+// What a round and a move consist of: look at the users, look for providers, ask, decide, buy,
+// order. Each step is a task that reports to the lifecycle; the rules are in decide and budget.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/latency_monitor.h"
+#include "agent/lifecycle.h"
+#include "agent/policy.h"
+#include "agent/purchase.h"
+#include "agent/status_report.h"
+#include "agent/supervisor_link.h"
+#include "agent/survey.h"
+#include "agent/task_group.h"
+#include "agent/wallet.h"
+
+namespace icon::agent {
+
+struct RoundsOptions {
+  Policy policy;
+  std::optional<KeyPair> key;  // without it nothing is bought
+  std::string state_dir;       // purse and history; travels with the ICON
+};
+
+// Owner: the agent. Loop thread. Its memory travels with the process; it opens nothing outside of
+// the tasks that it starts.
+class Rounds {
+ public:
+  // Everything but the options is borrowed. `feed` is called from the loop, never from within a
+  // call to this object.
+  Rounds(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGroup& tasks,
+         LatencyTable& table, LatencyMonitor& monitor, RoundsOptions options,
+         std::function<void(Event)> feed);
+
+  // The supervisor has said who and where we are; `moved`: at another place than before.
+  void arrived(const Self& self, bool moved);
+  // Steps of the lifecycle.
+  void start_discovery(std::int64_t round);
+  void start_offers(std::int64_t round);
+  void start_decision(std::int64_t round);
+  void start_order(std::string target, std::string reason);
+  void move_ended(const action::MoveEnded& ended);
+  // Before the freeze: whatever sockets the tasks left behind.
+  void close();
+
+  // Users, providers, money: everything of the status that is not the lifecycle's.
+  StatusInput status() const;
+
+ private:
+  void open_wallet();
+  void reconcile_holds();
+  void read_lease();
+  void load_history();
+  void save_history();
+  Task<void> discovery_task(std::int64_t round);
+  Task<void> offers_task(std::int64_t round);
+  Task<void> decision_task(std::int64_t round);
+  Task<void> order_task(std::string target, std::string reason);
+  Task<Result<PurchaseRequest>> decided_move(std::string target);
+  Task<Result<PurchaseRequest>> operators_move(std::string target);
+  Task<Result<KnownProvider>> locate(std::string target);
+  Task<void> post(const budget::Evidence& evidence);
+  Observations observations() const;
+  bool objective_met() const;
+  bool may_buy() const;
+  void later(Event event);
+  wire::MicroCredits money_left() const { return wallet_ ? wallet_->available() : 0; }
+
+  IoContext& loop_;
+  const Clock& clock_;
+  SupervisorLink& link_;
+  TaskGroup& tasks_;
+  LatencyTable& table_;
+  LatencyMonitor& monitor_;
+  RoundsOptions options_;
+  std::function<void(Event)> feed_;
+  Survey survey_;
+  std::optional<Buyer> buyer_;
+  std::optional<Wallet> wallet_;
+
+  std::optional<Self> self_;
+  HereView here_;
+  std::string lease_nonce_;  // of the lease under which we run: the hold that paid for it
+  std::vector<PrefixLatency> users_;
+  budget::DecisionHistory history_;
+  json::Object move_evidence_;  // of the last decision to move
+  std::string last_posted_;
+  std::vector<std::pair<std::string, std::int64_t>> estimates_us_;
+  Purchase purchase_;
+};
+
+}  // namespace icon::agent

@@ -1,0 +1,80 @@
+// What an ICON finds out before it decides: who is on the way to its users (discovery), and what
+// they ask for a slot (offers). Does the talking; what it means is decided elsewhere.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/policy.h"
+#include "agent/provider_book.h"
+#include "agent/supervisor_link.h"
+#include "agent/task_group.h"
+#include "base/clock.h"
+#include "base/task.h"
+#include "discovery/discovery.h"
+
+namespace icon::agent {
+
+struct SurveyLimits {
+  std::size_t users_max = 16;      // traced per round
+  std::size_t providers_max = 64;  // asked for offers per round
+  std::size_t offers_in_flight_max = 8;
+  Millis findings_age_max{30'000};  // routes and records do not change by the second
+};
+
+// Owner: the agent. Loop thread. Nothing is open between two calls, nor after close().
+class Survey {
+ public:
+  // Everything is borrowed and outlives the survey. Requests that run side by side are tasks of
+  // `tasks`.
+  Survey(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGroup& tasks,
+         SurveyLimits limits)
+      : loop_(loop), clock_(clock), link_(link), tasks_(tasks), limits_(limits) {}
+
+  // Traces to the users, looks for providers on the way and merges the configured ones. Findings
+  // that are fresh and for the same users are used again. Errors: of the resolver, and as
+  // Discovery::run.
+  Task<Status> discover(Representatives users,
+                        std::vector<discovery::ProviderCandidate> configured);
+  // A fresh offer from every known provider but the present host and those that the policy bars:
+  // afterwards each has an offer or a rejection.
+  Task<void> ask_offers(const Policy& policy, std::string here_id, wire::MicroCredits budget_left);
+  // The same for one; its offer, envelope and rejection are filled in.
+  Task<KnownProvider> ask_offer(KnownProvider provider, const Policy& policy,
+                                wire::MicroCredits budget_left);
+
+  const std::vector<KnownProvider>& providers() const { return providers_; }
+  const std::vector<TraceView>& traces() const { return traces_; }
+  const ReachedRtts& reached() const { return reached_; }
+  // What was traced, named and left out, for the decision's evidence. Empty before the first run.
+  const json::Object& evidence() const { return evidence_; }
+  // Ends every socket that is still open.
+  void close();
+  // The place has changed: what was found no longer holds.
+  void forget();
+
+ private:
+  struct Engine;
+  struct OfferQueue;
+  Result<Engine*> engine();
+  void take_over(const discovery::DiscoveryReport& report);
+  Task<void> offer_worker(std::shared_ptr<OfferQueue> queue);
+  bool fresh(const Representatives& users) const;
+
+  IoContext& loop_;
+  const Clock& clock_;
+  SupervisorLink& link_;
+  TaskGroup& tasks_;
+  SurveyLimits limits_;
+  std::shared_ptr<Engine> engine_;
+  Representatives users_;
+  std::optional<SteadyTime> found_at_;
+  std::vector<KnownProvider> providers_;
+  std::vector<TraceView> traces_;
+  ReachedRtts reached_;
+  json::Object evidence_;
+};
+
+}  // namespace icon::agent

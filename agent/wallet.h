@@ -1,0 +1,47 @@
+// The ICON's money on its disk: the purse in the run directory, under the budget of the policy.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "budget/purse.h"
+#include "budget/sqlite_purse_store.h"
+
+namespace icon::agent {
+
+// Longer than any migration may take: what a hold pays for must not expire under way.
+inline constexpr Millis kHoldLifetime{3'600'000};
+
+// Owner: the agent. One thread. Holds no descriptor between calls.
+class Wallet {
+ public:
+  struct Totals {
+    wire::MicroCredits budget_ucredits = 0;
+    wire::MicroCredits held_ucredits = 0;
+    wire::MicroCredits spent_ucredits = 0;
+  };
+
+  // Opens the purse at `path`, or makes it. A new policy's budget is taken over unless more is
+  // already spent or held (logged; the old one stays). Errors: of the purse and its store; a
+  // damaged purse is an error, never a fresh start.
+  static Result<Wallet> open(const std::string& path, wire::MicroCredits budget, UtcMillis now_ms);
+
+  Status hold(const std::string& id, wire::MicroCredits amount, UtcMillis now_ms);
+  Status settle(const std::string& id, UtcMillis now_ms);  // pays all of what is held
+  Status release(const std::string& id, UtcMillis now_ms);
+  void expire(UtcMillis now_ms);
+  // Holds that are neither paid nor given back: after a crash, somebody must say which.
+  std::vector<std::string> open_holds() const;
+  wire::MicroCredits available() const { return purse_->available(); }
+  Totals totals() const;
+
+ private:
+  Wallet() = default;
+  std::unique_ptr<budget::SqlitePurseStore> store_;
+  std::optional<budget::Purse> purse_;
+};
+
+}  // namespace icon::agent
