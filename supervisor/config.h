@@ -47,11 +47,12 @@ struct Config {
   std::string state_dir = "/var/lib/icon";
   std::string runtime_dir = "/run/icon";
   std::string key_file;  // <state_dir>/host.key
-  std::string agent_binary = "/usr/lib/icon/icon-agent";
-  std::string stub_binary = "icon-stub";      // in PATH, or a path
-  std::string tunnel_binary = "icon-tunnel";  // the same for the others
-  std::string freeze_guard_binary = "icon-freeze-guard";
-  std::string criu_hold_binary = "icon-criu-hold";
+  // Our own programs; empty until complete_programs().
+  std::string agent_binary;
+  std::string stub_binary;
+  std::string tunnel_binary;
+  std::string freeze_guard_binary;
+  std::string criu_hold_binary;
   std::string criu = "criu";
   std::string runc = "runc";
   std::string external_interface;  // towards the world; "" = whichever the routes say
@@ -67,5 +68,7 @@ struct Config {
 // Errors: kInvalid with the key's path and line; kNotFound, kLimit.
 Result<Config> parse_config(const std::string& yaml_text);
 Result<Config> load_config(const std::string& path);
+// Our own programs that the file does not name are those beside this one, in `program_dir`.
+void complete_programs(Config& config, const std::string& program_dir);
 
 }  // namespace icon::supervisor

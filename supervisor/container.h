@@ -68,7 +68,7 @@ class Containers {
   Result<Cgroup> cgroup(const std::string& icon_id) const;
   std::vector<ExternalMount> external_mounts(const std::string& icon_id) const;
 
-  // --- Putting one together. Each step undoes itself when it fails; destroy() undoes them all.
+  // --- Putting one together. destroy() undoes all steps, also half-done ones.
   // Directories and spec.json. Errors: kConflict when they exist, kIo.
   Status make_directories(const std::string& icon_id, const ContainerSpec& spec);
   // Mounts bundle/rootfs. upper/ must not be written from outside afterwards. Errors: kNotFound (no
@@ -81,12 +81,14 @@ class Containers {
   Status write_files(const std::string& icon_id, const ContainerSpec& spec, const Address& overlay);
   // Copies the agent's binary into run/bin. A migration brings the source's copy instead.
   Status install_agent(const std::string& icon_id);
+  // The key that makes it this ICON: run/icon.key, 0600. A migration brings the source's copy.
+  Status write_key(const std::string& icon_id, const ContainerSpec& spec, const KeyPair& key);
   // The OCI config.json. `netns_path` becomes the container's network namespace.
   Status write_bundle(const std::string& icon_id, const ContainerSpec& spec,
                       const std::string& netns_path);
-  // All of the above; nothing is left behind when it fails. Errors: as above, and kInvalid when the
-  // command is not in the root.
-  Status prepare(const std::string& icon_id, const ContainerSpec& spec,
+  // All of the above for a new ICON. What was made before it fails goes with destroy(). Errors: as
+  // above, and kInvalid when the command is not in the root.
+  Status prepare(const std::string& icon_id, const ContainerSpec& spec, const KeyPair& key,
                  const std::string& lower_dir, const std::string& netns_path,
                  const Address& overlay);
 
@@ -122,12 +124,15 @@ class Containers {
 
  private:
   struct Running;
-  Status bind_files_writable(const std::string& icon_id);
+  Status hand_over(const std::string& icon_id, const ContainerSpec& spec);
+  Status check_command(const std::string& icon_id, const ContainerSpec& spec);
+  Task<Status> runc(const std::string& icon_id, std::vector<std::string> arguments);
+  void forget(const std::string& icon_id);
 
   IoContext& loop_;
   const Config& config_;
   std::string host_id_;
-  std::map<std::string, std::unique_ptr<Running>> running_;
+  std::map<std::string, std::shared_ptr<Running>> running_;
 };
 
 }  // namespace icon::supervisor

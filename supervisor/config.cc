@@ -1,0 +1,299 @@
+#include "supervisor/config.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <set>
+
+#include "base/file.h"
+
+namespace icon::supervisor {
+namespace {
+
+constexpr std::size_t kConfigBytesMax = 1 << 20;
+constexpr std::size_t kProvidersMax = 1024;
+constexpr std::size_t kResolversMax = 8;
+constexpr std::size_t kTextBytesMax = 1024;
+constexpr std::int64_t kCapacityMax = std::int64_t{1} << 50;
+
+// One YAML map: hands its keys out and, at the end, complains about those nobody asked for.
+class Section {
+ public:
+  // Errors: kInvalid when the node is no map, or a key stands twice.
+  static Result<Section> of(const YAML::Node& node, std::string path) {
+    if (!node.IsMap()) return fail(Code::kInvalid, where(node, path) + "must be a map of keys");
+    std::set<std::string> keys;
+    for (const auto& entry : node) {
+      const std::string key = entry.first.Scalar();
+      if (!keys.insert(key).second)
+        return fail(Code::kInvalid, where(entry.first, join(path, key)) + "stands twice");
+    }
+    return Section(node, std::move(path), std::move(keys));
+  }
+
+  bool has(const std::string& key) const { return left_.count(key) > 0; }
+  YAML::Node take(const std::string& key) {
+    left_.erase(key);
+    return node_[key];
+  }
+  std::string path_of(const std::string& key) const { return join(path_, key); }
+
+  Status text(const std::string& key, std::string& value) {
+    if (!has(key)) return {};
+    const auto node = take(key);
+    if (!node.IsScalar() || node.Scalar().size() > kTextBytesMax)
+      return fail(Code::kInvalid, where(node, path_of(key)) + "must be a short text");
+    value = node.Scalar();
+    return {};
+  }
+
+  Status number(const std::string& key, std::int64_t max, std::int64_t& value) {
+    if (!has(key)) return {};
+    const auto node = take(key);
+    std::int64_t number = 0;
+    if (!node.IsScalar() || !YAML::convert<std::int64_t>::decode(node, number) || number < 0 ||
+        number > max)
+      return fail(Code::kInvalid, where(node, path_of(key)) + "must be a whole number from 0 to " +
+                                      std::to_string(max));
+    value = number;
+    return {};
+  }
+
+  Status boolean(const std::string& key, bool& value) {
+    if (!has(key)) return {};
+    const auto node = take(key);
+    if (!node.IsScalar() || !YAML::convert<bool>::decode(node, value))
+      return fail(Code::kInvalid, where(node, path_of(key)) + "must be true or false");
+    return {};
+  }
+
+  // `parse` reads a text; its error gets the key's place in front.
+  template <class T, class Parse>
+  Status parsed(const std::string& key, T& value, Parse parse) {
+    if (!has(key)) return {};
+    const auto node = take(key);
+    if (!node.IsScalar() || node.Scalar().size() > kTextBytesMax)
+      return fail(Code::kInvalid, where(node, path_of(key)) + "must be a short text");
+    auto result = parse(node.Scalar());
+    if (!result) return fail(Code::kInvalid, where(node, path_of(key)) + result.error().message);
+    value = std::move(*result);
+    return {};
+  }
+
+  Status finish() const {
+    if (left_.empty()) return {};
+    const std::string& key = *left_.begin();
+    return fail(Code::kInvalid, where(node_, path_of(key)) + "no such key; check its spelling");
+  }
+
+  Status require(const std::string& key) const {
+    if (has(key)) return {};
+    return fail(Code::kInvalid, where(node_, path_of(key)) + "is missing");
+  }
+
+  static std::string where(const YAML::Node& node, const std::string& path) {
+    return "line " + std::to_string(node.Mark().line + 1) + ", '" + path + "': ";
+  }
+
+ private:
+  Section(YAML::Node node, std::string path, std::set<std::string> keys)
+      : node_(std::move(node)), path_(std::move(path)), left_(std::move(keys)) {}
+  static std::string join(const std::string& path, const std::string& key) {
+    return path.empty() ? key : path + "." + key;
+  }
+
+  YAML::Node node_;
+  std::string path_;
+  std::set<std::string> left_;
+};
+
+Status read_capacity(Section& root, wire::Resources& capacity) {
+  if (!root.has("capacity")) return {};
+  const auto node = root.take("capacity");
+  ICON_TRY(auto section, Section::of(node, "capacity"));
+  ICON_CHECK(section.number("cpu_millis", kCapacityMax, capacity.cpu_millis));
+  ICON_CHECK(section.number("memory_bytes", kCapacityMax, capacity.memory_bytes));
+  ICON_CHECK(section.number("bandwidth_bps", kCapacityMax, capacity.bandwidth_bps));
+  return section.finish();
+}
+
+Status read_prices(Section& root, Prices& prices) {
+  if (!root.has("prices")) return {};
+  const auto node = root.take("prices");
+  ICON_TRY(auto section, Section::of(node, "prices"));
+  const auto max = wire::kMicroCreditsMax;
+  ICON_CHECK(section.number("slot_ucredits", max, prices.slot_ucredits));
+  ICON_CHECK(section.number("cpu_second_ucredits", max, prices.cpu_second_ucredits));
+  ICON_CHECK(section.number("gb_second_ucredits", max, prices.gb_second_ucredits));
+  ICON_CHECK(section.number("gbps_second_ucredits", max, prices.gbps_second_ucredits));
+  return section.finish();
+}
+
+Result<ConfiguredProvider> read_provider(const YAML::Node& node, const std::string& path) {
+  ConfiguredProvider provider;
+  ICON_TRY(auto section, Section::of(node, path));
+  ICON_CHECK(section.require("name"));
+  ICON_CHECK(section.require("id"));
+  ICON_CHECK(section.require("api"));
+  ICON_CHECK(section.text("name", provider.name));
+  ICON_CHECK(section.parsed("id", provider.id,
+                            [](const std::string& text) { return PublicKey::from_id(text); }));
+  ICON_CHECK(section.parsed("api", provider.api,
+                            [](const std::string& text) { return Endpoint::parse(text); }));
+  ICON_CHECK(section.text("domain", provider.domain));
+  ICON_CHECK(section.text("location", provider.location));
+  ICON_CHECK(section.finish());
+  return provider;
+}
+
+Status read_providers(Section& root, std::vector<ConfiguredProvider>& providers) {
+  if (!root.has("providers")) return {};
+  const auto node = root.take("providers");
+  if (!node.IsSequence() || node.size() > kProvidersMax)
+    return fail(Code::kInvalid, Section::where(node, "providers") + "must be a list of at most " +
+                                    std::to_string(kProvidersMax));
+  for (std::size_t i = 0; i < node.size(); ++i) {
+    ICON_TRY(auto provider, read_provider(node[i], "providers[" + std::to_string(i) + "]"));
+    providers.push_back(std::move(provider));
+  }
+  return {};
+}
+
+Status read_resolvers(Section& root, std::vector<Address>& resolvers) {
+  if (!root.has("resolvers")) return {};
+  const auto node = root.take("resolvers");
+  if (!node.IsSequence() || node.size() > kResolversMax)
+    return fail(Code::kInvalid, Section::where(node, "resolvers") + "must be a list of at most " +
+                                    std::to_string(kResolversMax) + " addresses");
+  for (const auto& item : node) {
+    auto address = Address::parse(item.IsScalar() ? item.Scalar() : std::string());
+    if (!address)
+      return fail(Code::kInvalid, Section::where(item, "resolvers") + address.error().message);
+    resolvers.push_back(*address);
+  }
+  return {};
+}
+
+Status read_log(Section& root, Config& config) {
+  if (!root.has("log")) return {};
+  const auto node = root.take("log");
+  ICON_TRY(auto section, Section::of(node, "log"));
+  ICON_CHECK(section.text("path", config.log_path));
+  ICON_CHECK(
+      section.parsed("level", config.log_level, [](const std::string& text) -> Result<log::Level> {
+        if (text == "debug") return log::Level::kDebug;
+        if (text == "info") return log::Level::kInfo;
+        if (text == "warn") return log::Level::kWarn;
+        if (text == "error") return log::Level::kError;
+        return fail(Code::kInvalid, "must be debug, info, warn or error");
+      }));
+  return section.finish();
+}
+
+Status read_programs(Section& root, Config& config) {
+  ICON_CHECK(root.text("agent_binary", config.agent_binary));
+  ICON_CHECK(root.text("stub_binary", config.stub_binary));
+  ICON_CHECK(root.text("tunnel_binary", config.tunnel_binary));
+  ICON_CHECK(root.text("freeze_guard_binary", config.freeze_guard_binary));
+  ICON_CHECK(root.text("criu_hold_binary", config.criu_hold_binary));
+  ICON_CHECK(root.text("criu", config.criu));
+  return root.text("runc", config.runc);
+}
+
+Status check_absolute(const std::string& key, const std::string& path) {
+  if (!path.empty() && path.front() == '/') return {};
+  return fail(Code::kInvalid, "'" + key + "': must be an absolute path");
+}
+
+Result<Config> read_root(const YAML::Node& node) {
+  Config config;
+  ICON_TRY(auto root, Section::of(node, ""));
+  ICON_CHECK(root.require("provider_name"));
+  ICON_CHECK(root.require("public_address"));
+  ICON_CHECK(root.text("provider_name", config.provider_name));
+  const auto endpoint = [](const std::string& text) { return Endpoint::parse(text); };
+  const auto address = [](const std::string& text) { return Address::parse(text); };
+  ICON_CHECK(root.parsed("public_address", config.public_address, address));
+  config.listen = {Address(), kDefaultApiPort};
+  ICON_CHECK(root.parsed("listen", config.listen, endpoint));
+  config.api = {config.public_address, config.listen.port};
+  ICON_CHECK(root.parsed("api", config.api, endpoint));
+  ICON_CHECK(root.text("socket", config.socket));
+  ICON_CHECK(root.text("state_dir", config.state_dir));
+  ICON_CHECK(root.text("runtime_dir", config.runtime_dir));
+  config.key_file = config.state_dir + "/host.key";
+  ICON_CHECK(root.text("key_file", config.key_file));
+  ICON_CHECK(root.text("external_interface", config.external_interface));
+  ICON_CHECK(read_programs(root, config));
+  ICON_CHECK(read_resolvers(root, config.resolvers));
+  ICON_CHECK(read_capacity(root, config.capacity));
+  ICON_CHECK(read_prices(root, config.prices));
+  ICON_CHECK(read_providers(root, config.providers));
+  ICON_CHECK(root.boolean("accept_leases", config.accept_leases));
+  ICON_CHECK(read_log(root, config));
+  ICON_CHECK(root.finish());
+  ICON_CHECK(check_absolute("socket", config.socket));
+  ICON_CHECK(check_absolute("state_dir", config.state_dir));
+  ICON_CHECK(check_absolute("runtime_dir", config.runtime_dir));
+  ICON_CHECK(check_absolute("key_file", config.key_file));
+  if (config.provider_name.empty() || config.provider_name.size() > 255)
+    return fail(Code::kInvalid, "'provider_name': must have 1 to 255 characters");
+  if (!config.public_address.is_v4())
+    return fail(Code::kInvalid, "'public_address': must be an IPv4 address of this host");
+  return config;
+}
+
+}  // namespace
+
+Result<wire::MicroCredits> Prices::price_of(const wire::Resources& resources,
+                                            std::int64_t slot_seconds) const {
+  // 128 bits hold any product of the ranges that config and documents allow.
+  __extension__ using Wide = __int128;
+  const auto part = [&](std::int64_t amount, std::int64_t unit, wire::MicroCredits price) {
+    return (Wide(amount) * slot_seconds * price + unit - 1) / unit;
+  };
+  const Wide sum = Wide(slot_ucredits) + part(resources.cpu_millis, 1'000, cpu_second_ucredits) +
+                   part(resources.memory_bytes, 1'000'000'000, gb_second_ucredits) +
+                   part(resources.bandwidth_bps, 1'000'000'000, gbps_second_ucredits);
+  if (sum < 0 || sum > wire::kMicroCreditsMax)
+    return fail(Code::kLimit, "the price of such a slot is beyond all money");
+  return static_cast<wire::MicroCredits>(sum);
+}
+
+json::Object ConfiguredProvider::to_json() const {
+  return {{"name", name},
+          {"id", id.id()},
+          {"api", api.to_string()},
+          {"domain", domain},
+          {"location", location}};
+}
+
+Result<Config> parse_config(const std::string& yaml_text) {
+  try {
+    const auto node = YAML::Load(yaml_text);
+    if (node.IsNull()) return fail(Code::kInvalid, "the configuration is empty");
+    return read_root(node);
+  } catch (const YAML::Exception& error) {
+    return fail(Code::kInvalid,
+                "line " + std::to_string(error.mark.line + 1) + ": no YAML: " + error.msg);
+  }
+}
+
+Result<Config> load_config(const std::string& path) {
+  ICON_TRY(const auto text, read_file(path, kConfigBytesMax));
+  auto config = parse_config(text);
+  if (!config) return fail(config.error().code, path + ": " + config.error().message);
+  return config;
+}
+
+void complete_programs(Config& config, const std::string& program_dir) {
+  const auto complete = [&](std::string& path, const char* name) {
+    if (path.empty()) path = program_dir + "/" + name;
+  };
+  complete(config.agent_binary, "icon-agent");
+  complete(config.stub_binary, "icon-stub");
+  complete(config.tunnel_binary, "icon-tunnel");
+  complete(config.freeze_guard_binary, "icon-freeze-guard");
+  complete(config.criu_hold_binary, "icon-criu-hold");
+}
+
+}  // namespace icon::supervisor

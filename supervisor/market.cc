@@ -1,0 +1,231 @@
+#include "supervisor/market.h"
+
+#include <algorithm>
+
+#include "base/encoding.h"
+
+namespace icon::supervisor {
+namespace {
+
+constexpr std::size_t kLeaseIdBytes = 16;
+
+bool holds_capacity(const LeaseRecord& lease) {
+  return lease.role == "sold" && (lease.state == "held" || lease.state == "active");
+}
+
+void take(wire::Resources& free, const wire::Resources& used) {
+  free.cpu_millis -= used.cpu_millis;
+  free.memory_bytes -= used.memory_bytes;
+  free.bandwidth_bps -= used.bandwidth_bps;
+}
+
+std::string described(const wire::Resources& resources) {
+  return std::to_string(resources.cpu_millis) + " milli-cores, " +
+         std::to_string(resources.memory_bytes) + " bytes of memory, " +
+         std::to_string(resources.bandwidth_bps) + " bit/s";
+}
+
+// What a closed lease costs: nothing when never used, otherwise by the second, rounded up.
+struct Account {
+  std::int64_t used_seconds = 0;
+  wire::MicroCredits charged = 0;
+};
+Account settle(const LeaseRecord& lease, UtcMillis active_since_ms, UtcMillis now_ms) {
+  if (active_since_ms == 0) return {};
+  Account account;
+  const auto used_ms = std::clamp<std::int64_t>(
+      std::min(now_ms, lease.expires_ms) - active_since_ms, 0, lease.slot_seconds * 1000);
+  account.used_seconds = (used_ms + 999) / 1000;
+  __extension__ using Wide = __int128;
+  account.charged = static_cast<wire::MicroCredits>(
+      (Wide(lease.price_ucredits) * account.used_seconds + lease.slot_seconds - 1) /
+      lease.slot_seconds);
+  account.charged = std::min(account.charged, lease.price_ucredits);
+  return account;
+}
+
+std::string active_since_key(const std::string& lease_id) { return "lease_active_ms/" + lease_id; }
+
+}  // namespace
+
+Market::Market(const Config& config, const KeyPair& key, const Clock& clock, Journal& journal)
+    : config_(config), key_(key), clock_(clock), journal_(journal) {}
+
+Result<wire::Resources> Market::free() const {
+  wire::Resources free = config_.capacity;
+  ICON_TRY(const auto leases, journal_.leases());
+  for (const auto& lease : leases)
+    if (holds_capacity(lease)) take(free, lease.resources);
+  ICON_TRY(const auto icons, journal_.icons());
+  for (const auto& icon : icons)
+    if (icon.lease_id.empty() &&
+        (icon.state == icon_state::kRunning || icon.state == icon_state::kStarting ||
+         icon.state == icon_state::kMigrating))
+      take(free, icon.spec.resources);
+  return free;
+}
+
+Result<wire::Envelope> Market::offer(const std::string& nonce, const wire::Resources& resources,
+                                     std::int64_t slot_seconds) {
+  if (!config_.accept_leases) return fail(Code::kRefused, "this host sells no slots");
+  if (slot_seconds < 1 || slot_seconds > wire::kSlotSecondsMax)
+    return fail(Code::kInvalid, "slot_seconds is out of range");
+  ICON_TRY(const auto room, free());
+  if (!room.covers(resources)) return fail(Code::kLimit, "no room: free are " + described(room));
+  wire::Offer offer;
+  offer.provider = key_.public_key();
+  offer.provider_name = config_.provider_name;
+  offer.nonce = nonce;
+  offer.resources = resources;
+  offer.slot_seconds = slot_seconds;
+  ICON_TRY(offer.price_ucredits, config_.prices.price_of(resources, slot_seconds));
+  offer.api = config_.api;
+  offer.public_address = config_.public_address;
+  offer.issued_ms = clock_.utc_ms();
+  offer.expires_ms = offer.issued_ms + kOfferLifetime.count();
+  // Reading it back applies the documents' own limits to what the caller asked for.
+  ICON_CHECK(wire::Offer::from_json(offer.to_json()));
+  return wire::seal(key_, offer);
+}
+
+Result<wire::Envelope> Market::sell(const wire::Envelope& bid_envelope,
+                                    const wire::Envelope& offer_envelope) {
+  if (!config_.accept_leases) return fail(Code::kRefused, "this host sells no slots");
+  ICON_TRY(const auto bid, wire::open<wire::Bid>(bid_envelope));
+  ICON_TRY(const auto offer, wire::open<wire::Offer>(offer_envelope));
+  if (offer.provider != key_.public_key())
+    return fail(Code::kUnauthenticated, "the offer is signed by " + short_id(offer.provider.id()) +
+                                            ", not by this host, " + short_id(key_.id()));
+  if (bid.provider != key_.public_key())
+    return fail(Code::kInvalid, "the bid is for provider " + short_id(bid.provider.id()));
+  const std::string offer_digest = offer_envelope.digest();
+  if (bid.offer_digest != offer_digest) return fail(Code::kInvalid, "the bid names another offer");
+
+  // The same bid again: its answer was lost on the way.
+  const std::string bid_key = "bid/" + bid_envelope.digest();
+  ICON_TRY(const auto earlier, journal_.value(bid_key));
+  if (earlier) {
+    ICON_TRY(const auto lease, journal_.find_lease(*earlier));
+    if (lease && holds_capacity(*lease)) return wire::parse_envelope(json::Value(lease->lease));
+    return fail(Code::kConflict, "the lease for this bid has been given back already");
+  }
+
+  const UtcMillis now = clock_.utc_ms();
+  ICON_CHECK(wire::check_times(offer.issued_ms, offer.expires_ms, now));
+  ICON_CHECK(wire::check_times(bid.issued_ms, bid.expires_ms, now));
+  if (bid.resources != offer.resources || bid.slot_seconds != offer.slot_seconds)
+    return fail(Code::kInvalid, "the bid asks for another slot than the offer names");
+  if (bid.price_ucredits != offer.price_ucredits)
+    return fail(Code::kInvalid, "the bid pays " + std::to_string(bid.price_ucredits) +
+                                    ", the offer asks " + std::to_string(offer.price_ucredits));
+  ICON_TRY(const auto leases, journal_.leases());
+  if (std::count_if(leases.begin(), leases.end(), holds_capacity) >=
+      static_cast<std::ptrdiff_t>(kLeasesMax))
+    return fail(Code::kLimit, "this host holds as many leases as it can");
+  ICON_TRY(const auto room, free());
+  if (!room.covers(bid.resources))
+    return fail(Code::kLimit, "no room any more: free are " + described(room));
+
+  wire::Lease lease;
+  lease.lease_id = random_token(kLeaseIdBytes);
+  lease.provider = key_.public_key();
+  lease.bid = bid_envelope;
+  lease.issued_ms = now;
+  lease.start_ms = now;
+  lease.expires_ms = now + bid.slot_seconds * 1000;
+  ICON_TRY(auto envelope, wire::seal(key_, lease));
+  LeaseRecord record{lease.lease_id, bid.icon.id(),    key_.id(),          "sold",
+                     "held",         bid.resources,    bid.slot_seconds,   bid.price_ucredits,
+                     lease.start_ms, lease.expires_ms, envelope.to_json(), {}};
+  // Offer used, bid answered, capacity taken: together or not at all.
+  ICON_CHECK(journal_.transaction([&]() -> Status {
+    ICON_CHECK(journal_.use_nonce("offer", offer_digest, offer.expires_ms));
+    ICON_CHECK(journal_.put_value(bid_key, record.lease_id));
+    return journal_.put_lease(record);
+  }));
+  return envelope;
+}
+
+Result<LeaseRecord> Market::usable_lease(const std::string& lease_id,
+                                         const std::string& icon) const {
+  ICON_TRY(const auto lease, journal_.find_lease(lease_id));
+  if (!lease || lease->role != "sold")
+    return fail(Code::kNotFound, "this host has sold no lease " + lease_id);
+  if (lease->icon != icon)
+    return fail(Code::kUnauthenticated, "lease " + lease_id + " belongs to another ICON");
+  if (lease->state == "released")
+    return fail(Code::kConflict, "lease " + lease_id + " has been given back");
+  if (lease->state == "expired" || lease->expires_ms <= clock_.utc_ms())
+    return fail(Code::kExpired, "the slot of lease " + lease_id + " is over");
+  return *lease;
+}
+
+Status Market::activate(const std::string& lease_id) {
+  return journal_.transaction([&]() -> Status {
+    ICON_TRY(auto lease, journal_.find_lease(lease_id));
+    if (!lease || lease->role != "sold")
+      return fail(Code::kNotFound, "this host has sold no lease " + lease_id);
+    if (lease->state == "active") return {};
+    if (lease->state != "held")
+      return fail(Code::kConflict, "lease " + lease_id + " is " + lease->state);
+    lease->state = "active";
+    ICON_CHECK(journal_.put_value(active_since_key(lease_id), std::to_string(clock_.utc_ms())));
+    return journal_.put_lease(*lease);
+  });
+}
+
+Result<wire::Envelope> Market::close(LeaseRecord lease, std::string_view state) {
+  ICON_TRY(const auto icon, PublicKey::from_id(lease.icon));
+  ICON_TRY(const auto since, journal_.value(active_since_key(lease.lease_id)));
+  const UtcMillis now = clock_.utc_ms();
+  const Account account = settle(lease, since ? std::stoll(*since) : 0, now);
+  wire::Receipt receipt;
+  receipt.provider = key_.public_key();
+  receipt.icon = icon;
+  receipt.lease_id = lease.lease_id;
+  receipt.used_seconds = account.used_seconds;
+  receipt.charged_ucredits = account.charged;
+  receipt.refunded_ucredits = lease.price_ucredits - account.charged;
+  receipt.issued_ms = now;
+  ICON_TRY(auto envelope, wire::seal(key_, receipt));
+  lease.state = state;
+  lease.receipt = envelope.to_json();
+  ICON_CHECK(journal_.transaction([&]() -> Status {
+    ICON_CHECK(journal_.remove_value(active_since_key(lease.lease_id)));
+    return journal_.put_lease(lease);
+  }));
+  return envelope;
+}
+
+Result<wire::Envelope> Market::release(const std::string& lease_id) {
+  ICON_TRY(auto lease, journal_.find_lease(lease_id));
+  if (!lease || lease->role != "sold")
+    return fail(Code::kNotFound, "this host has sold no lease " + lease_id);
+  if (!lease->receipt.empty()) return wire::parse_envelope(json::Value(lease->receipt));
+  return close(std::move(*lease), "released");
+}
+
+Result<std::vector<LeaseRecord>> Market::expire() {
+  std::vector<LeaseRecord> were_active;
+  const UtcMillis now = clock_.utc_ms();
+  ICON_TRY(const auto leases, journal_.leases());
+  for (const auto& lease : leases) {
+    if (lease.expires_ms > now) break;  // ordered by their end
+    if (!holds_capacity(lease)) continue;
+    if (lease.state == "active") were_active.push_back(lease);
+    ICON_CHECK(close(lease, "expired"));
+  }
+  ICON_CHECK(journal_.forget_expired_nonces(now));
+  return were_active;
+}
+
+Status Market::note_bought(const wire::Envelope& envelope) {
+  ICON_TRY(const auto lease, wire::open<wire::Lease>(envelope));
+  ICON_TRY(const auto bid, lease.verified_bid());
+  LeaseRecord record{lease.lease_id, bid.icon.id(),    lease.provider.id(), "bought",
+                     "active",       bid.resources,    bid.slot_seconds,    bid.price_ucredits,
+                     lease.start_ms, lease.expires_ms, envelope.to_json(),  {}};
+  return journal_.put_lease(record);
+}
+
+}  // namespace icon::supervisor
