@@ -25,7 +25,7 @@ enum class Timer {
   kWake,       // the wake signal was lost
   kVerdict,    // nobody says how the migration ended
   kReconnect,  // try the supervisor again
-  kDrain,      // users who do not leave
+  kDrain,      // users who do not leave, or a service that outlived its stop signal
   kKill,       // a service that does not stop
 };
 std::string_view to_string(Timer timer);
@@ -118,11 +118,12 @@ struct ForwardSignal {
   int number = 0;
 };
 struct KillService {};
-// Close everything that cannot travel, the supervisor's connection last: that is the answer.
+// Close everything that cannot travel, the supervisor's connection last: that is the answer. Its
+// end is then no SupervisorLost.
 struct CloseDescriptors {
   std::string migration;
 };
-struct Reconnect {};  // to the supervisor; answered by SupervisorFound or SupervisorLost
+struct Reconnect {};  // to the supervisor, anew; answered by SupervisorFound or SupervisorLost
 struct RunDiscovery {
   std::int64_t round = 0;
 };
@@ -141,10 +142,14 @@ struct OrderReplica {
   std::string target;
 };
 struct CancelWork {};  // whatever round or order is still under way
-// A migration or its order is over: settle or release the money, start the cool-down.
+// kUnknown: nobody said; the money may be owed and stays held until its hold expires. A late word
+// comes as a second MoveEnded.
+enum class MoveOutcome { kMoved, kFailed, kUnknown };
+// A migration, a replication or an order for one is over: settle or release the money, start the
+// cool-down.
 struct MoveEnded {
   std::string migration;  // empty when no order was taken
-  bool moved = false;
+  MoveOutcome outcome = MoveOutcome::kFailed;
   std::string reason;
 };
 struct ReportStatus {};
@@ -211,6 +216,7 @@ class Lifecycle {
  private:
   enum class Phase { kNone, kOrdering, kStaging, kQuiesced, kVerdict };
   struct Handler;
+  friend struct Handler;
 
   LifecycleLimits limits_;
   State state_ = State::kStart;
@@ -222,7 +228,7 @@ class Lifecycle {
   bool said_no_supervisor_ = false;
   bool held_ = false;
   bool round_running_ = false;
-  bool draining_ = false;  // goes back to DRAINING when a migration ends
+  bool draining_ = false;  // its users are to leave; DRAINING again when a migration ends
   bool stopping_ = false;  // the service was told to stop
   std::int64_t epoch_ = 0;
   std::int64_t round_ = 0;

@@ -1,1 +1,80 @@
 #include "agent/policy.h"
+
+#include <fmt/format.h>
+
+namespace icon::agent {
+namespace {
+
+json::Array array_of(const std::vector<std::string>& texts) {
+  json::Array array;
+  for (const auto& text : texts) array.emplace_back(text);
+  return array;
+}
+
+json::Object to_json(const ConfiguredProvider& provider) {
+  json::Object object{
+      {"name", provider.name}, {"id", provider.id}, {"api", provider.api.to_string()}};
+  if (provider.rtt_us) object["rtt_us"] = *provider.rtt_us;
+  json::Array near;
+  for (const auto& prefix : provider.near) near.emplace_back(prefix.to_string());
+  object["near"] = std::move(near);
+  return object;
+}
+
+}  // namespace
+
+std::string_view to_string(RedirectMode mode) {
+  return mode == RedirectMode::kRedirect ? "redirect" : "forward";
+}
+
+std::string PolicyProblem::to_string() const {
+  std::string text = line > 0 ? fmt::format("line {}: ", line) : std::string();
+  if (!key.empty()) text += key + ": ";
+  text += message + ".";
+  if (!hint.empty()) text += " " + hint;
+  return text;
+}
+
+json::Object Policy::to_json() const {
+  json::Object object{{"name", name},
+                      {"version", version},
+                      {"objective_us", objective_us},
+                      {"percentile", percentile},
+                      {"budget_ucredits", budget_ucredits},
+                      {"value_ucredits", value_ucredits},
+                      {"margin_ucredits", margin_ucredits},
+                      {"horizon_ms", horizon_ms},
+                      {"interval_ms", interval_ms},
+                      {"cooldown_ms", cooldown_ms},
+                      {"rounds", rounds},
+                      {"allow", array_of(allow)},
+                      {"deny", array_of(deny)},
+                      {"redirect", agent::to_string(redirect)},
+                      {"slot", slot.to_json()},
+                      {"slot_seconds", slot_seconds}};
+  object["max_price_ucredits"] =
+      max_price_ucredits ? json::Value(*max_price_ucredits) : json::Value(nullptr);
+  json::Array listed;
+  for (const auto& provider : providers) listed.push_back(agent::to_json(provider));
+  object["providers"] = std::move(listed);
+  json::Array ports;
+  for (const auto port : watch) ports.push_back(port);
+  object["watch"] = std::move(ports);
+  return object;
+}
+
+budget::DecisionPolicy Policy::decision_policy() const {
+  budget::DecisionPolicy decision;
+  decision.objective_us = objective_us;
+  decision.percentile = percentile;
+  decision.value_per_connection_hour_ucredits = value_ucredits;
+  decision.horizon_ms = horizon_ms;
+  decision.margin_ucredits = margin_ucredits;
+  decision.rounds = rounds;
+  decision.cooldown_ms = cooldown_ms;
+  decision.max_price_ucredits = max_price_ucredits;
+  decision.providers = {allow, deny};
+  return decision;
+}
+
+}  // namespace icon::agent
