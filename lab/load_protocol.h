@@ -39,11 +39,11 @@ class LoadProtocol {
 
 struct ProtocolOptions {
   std::string name = "redis";  // "redis", "memcached", "http"
-  std::string tag;             // makes the keys of this run its own
+  std::string tag{};           // makes the keys of this run its own
   std::uint64_t connection = 0;
   std::string http_path = "/";
   std::string http_host = "icon.test";
-  std::string http_expect;  // the whole body; empty: as the first reply
+  std::string http_expect{};  // the whole body; empty: as the first reply
 };
 
 // Errors: kInvalid for another name.
