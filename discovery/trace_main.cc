@@ -1,0 +1,177 @@
+// icon-trace: what an ICON would discover from here, by hand. Needs no privilege.
+#include <CLI/CLI.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/json/serialize.hpp>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "discovery/discovery.h"
+
+namespace {
+
+using namespace icon;
+using namespace icon::discovery;
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+
+struct Options {
+  std::vector<std::string> targets;
+  std::vector<std::string> dns;
+  std::string method = "auto";
+  TraceLimits limits;
+  int timeout_ms = 800;
+  int deadline_ms = 20'000;
+  bool json = false;
+  bool no_names = false;
+};
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("targets", options.targets, "IPv4 or IPv6 addresses")->required();
+  app.add_flag("--json", options.json, "print the whole report as JSON");
+  app.add_option("--dns", options.dns,
+                 "DNS server ADDRESS or ADDRESS:PORT (default: /etc/resolv.conf)")
+      ->allow_extra_args(false);
+  app.add_flag("--no-names", options.no_names, "trace only, ask no DNS server");
+  app.add_option("--method", options.method, "udp, ping, or auto (udp, then ping)")
+      ->check(CLI::IsMember({"auto", "udp", "ping"}));
+  app.add_option("--max-ttl", options.limits.ttl_max, "hops at most")->capture_default_str();
+  app.add_option("--tries", options.limits.tries_per_hop, "probes per hop at most")
+      ->capture_default_str();
+  app.add_option("--replies", options.limits.replies_per_hop, "answers wanted per hop")
+      ->capture_default_str();
+  app.add_option("--rate", options.limits.probes_per_second, "probes per second at most")
+      ->capture_default_str();
+  app.add_option("--timeout", options.timeout_ms, "wait for an answer, milliseconds")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 60'000));
+  app.add_option("--deadline", options.deadline_ms, "for everything, milliseconds")
+      ->capture_default_str()
+      ->check(CLI::Range(10, 600'000));
+  app.footer(
+      "Exit codes: 0 a report was printed, 1 nothing could be traced, 2 wrong usage.\n"
+      "Ping needs a group in the sysctl net.ipv4.ping_group_range; UDP needs nothing.");
+}
+
+// A column of a table; "-" for what is not known.
+std::string milliseconds(std::int64_t us) {
+  if (us == 0) return "-";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f", static_cast<double>(us) / 1000);
+  return text;
+}
+
+void print(const DiscoveryReport& report) {
+  for (const auto& trace : report.traces) {
+    std::printf("%s (%s): %s%s%s\n", trace.target.to_string().c_str(),
+                std::string(to_string(trace.method)).c_str(),
+                trace.reached ? "reached" : "not reached", trace.note.empty() ? "" : ", ",
+                trace.note.c_str());
+    for (const auto& hop : trace.hops) {
+      std::string name;
+      for (const auto& known : report.names)
+        if (known.address == hop.address) name = known.name;
+      std::printf("  %2d  %-39s %9s ms  %s%s\n", hop.ttl,
+                  hop.address ? hop.address->to_string().c_str() : "*",
+                  milliseconds(hop.rtt_us_min).c_str(), name.c_str(),
+                  hop.inferred ? " (known from another trace)" : "");
+    }
+  }
+  for (const auto& provider : report.providers)
+    std::printf("provider %s at %s, hop %d, key %s%s%s\n", provider.name.c_str(),
+                provider.api.to_string().c_str(), provider.hop_ttl,
+                provider.id ? provider.id->id().c_str() : "unknown",
+                provider.location.empty() ? "" : ", ", provider.location.c_str());
+  for (const auto& rejection : report.rejected)
+    std::printf("left out: %s: %s\n", rejection.subject.c_str(), rejection.reason.c_str());
+  std::printf("%llu probes, %s ms\n", static_cast<unsigned long long>(report.probes_sent),
+              milliseconds(report.timings.total.count()).c_str());
+}
+
+// With --no-names a private network may be traced too: no stranger is asked anything about it.
+Task<Result<DiscoveryReport>> trace_only(Tracer& tracer, std::vector<Address> targets,
+                                         TraceLimits limits) {
+  auto traced = co_await tracer.trace(std::move(targets), limits);
+  if (!traced) co_return fail(traced.error());
+  DiscoveryReport report;
+  report.traces = std::move(traced->traces);
+  report.probes_sent = traced->probes_sent;
+  report.timings.trace = report.timings.total = traced->took;
+  co_return report;
+}
+
+int fail_with(const std::string& message, int code) {
+  std::fprintf(stderr, "icon-trace: %s\n", message.c_str());
+  return code;
+}
+
+int run(Options options) {
+  std::vector<Address> targets;
+  for (const auto& text : options.targets) {
+    const auto address = Address::parse(text);
+    if (!address) return fail_with(address.error().message, kExitUsage);
+    targets.push_back(*address);
+  }
+  options.limits.method = options.method == "udp"    ? TraceMethod::kUdp
+                          : options.method == "ping" ? TraceMethod::kPing
+                                                     : TraceMethod::kAuto;
+  options.limits.probe_timeout = Millis(options.timeout_ms);
+  options.limits.deadline = Millis(options.deadline_ms);
+  DiscoveryLimits limits;
+  limits.trace = options.limits;
+  limits.deadline = Millis(options.deadline_ms);
+  limits.targets_max = options.limits.targets_max;
+
+  IoContext loop(1);
+  ResolverOptions resolver_options;
+  resolver_options.servers = options.dns;
+  auto resolver = make_cares_resolver(loop, resolver_options);
+  if (!resolver) return fail_with(resolver.error().message, kExitUsage);
+  SystemTracer tracer;
+  DnsProviderSource dns(**resolver, {});
+  SystemClock clock;
+  Discovery discovery(tracer, **resolver, {&dns}, clock, limits);
+  std::optional<Result<DiscoveryReport>> report;
+  boost::asio::co_spawn(
+      loop, options.no_names ? trace_only(tracer, targets, options.limits) : discovery.run(targets),
+      [&](std::exception_ptr failure, Result<DiscoveryReport> result) {
+        if (failure) std::rethrow_exception(failure);
+        report = std::move(result);
+      });
+  loop.run();
+  if (!report || !*report)
+    return fail_with(report ? report->error().message : "interrupted", kExitFailed);
+  if (options.json) {
+    std::printf("%s\n", boost::json::serialize((*report)->to_json()).c_str());
+  } else {
+    print(**report);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Shows the routers on the way to addresses, whose they are, and which of these owners "
+      "offer to run an ICON.",
+      "icon-trace");
+  Options options;
+  add_options(app, options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  try {
+    return run(std::move(options));
+  } catch (const std::exception& error) {
+    return fail_with(error.what(), kExitFailed);
+  }
+}
