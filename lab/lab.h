@@ -13,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
@@ -26,25 +27,24 @@
 
 namespace icon::lab {
 
-inline constexpr std::string_view kLabsDirectory = "/run/icon-lab";
-
 struct UpOptions {
-  std::string name;  // see check_lab_name()
-  std::string topology_text;
+  std::string name{};  // see check_lab_name()
+  std::string topology_text{};
   // The lab ends with this Lab object or with this process, whatever ends that (ctrl-C, SIGKILL): a
   // guard process outlives it for the teardown. False: stays until `down`.
   bool bound_to_caller = false;
   // Where icon-lab-relay and icon-lab-guard are; empty: beside this executable, then PATH.
-  std::string helper_directory;
+  std::string helper_directory{};
 };
 
 struct RunOptions {
-  std::vector<std::string> argv;
+  std::vector<std::string> argv{};
   // -1: /dev/null for spawn(), the caller's own for exec().
   int input_fd = -1;
   int output_fd = -1;
   int error_fd = -1;
-  std::vector<std::string> extra_environment;
+  std::vector<std::pair<int, int>> inherit{};  // {ours, child's}
+  std::vector<std::string> extra_environment{};
   // A private mount namespace in which /etc/resolv.conf names the lab's resolver. Off for
   // supervisors: the mounts of their containers must be visible to the machine.
   bool own_resolv_conf = true;
@@ -55,11 +55,11 @@ struct RunOptions {
 
 // Only what is set changes.
 struct LinkChange {
-  std::optional<double> delay_ms;
-  std::optional<double> jitter_ms;
-  std::optional<double> rate_mbit;
-  std::optional<double> loss_percent;
-  std::optional<bool> up;
+  std::optional<double> delay_ms{};
+  std::optional<double> jitter_ms{};
+  std::optional<double> rate_mbit{};
+  std::optional<double> loss_percent{};
+  std::optional<bool> up{};
 
   bool changes_shape() const { return delay_ms || jitter_ms || rate_mbit || loss_percent; }
   // "delay=40ms", "jitter=2ms", "rate=100mbit" or "rate=off", "loss=1%", "up", "down".
@@ -96,7 +96,7 @@ class Lab {
   static Status down_all();
   static std::vector<std::string> list() { return labs_present(); }
 
-  Lab(Lab&& other) noexcept;
+  Lab(Lab&& other) noexcept = default;
   Lab& operator=(Lab&& other) noexcept;
   ~Lab();  // down() if bound to the caller
 
@@ -140,7 +140,10 @@ class Lab {
   Plan plan_;
   std::vector<ProcessIdentity> services_;
   std::map<std::string, std::string> supervisor_ids_;
-  UniqueFd guard_pipe_;  // valid: bound to the caller
+  // Only while bound to the caller: the pipe whose end tells the guard that we are gone, and our
+  // children, to be reaped.
+  UniqueFd guard_pipe_;
+  std::vector<ChildProcess> children_;
 };
 
 }  // namespace icon::lab

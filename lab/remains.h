@@ -11,6 +11,8 @@
 
 namespace icon::lab {
 
+inline constexpr std::string_view kLabsDirectory = "/run/icon-lab";
+
 // A process and its start time (clock ticks since boot): the pair is never reused.
 struct ProcessIdentity {
   int pid = 0;
@@ -28,34 +30,33 @@ struct Remains {
   std::vector<std::string> cgroups;      // directories, deepest first
   std::vector<std::string> directories;  // state and temporary directories
 
-  bool empty() const;
   std::size_t count() const;
-  // One line per thing: "namespace icon-demo-t1". Empty text when nothing is left.
+  bool empty() const { return count() == 0; }
+  // One line per thing: "namespace icon-demo-t1". Empty when nothing is left.
   std::string describe() const;
   json::Object to_json() const;
 };
 
-// Everything of one lab: its namespaces (those of its supervisors' ICONs too), processes in them or
-// with files under its directory, cgroups of its supervisors, mounts, directory.
-// Errors: kRefused without root, kIo.
-Result<Remains> scan_lab(const std::string& lab);
-// Everything with a prefix of ours: namespaces, links and nft tables icon*, processes icon-*,
-// processes in those namespaces, cgroups icon/*, /run/icon-lab/*, /tmp/icon-*, /dev/shm/icon-*.
-// The caller and its ancestors are not listed.
-Result<Remains> scan_machine();
-// What of `all` belongs to no running supervisor outside of labs. scan_machine() sees those too
-// (icon-supervisor as a service of this machine); a clean-up must not touch them or their ICONs.
-struct Ownership {
-  Remains labs;      // safe to remove
-  Remains services;  // of a supervisor in the caller's network namespace
-};
-Ownership split_services(const Remains& all);
+// Everything of one lab: its namespaces and those of its supervisors' ICONs, the processes in them
+// and in its supervisors' cgroups, containers with files in its directory, relay and guard, mounts,
+// cgroups, its directory. The caller and its ancestors are not listed, here and below.
+Remains scan_lab(const std::string& lab);
 
-// Ends the processes (SIGTERM where `gentle`, then SIGKILL, by pidfd), unmounts, removes. Goes on
-// after a failure; absent things are fine. Errors: kIo naming what stayed.
+// Everything with a name of ours: namespaces icon-*, links and nft tables icon*, processes whose
+// executable is icon-* or that run in those namespaces or cgroups, mounts, cgroups icon/*,
+// /run/icon-lab/*, /tmp/icon-*, /dev/shm/icon-*.
+Remains scan_machine();
+
+// scan_machine() without what belongs to a supervisor that runs in the caller's network namespace,
+// as a service of this machine: its namespaces, cgroups and processes are not for a clean-up. With
+// no such supervisor, the same as scan_machine().
+Remains scan_leftovers();
+
+// Ends the processes, unmounts, removes. Goes on after a failure; absent things are fine. A
+// directory with a mount still in it stays. Errors: kIo naming what stayed.
 Status remove_remains(const Remains& remains);
 
-// Names of labs with a directory or a namespace here.
+// Labs with a directory here, sorted.
 std::vector<std::string> labs_present();
 
 }  // namespace icon::lab
