@@ -32,7 +32,10 @@ class Reader {
 
   void problem(const YAML::Node& node, const std::string& key, std::string message,
                std::string hint) {
-    const int line = node.Mark().is_null() ? 0 : node.Mark().line + 1;
+    int line = node.Mark().is_null() ? 0 : node.Mark().line + 1;
+    // YAML sees a missing value where the next line begins.
+    if (const auto found = lines_.find(key); node.IsNull() && found != lines_.end())
+      line = found->second;
     problem_at(line, key, std::move(message), std::move(hint));
   }
   void problem_at(int line, const std::string& key, std::string message, std::string hint) {
