@@ -12,8 +12,6 @@ namespace icon::agent {
 namespace {
 
 constexpr Millis kReportInterval{5'000};
-// An ICON whose runtime sets no limit of its own still ends one day.
-constexpr Millis kStopGraceDefault{24LL * 3600 * 1000};
 
 template <class... Fs>
 struct Overloaded : Fs... {
@@ -25,7 +23,7 @@ Overloaded(Fs...) -> Overloaded<Fs...>;
 LifecycleLimits limits_for(const AgentOptions& options) {
   LifecycleLimits limits;
   limits.interval = Millis(options.policy.interval_ms);
-  limits.kill = options.stop_grace.count() > 0 ? options.stop_grace : kStopGraceDefault;
+  if (options.stop_grace.count() > 0) limits.kill = options.stop_grace;
   return limits;
 }
 
@@ -39,13 +37,7 @@ Agent::Agent(IoContext& loop, const Clock& clock, AgentOptions options)
       options_(std::move(options)),
       lifecycle_(limits_for(options_)),
       init_(loop, {[this](int status) { feed(event::ServiceExited{status}); },
-                   [this](int number) {
-                     if (asks_to_stop(number))
-                       feed(event::StopSignal{number});
-                     else
-                       feed(event::OtherSignal{number});
-                   },
-                   [this] { woken(); }}),
+                   [this](int number) { signalled(number); }, [this] { woken(); }}),
       timers_(loop, [this](Timer timer) { feed(event::TimerFired{timer}); }),
       work_(loop),
       session_(loop),
@@ -56,12 +48,10 @@ Agent::Agent(IoContext& loop, const Clock& clock, AgentOptions options)
           loop, clock, link_, work_, table_, monitor_,
           {options_.policy, std::exchange(options_.key, std::nullopt), options_.run_dir + "/state"},
           [this](const Event& event) { feed(event); }),
-      report_timer_(loop) {}
+      report_timer_(loop),
+      stop_timer_(loop) {}
 
-void Agent::start() {
-  feed(event::Boot{});
-  if (options_.supervised) report_periodically();
-}
+void Agent::start() { feed(event::Boot{}); }
 
 void Agent::feed(const Event& event) {
   const State before = lifecycle_.state();
@@ -128,6 +118,25 @@ void Agent::start_service() {
   boost::asio::post(loop_, [this] { feed(event::ServiceStarted{}); });
 }
 
+void Agent::signalled(int number) {
+  if (number == SIGTERM) arm_stop_timer();
+  if (asks_to_stop(number))
+    feed(event::StopSignal{number});
+  else
+    feed(event::OtherSignal{number});
+}
+
+// Only when --stop-grace asks for it: a container runtime has a limit of its own, and it may be a
+// long one for good reason.
+void Agent::arm_stop_timer() {
+  if (options_.stop_grace.count() == 0) return;
+  stopping_ = true;
+  stop_timer_.expires_after(options_.stop_grace);
+  stop_timer_.async_wait([this](boost::system::error_code error) {
+    if (!error) perform(action::KillService{});
+  });
+}
+
 void Agent::leave(int code) {
   log::info("agent.exit", {{"code", code}});
   exit_code_ = code;
@@ -138,7 +147,9 @@ void Agent::leave(int code) {
 
 void Agent::reconnect() {
   if (!options_.supervised) return;
-  closing_ = false;
+  // An attempt under way has a limit of its own; one that is being closed must be gone first.
+  if (!session_.empty() && !closing_) return;
+  if (std::exchange(closing_, false) && stopping_) arm_stop_timer();
   session_.when_empty([this] { session_.spawn("supervisor", supervisor_session()); });
 }
 
@@ -167,6 +178,7 @@ void Agent::take_over(Self self) {
   self_ = std::move(self);
   rounds_.arrived(*self_, moved);
   watch_ports();
+  report_periodically();
   boost::asio::post(loop_, [this, id = self_->supervisor.id(), epoch = self_->epoch] {
     feed(event::SupervisorFound{id, epoch});
   });
@@ -228,6 +240,7 @@ void Agent::close_descriptors(const std::string& migration) {
   closing_ = true;
   timers_.cancel_all();
   report_timer_.cancel();
+  stop_timer_.cancel();
   monitor_.stop();
   watching_ = false;
   work_.cancel();

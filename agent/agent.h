@@ -51,6 +51,8 @@ class Agent {
   void take_over(Self self);
   void watch_ports();
   void woken();
+  void signalled(int number);
+  void arm_stop_timer();
   void leave(int code);
 
   void report_status();
@@ -70,12 +72,14 @@ class Agent {
   LatencyMonitor monitor_;
   Rounds rounds_;
   boost::asio::steady_timer report_timer_;
+  boost::asio::steady_timer stop_timer_;
 
   std::optional<Self> self_;
   std::vector<std::uint16_t> watched_ports_;
   bool watching_ = false;
   bool reporting_ = false;
   bool report_again_ = false;
+  bool stopping_ = false;
   bool closing_ = false;  // for the freeze, until the wake
   int exit_code_ = 0;
 };

@@ -74,7 +74,7 @@ Task<Status> Buyer::buy(const Self& self, const Policy& policy, PurchaseRequest 
   if (!request.provider.view.offer || !request.provider.offer)
     co_return fail(Code::kInvalid, "no offer to buy from");
   const auto& offer = *request.provider.view.offer;
-  give_back(wallet, purchase, "given_up");
+  purchase = {};
   purchase.migration = new_migration_id();
   purchase.provider_name = request.provider.view.names.name;
   purchase.provider = offer.provider;

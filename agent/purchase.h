@@ -44,15 +44,15 @@ class Buyer {
 
   // Holds the price in `wallet`, buys, orders. `purchase` is filled in step by step, before each
   // message leaves: a quiesce may arrive ahead of the answer. On an error the hold is released and
-  // `purchase` emptied, unless the order may have arrived: then both stay until somebody knows. An
-  // unsettled purchase from before is given back first. Errors: kLimit (budget), kUnauthenticated
-  // (a lease that is not the one we bid for), and those of the calls.
+  // `purchase` emptied, unless the order may have arrived: then both stay until somebody knows.
+  // Errors: kLimit (budget), kUnauthenticated (a lease that is not the one we bid for), and those
+  // of the calls.
   Task<Status> buy(const Self& self, const Policy& policy, PurchaseRequest request, Wallet& wallet,
                    Purchase& purchase);
-  // Releases the hold of a purchase that came to nothing, and empties it.
-  void give_back(Wallet& wallet, Purchase& purchase, std::string_view reason);
 
  private:
+  // Releases the hold of a purchase that came to nothing, and empties it.
+  void give_back(Wallet& wallet, Purchase& purchase, std::string_view reason);
   Task<Status> bid_and_order(const Self& self, const Policy& policy, PurchaseRequest request,
                              Purchase& purchase);
 

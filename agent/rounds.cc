@@ -19,6 +19,18 @@ constexpr std::size_t kDiscoveryEvidenceBytesMax = 128 << 10;
 // An offer that runs out sooner is asked for again before it is taken.
 constexpr Millis kOfferLeftMin{3'000};
 
+std::string_view name_of(action::MoveOutcome outcome) {
+  switch (outcome) {
+    case action::MoveOutcome::kMoved:
+      return "moved";
+    case action::MoveOutcome::kFailed:
+      return "failed";
+    case action::MoveOutcome::kUnknown:
+      return "unknown";
+  }
+  return "unknown";
+}
+
 SurveyLimits survey_limits(const Policy& policy) {
   SurveyLimits limits;
   limits.users_max = kUsersTracedMax;
@@ -85,6 +97,7 @@ void Rounds::arrived(const Self& self, bool moved) {
     log::error("agent.key_mismatch", {{"key", short_id(options_.key->id())},
                                       {"supervisor_says", short_id(self.icon.id())},
                                       {"consequence", "nothing will be bought"}});
+  const bool first = !self_;
   self_ = self;
   if (moved) {
     table_.reset();
@@ -94,7 +107,7 @@ void Rounds::arrived(const Self& self, bool moved) {
   }
   read_lease();
   open_wallet();
-  reconcile_holds();
+  reconcile_holds(first);
 }
 
 void Rounds::read_lease() {
@@ -113,14 +126,14 @@ void Rounds::read_lease() {
   lease_nonce_ = bid->nonce;
 }
 
-// After a crash of the agent nobody waits for these holds any more: what pays for the lease under
-// which we run was spent, the others came to nothing.
-void Rounds::reconcile_holds() {
+// What pays for the lease under which we run was spent, whatever was heard about it. At the first
+// contact of a new process nobody waits for the other holds any more: they came to nothing.
+void Rounds::reconcile_holds(bool first) {
   if (!wallet_) return;
   const UtcMillis now_ms = clock_.utc_ms();
   for (const auto& id : wallet_->open_holds()) {
-    if (id == purchase_.migration) continue;
     const bool ours = id == lease_nonce_;
+    if (id == purchase_.migration || (!ours && !first)) continue;
     const auto status = ours ? wallet_->settle(id, now_ms) : wallet_->release(id, now_ms);
     log::info("purse.reconciled", {{"migration", id},
                                    {"as", ours ? "spent" : "released"},
@@ -307,28 +320,32 @@ Task<void> Rounds::order_task(std::string target, std::string reason) {
 }
 
 void Rounds::move_ended(const action::MoveEnded& ended) {
+  using action::MoveOutcome;
   history_.last_move_ms = clock_.utc_ms();
   history_.rounds_won = 0;
   last_posted_.clear();
   save_history();
-  log::info("migration.ended", {{"migration", ended.migration},
-                                {"moved", ended.moved},
+  // Of an order whose answer was lost only we know the id, and not whether it was taken.
+  const bool doubtful = ended.migration.empty() && !purchase_.empty() && purchase_.order_sent;
+  const auto outcome = doubtful ? MoveOutcome::kUnknown : ended.outcome;
+  const std::string id = ended.migration.empty() ? purchase_.migration : ended.migration;
+  const Purchase purchase = std::exchange(purchase_, {});
+  log::info("migration.ended", {{"migration", id},
+                                {"outcome", name_of(outcome)},
                                 {"reason", ended.reason},
-                                {"provider", purchase_.provider_name}});
-  if (purchase_.empty() || !wallet_) return;
-  if (!ended.moved) {
-    buyer_->give_back(*wallet_, purchase_, ended.reason);
-    return;
-  }
-  if (const auto status = wallet_->settle(purchase_.migration, clock_.utc_ms()); !status)
-    log::error("purse.settle_failed",
-               {{"migration", purchase_.migration}, {"message", status.error().message}});
-  else
-    log::info("purse.settled", {{"migration", purchase_.migration},
-                                {"provider", purchase_.provider_name},
-                                {"price_ucredits", purchase_.price_ucredits},
-                                {"left_ucredits", money_left()}});
-  purchase_ = {};
+                                {"provider", purchase.provider_name}});
+  if (id.empty() || !wallet_ || outcome == MoveOutcome::kUnknown) return;
+  const bool moved = outcome == MoveOutcome::kMoved;
+  const auto status =
+      moved ? wallet_->settle(id, clock_.utc_ms()) : wallet_->release(id, clock_.utc_ms());
+  // A move that we did not order was not paid by us.
+  if (!status && status.error().code == Code::kNotFound) return;
+  log::info(moved ? "purse.settled" : "purse.released",
+            {{"migration", id},
+             {"provider", purchase.provider_name},
+             {"price_ucredits", purchase.price_ucredits},
+             {"left_ucredits", money_left()},
+             {"error", status ? "" : status.error().message}});
 }
 
 void Rounds::close() { survey_.close(); }

@@ -53,7 +53,7 @@ class Rounds {
 
  private:
   void open_wallet();
-  void reconcile_holds();
+  void reconcile_holds(bool first);
   void read_lease();
   void load_history();
   void save_history();
