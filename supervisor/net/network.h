@@ -126,6 +126,10 @@ class Network {
   // the first.
   virtual Status destroy() = 0;
 
+  // After a restart, when everything that should be here has been attached and opened again:
+  // removes what an earlier supervisor left and nobody has claimed.
+  virtual Status prune() = 0;
+
   virtual std::string netns_name(const std::string& icon_id) const = 0;
   std::string netns_path(const std::string& icon_id) const {
     return "/run/netns/" + netns_name(icon_id);

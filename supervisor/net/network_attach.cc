@@ -1,0 +1,218 @@
+// Namespaces and veth pairs: what makes an ICON's inside look the same on every host.
+#include "base/file.h"
+#include "base/keys.h"
+#include "base/netns.h"
+#include "supervisor/net/names.h"
+#include "supervisor/net/netns_files.h"
+#include "supervisor/net/network_impl.h"
+#include "wire/overlay.h"
+
+namespace icon::net {
+namespace {
+
+constexpr int kVethQueuePackets = 1000;
+
+Prefix host_prefix(const Address& address) { return Prefix::of(address, 32); }
+
+// The agent discovers without capabilities, and a service of any user binds its port.
+Status set_inside_sysctls(const UniqueFd& netns) {
+  return in_netns(netns, []() -> Status {
+    (void)write_kernel_file("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1");
+    ICON_CHECK(write_kernel_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"));
+    return write_kernel_file("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+  });
+}
+
+Result<RouteSocket> open_inside(const UniqueFd& netns) {
+  Result<RouteSocket> inside = fail(Code::kInternal, "not opened");
+  ICON_CHECK(in_netns(netns, [&]() -> Status {
+    inside = RouteSocket::open();
+    return {};
+  }));
+  return inside;
+}
+
+}  // namespace
+
+Status NetworkImpl::set_up_veth(const UniqueFd& netns, RouteSocket& inside,
+                                const IconNetwork& icon) {
+  const std::string name = veth_name(icon.icon_id);
+  const bool here = routes_.link_index(name).has_value();
+  if (here && inside.link_index(std::string(kContainerInterface))) return {};
+  // Its other end is in a namespace that has lost its name.
+  if (here) ICON_CHECK(routes_.delete_link(name));
+  ICON_TRY(PublicKey key, PublicKey::from_id(icon.icon_id));
+  return routes_.add_veth({.name = name,
+                           .mac = kGatewayMac,
+                           .peer_name = std::string(kContainerInterface),
+                           .peer_mac = wire::overlay_mac(key),
+                           .peer_netns_fd = netns.get(),
+                           .mtu = kMtu});
+}
+
+Status NetworkImpl::set_up_inside(const UniqueFd& netns, const IconNetwork& icon) {
+  ICON_TRY(RouteSocket inside, open_inside(netns));
+  ICON_CHECK(set_up_veth(netns, inside, icon));
+  ICON_CHECK(set_inside_sysctls(netns));
+  ICON_TRY(int loopback, inside.link_index("lo"));
+  ICON_CHECK(inside.set_link_up(loopback));
+  ICON_TRY(int eth0, inside.link_index(std::string(kContainerInterface)));
+  const Address gateway = Address::v4(kGateway);
+  ICON_CHECK(inside.add_address(eth0, icon.overlay));
+  ICON_CHECK(inside.set_link_up(eth0));
+  // Permanent on both sides: no ARP, hence nothing to lose while packets are held.
+  ICON_CHECK(inside.set_neighbour(eth0, gateway, kGatewayMac));
+  return inside.replace_route({.destination = Prefix::of(Address{}, 0),
+                               .interface = eth0,
+                               .gateway = gateway,
+                               .via_gateway = true});
+}
+
+Status NetworkImpl::set_up_namespace(const IconNetwork& icon) {
+  ICON_TRY(UniqueFd netns, ensure_netns(netns_name(icon.icon_id)));
+  ICON_CHECK(set_up_inside(netns, icon));
+  const std::string name = veth_name(icon.icon_id);
+  ICON_TRY(PublicKey key, PublicKey::from_id(icon.icon_id));
+  ICON_TRY(int veth, routes_.link_index(name));
+  ICON_CHECK(prepare_interface(name));
+  ICON_CHECK(routes_.set_link_mtu(veth, kMtu, kVethQueuePackets));
+  ICON_CHECK(routes_.set_link_up(veth));
+  ICON_CHECK(routes_.set_neighbour(veth, icon.overlay, wire::overlay_mac(key)));
+  return routes_.replace_route(
+      {.destination = host_prefix(icon.overlay), .metric = kBackstopMetric});
+}
+
+Status NetworkImpl::tear_down_namespace(const std::string& icon_id) {
+  ICON_CHECK(routes_.delete_link(veth_name(icon_id)));
+  return remove_netns(netns_name(icon_id));
+}
+
+Status NetworkImpl::attach(const IconNetwork& network) {
+  ICON_CHECK(check_network(network));
+  const auto existing = icons_.find(network.icon_id);
+  if (existing != icons_.end() && existing->second.rules.phase == Phase::kServing) {
+    ICON_CHECK(set_up_namespace(network));
+    return transition(existing->second, [&](IconRules& rules) { rules.network = network; });
+  }
+  if (existing != icons_.end() && existing->second.rules.phase != Phase::kReserved)
+    return fail(Code::kConflict, "ICON " + short_id(network.icon_id) +
+                                     " arrives here or has moved: release or remove it first");
+  Icon& icon = known_or_new(network);
+  const auto set_up = [&]() -> Status {
+    ICON_CHECK(settle(icon));
+    ICON_CHECK(set_up_namespace(network));
+    ICON_CHECK(transition(icon, [&](IconRules& rules) {
+      rules.network = network;
+      rules.phase = Phase::kServing;
+      rules.attached = true;
+    }));
+    ICON_TRY(int veth, routes_.link_index(veth_name(network.icon_id)));
+    return route_to(icon, veth, kMainTable);
+  };
+  const auto status = set_up();
+  if (!status) (void)forget(network.icon_id);
+  return status;
+}
+
+Status NetworkImpl::attach_held(const IconNetwork& network) {
+  ICON_CHECK(check_network(network));
+  const auto existing = icons_.find(network.icon_id);
+  if (existing != icons_.end() && existing->second.rules.phase == Phase::kServing)
+    return fail(Code::kConflict, "ICON " + short_id(network.icon_id) + " already runs here");
+  Icon& icon = known_or_new(network);
+  const auto set_up = [&]() -> Status {
+    ICON_CHECK(settle(icon));
+    ICON_CHECK(set_up_namespace(network));
+    ICON_CHECK(set_up_arrival(icon));
+    return transition(icon, [&](IconRules& rules) {
+      rules.network = network;
+      rules.phase = Phase::kArriving;
+      rules.attached = true;
+      rules.muted = false;
+    });
+  };
+  const auto status = set_up();
+  if (!status) (void)detach(network.icon_id);
+  return status;
+}
+
+Status NetworkImpl::detach(const std::string& icon_id) {
+  const auto found = icons_.find(icon_id);
+  if (found == icons_.end()) return tear_down_namespace(icon_id);
+  Icon& icon = found->second;
+  if (!icon.rules.has_stub) return forget(icon_id);
+  if (icon.rules.phase == Phase::kArriving) ICON_CHECK(settle(icon));
+  ICON_CHECK(tear_down_namespace(icon_id));
+  return transition(icon, [](IconRules& rules) {
+    rules.phase = Phase::kMoved;
+    rules.attached = false;
+    rules.muted = false;
+  });
+}
+
+Status NetworkImpl::forget(const std::string& icon_id) {
+  ICON_TRY(Icon * icon, find(icon_id));
+  ICON_CHECK(settle(*icon));
+  ICON_CHECK(transition(*icon, [](IconRules& rules) { rules.phase = Phase::kReserved; }));
+  ICON_CHECK(tear_down_namespace(icon_id));
+  const Prefix overlay = host_prefix(icon->rules.network.overlay);
+  ICON_CHECK(routes_.delete_route({.destination = overlay, .interface = kAnyInterface}));
+  ICON_CHECK(routes_.delete_route({.destination = overlay, .metric = kBackstopMetric}));
+  icons_.erase(icon_id);
+  return {};
+}
+
+Status NetworkImpl::attach_stub(const IconNetwork& network, const StubTarget& target) {
+  ICON_CHECK(check_network(network));
+  ICON_TRY(int tunnel, stub_interface(target));
+  const auto existing = icons_.find(network.icon_id);
+  if (existing != icons_.end() && existing->second.rules.phase == Phase::kServing)
+    return divert(network.icon_id, target);
+  if (existing != icons_.end() && existing->second.rules.phase == Phase::kMoved)
+    return repoint(network.icon_id, target);
+  Icon& icon = known_or_new(network);
+  const auto set_up = [&]() -> Status {
+    ICON_CHECK(settle(icon));
+    ICON_CHECK(routes_.replace_route(
+        {.destination = host_prefix(network.overlay), .metric = kBackstopMetric}));
+    ICON_CHECK(transition(icon, [&](IconRules& rules) {
+      rules.network = network;
+      rules.phase = Phase::kMoved;
+      // The frozen original of a supervisor that died between COMMIT and detach().
+      rules.attached = routes_.link_index(veth_name(network.icon_id)).has_value();
+      rules.has_stub = true;
+      rules.stub = target;
+    }));
+    return route_to(icon, tunnel, kMainTable);
+  };
+  const auto status = set_up();
+  if (!status) (void)forget(network.icon_id);
+  return status;
+}
+
+Status NetworkImpl::remove_stub(const std::string& icon_id) {
+  ICON_TRY(Icon * icon, find(icon_id));
+  if (icon->rules.phase != Phase::kMoved)
+    return fail(Code::kConflict, "ICON " + short_id(icon_id) + " runs here or is about to");
+  return forget(icon_id);
+}
+
+Status NetworkImpl::allow_stub_host(const std::string& icon_id, const std::string& peer_id) {
+  ICON_TRY(Icon * icon, find(icon_id));
+  if (!tunnels_.contains(peer_id))
+    return fail(Code::kNotFound, "no tunnel to stub host " + short_id(peer_id));
+  return transition(*icon, [&](IconRules& rules) {
+    std::erase(rules.network.stub_hosts, peer_id);
+    rules.network.stub_hosts.push_back(peer_id);
+  });
+}
+
+Status NetworkImpl::deny_stub_host(const std::string& icon_id, const std::string& peer_id) {
+  ICON_TRY(Icon * icon, find(icon_id));
+  return transition(*icon, [&](IconRules& rules) {
+    std::erase(rules.network.stub_hosts, peer_id);
+    if (rules.network.previous_host == peer_id) rules.network.previous_host.clear();
+  });
+}
+
+}  // namespace icon::net

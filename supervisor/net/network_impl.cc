@@ -1,0 +1,314 @@
+#include "supervisor/net/network_impl.h"
+
+#include <sodium.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/file.h"
+#include "base/keys.h"
+#include "base/log.h"
+#include "supervisor/net/names.h"
+#include "supervisor/net/netns_files.h"
+#include "supervisor/net/tunnel_process.h"
+#include "wire/overlay.h"
+
+namespace icon::net {
+namespace {
+
+constexpr std::size_t kPortsMax = 256;
+constexpr std::size_t kStubHostsMax = 64;
+
+struct Sysctl {
+  const char* path;
+  const char* value;
+};
+// tcp_loose: a connection that began elsewhere is picked up in the middle. be_liberal: what was
+// held back or took another way meanwhile is never "invalid", which would pass untranslated.
+constexpr Sysctl kHostSysctls[] = {
+    {"/proc/sys/net/ipv4/ip_forward", "1"},
+    {"/proc/sys/net/netfilter/nf_conntrack_tcp_loose", "1"},
+    {"/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", "1"},
+};
+
+void keep_first(Status& first, Status next) {
+  if (first && !next) first = std::move(next);
+}
+
+bool is_rule_of_ours(const MarkRule& rule) {
+  return rule.priority == kRulePriority && rule.mark >= kTunnelMarkBase && rule.mark == rule.table;
+}
+
+}  // namespace
+
+Timed::Timed(const char* what, const std::string& icon_id)
+    : what_(what), icon_id_(icon_id), begin_(std::chrono::steady_clock::now()) {}
+
+Timed::~Timed() {
+  const auto took = std::chrono::steady_clock::now() - begin_;
+  log::info(std::string("net.") + what_,
+            {{"icon", short_id(icon_id_)},
+             {"took_us", std::chrono::duration_cast<Micros>(took).count()}});
+}
+
+Status set_interface_sysctl(const std::string& interface, const char* name, const char* value) {
+  return write_kernel_file("/proc/sys/net/ipv4/conf/" + interface + "/" + name, value);
+}
+
+Status prepare_interface(const std::string& interface) {
+  ICON_CHECK(set_interface_sysctl(interface, "rp_filter", "2"));
+  // Absent on kernels without IPv6.
+  (void)write_kernel_file("/proc/sys/net/ipv6/conf/" + interface + "/disable_ipv6", "1");
+  return {};
+}
+
+std::array<std::uint8_t, 32> tunnel_secret_from_seed(std::span<const std::uint8_t, 32> seed) {
+  constexpr std::string_view kDomain = "icon1:tunnel-secret";
+  std::array<std::uint8_t, 32> secret{};
+  crypto_generichash(secret.data(), secret.size(),
+                     reinterpret_cast<const unsigned char*>(kDomain.data()), kDomain.size(),
+                     seed.data(), seed.size());
+  return secret;
+}
+
+Result<std::unique_ptr<Network>> Network::create(IoContext& loop, NetworkConfig config) {
+  if (!config.public_address.is_v4())
+    return fail(Code::kInvalid, "public address " + config.public_address.to_string() +
+                                    " is not IPv4: the data path is IPv4 only");
+  ICON_CHECK(check_id(config.supervisor_id));
+  ICON_CHECK(make_directories(config.run_directory, 0700));
+  ICON_TRY(Nft nft, Nft::open());
+  ICON_TRY(RouteSocket routes, RouteSocket::open());
+  auto devices = make_tunnel_processes(loop, config.tunnel_program, config.run_directory);
+  auto network = std::make_unique<NetworkImpl>(loop, std::move(config), std::move(nft),
+                                               std::move(routes), std::move(devices));
+  ICON_CHECK(network->load());
+  return network;
+}
+
+NetworkImpl::NetworkImpl(IoContext& loop, NetworkConfig config, Nft nft, RouteSocket routes,
+                         std::unique_ptr<TunnelDevices> devices)
+    : loop_(loop),
+      config_(std::move(config)),
+      nft_(std::move(nft)),
+      routes_(std::move(routes)),
+      devices_(std::move(devices)) {}
+
+NetworkImpl::~NetworkImpl() {
+  sodium_memzero(config_.tunnel_secret.data(), config_.tunnel_secret.size());
+}
+
+Status NetworkImpl::load() {
+  ICON_CHECK(nft_.run(table_script(config_.public_address, config_.external_interface)));
+  // After the table: its first rule brings connection tracking, and with it the sysctls, up.
+  for (const auto& sysctl : kHostSysctls) ICON_CHECK(write_kernel_file(sysctl.path, sysctl.value));
+  ICON_CHECK(reload_elements());
+  // Queues went with the supervisor that had them: their rules lead nowhere.
+  ICON_TRY(std::vector<MarkRule> rules, routes_.rules());
+  for (const auto& rule : rules)
+    if (is_rule_of_ours(rule) && rule.mark >= kHoldMarkBase && rule.mark != kReleaseMark)
+      ICON_CHECK(routes_.delete_rule(rule));
+  return routes_.add_rule({kReleaseMark, kReleaseMark, kRulePriority});
+}
+
+Status NetworkImpl::reload_elements() {
+  ICON_TRY(std::string text, nft_.list_json("table ip icon"));
+  ICON_TRY(Elements elements, parse_elements(text));
+  current_ = std::move(elements);
+  return {};
+}
+
+Status NetworkImpl::destroy() {
+  Status first;
+  std::vector<std::string> open;
+  for (auto& [id, icon] : icons_)
+    if (icon.queue) icon.queue->close();
+  icons_.clear();
+  tunnels_.clear();
+  const auto links = routes_.link_names();
+  if (!links) keep_first(first, fail(links.error()));
+  for (const auto& name : links.value_or(std::vector<std::string>{})) {
+    if (name.starts_with("iv") || name.starts_with("ih"))
+      keep_first(first, routes_.delete_link(name));
+    else if (name.starts_with("it"))
+      keep_first(first, devices_->close(name));
+  }
+  for (const auto& name : list_netns(netns_name_of(config_.supervisor_id, "")))
+    keep_first(first, remove_netns(name));
+  if (const auto routes = routes_.own_routes())
+    for (const auto& route : *routes) keep_first(first, routes_.delete_route(route));
+  if (const auto rules = routes_.rules())
+    for (const auto& rule : *rules)
+      if (is_rule_of_ours(rule)) keep_first(first, routes_.delete_rule(rule));
+  keep_first(first, nft_.run("add table ip icon\ndelete table ip icon\n"));
+  current_.clear();
+  return first;
+}
+
+Status NetworkImpl::prune() {
+  Status first;
+  Elements wanted;
+  std::vector<std::string> names;
+  std::vector<std::uint32_t> marks{kReleaseMark};
+  for (const auto& [id, icon] : icons_) {
+    wanted.insert(icon.elements.begin(), icon.elements.end());
+    names.push_back(veth_name(id));
+    names.push_back(hold_name(id));
+    names.push_back(netns_name(id));
+    marks.push_back(icon.rules.hold_mark);
+  }
+  for (const auto& [peer, tunnel] : tunnels_) {
+    const auto elements = tunnel_elements(peer, tunnel.mark);
+    wanted.insert(elements.begin(), elements.end());
+    names.push_back(tunnel.interface);
+    marks.push_back(tunnel.mark);
+  }
+  const auto claimed = [&](const auto& all, const auto& one) {
+    return std::find(all.begin(), all.end(), one) != all.end();
+  };
+  keep_first(first, run_change(current_, wanted));
+  ICON_TRY(std::vector<std::string> links, routes_.link_names());
+  for (const auto& name : links) {
+    if (claimed(names, name)) continue;
+    if (name.starts_with("iv")) keep_first(first, routes_.delete_link(name));
+    if (name.starts_with("it")) keep_first(first, devices_->close(name));
+  }
+  for (const auto& name : list_netns(netns_name_of(config_.supervisor_id, "")))
+    if (!claimed(names, name)) keep_first(first, remove_netns(name));
+  ICON_TRY(std::vector<Route> routes, routes_.own_routes());
+  for (const auto& route : routes) {
+    const bool known = std::any_of(icons_.begin(), icons_.end(), [&](const auto& entry) {
+      return entry.second.rules.network.overlay == route.destination.address;
+    });
+    if (route.destination.length == 32 && !known) keep_first(first, routes_.delete_route(route));
+  }
+  ICON_TRY(std::vector<MarkRule> rules, routes_.rules());
+  for (const auto& rule : rules)
+    if (is_rule_of_ours(rule) && !claimed(marks, rule.mark))
+      keep_first(first, routes_.delete_rule(rule));
+  return first;
+}
+
+std::string NetworkImpl::netns_name(const std::string& icon_id) const {
+  return netns_name_of(config_.supervisor_id, icon_id);
+}
+
+Result<NetworkImpl::Icon*> NetworkImpl::find(const std::string& icon_id) {
+  const auto icon = icons_.find(icon_id);
+  if (icon == icons_.end())
+    return fail(Code::kNotFound, "no network of ICON " + short_id(icon_id) + " on this host");
+  return &icon->second;
+}
+
+NetworkImpl::Icon& NetworkImpl::known_or_new(const IconNetwork& network) {
+  Icon& icon = icons_[network.icon_id];
+  icon.rules.network.icon_id = network.icon_id;
+  icon.rules.network.overlay = network.overlay;
+  return icon;
+}
+
+Status NetworkImpl::check_network(const IconNetwork& icon) const {
+  ICON_CHECK(check_id(icon.icon_id));
+  if (!icon.overlay.is_v4())
+    return fail(Code::kInvalid, "overlay address " + icon.overlay.to_string() + " is not IPv4");
+  if (icon.ports.size() > kPortsMax || icon.stub_hosts.size() > kStubHostsMax)
+    return fail(Code::kLimit, "ICON " + short_id(icon.icon_id) + " has too many ports or stubs");
+  for (const auto& port : icon.ports)
+    if (port.container == 0 || port.public_port == 0)
+      return fail(Code::kInvalid, "port 0 cannot be published");
+  for (const auto& peer : icon.stub_hosts)
+    if (!tunnels_.contains(peer))
+      return fail(Code::kNotFound, "no tunnel to stub host " + short_id(peer) + ": open it first");
+  if (!icon.previous_host.empty() && std::find(icon.stub_hosts.begin(), icon.stub_hosts.end(),
+                                               icon.previous_host) == icon.stub_hosts.end())
+    return fail(Code::kInvalid, "the previous host is not among the stub hosts");
+  for (const auto& [id, other] : icons_) {
+    if (id == icon.icon_id) continue;
+    if (other.rules.network.overlay == icon.overlay || short_id(id) == short_id(icon.icon_id))
+      return fail(Code::kConflict, "ICON " + short_id(id) +
+                                       " has the overlay address or the name of " + icon.icon_id +
+                                       " on this host");
+  }
+  return {};
+}
+
+std::map<std::string, std::uint32_t> NetworkImpl::marks() const {
+  std::map<std::string, std::uint32_t> marks;
+  for (const auto& [peer, tunnel] : tunnels_) marks[peer] = tunnel.mark;
+  return marks;
+}
+
+Status NetworkImpl::check_conflicts(const std::string& icon_id, const Elements& wanted) const {
+  for (const auto& [id, other] : icons_) {
+    if (id == icon_id) continue;
+    for (const auto& [element, value] : wanted)
+      if (other.elements.contains(element))
+        return fail(Code::kConflict, element.first + " " + element.second + " belongs to ICON " +
+                                         short_id(id) + " on this host");
+  }
+  return {};
+}
+
+Status NetworkImpl::run_change(const Elements& removable, const Elements& wanted) {
+  for (int attempt = 0;; ++attempt) {
+    const std::string script = change_script(current_, removable, wanted);
+    if (script.empty()) return {};
+    const auto status = nft_.run(script);
+    if (status) break;
+    // Somebody else changed the table: look again, once.
+    if (attempt > 0) return status;
+    ICON_CHECK(reload_elements());
+  }
+  for (const auto& [id, value] : removable)
+    if (!wanted.contains(id)) current_.erase(id);
+  for (const auto& [id, value] : wanted) current_[id] = value;
+  return {};
+}
+
+Status NetworkImpl::transition(Icon& icon, const std::function<void(IconRules&)>& change) {
+  IconRules next = icon.rules;
+  change(next);
+  const Elements wanted = elements_of(next, config_.public_address, marks());
+  ICON_CHECK(check_conflicts(next.network.icon_id, wanted));
+  Elements removable = icon.elements;
+  for (const auto& element : current_)
+    if (concerns(element, next)) removable.insert(element);
+  ICON_CHECK(run_change(removable, wanted));
+  icon.rules = std::move(next);
+  icon.elements = wanted;
+  return {};
+}
+
+IconState NetworkImpl::state_of(const std::string& icon_id, const Icon& icon) const {
+  IconState state;
+  state.icon_id = icon_id;
+  state.overlay = icon.rules.network.overlay;
+  state.attached = icon.rules.attached;
+  state.held = icon.ingress_held || icon.rules.muted || icon.rules.phase == Phase::kArriving;
+  if (icon.rules.has_stub) {
+    state.stub_peer = icon.rules.stub.peer_id;
+    state.stub_mode = icon.rules.stub.mode;
+  }
+  if (icon.queue) state.hold = icon.queue->state();
+  return state;
+}
+
+std::vector<IconState> NetworkImpl::icons() const {
+  std::vector<IconState> states;
+  for (const auto& [id, icon] : icons_) states.push_back(state_of(id, icon));
+  return states;
+}
+
+Result<IconState> NetworkImpl::icon_state(const std::string& icon_id) const {
+  const auto icon = icons_.find(icon_id);
+  if (icon == icons_.end())
+    return fail(Code::kNotFound, "no network of ICON " + short_id(icon_id) + " on this host");
+  return state_of(icon_id, icon->second);
+}
+
+Result<std::vector<std::pair<std::string, std::uint64_t>>> NetworkImpl::refused_packets() {
+  ICON_TRY(std::string text, nft_.list_json("counters table ip icon"));
+  return parse_counters(text);
+}
+
+}  // namespace icon::net

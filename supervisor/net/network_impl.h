@@ -1,0 +1,136 @@
+// Network on the real kernel. The state of an ICON is a value (IconRules); the elements it stands
+// for follow from it, and a transition changes the value and loads the difference.
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "supervisor/net/hold_queue.h"
+#include "supervisor/net/network.h"
+#include "supervisor/net/nft.h"
+#include "supervisor/net/rtnetlink.h"
+#include "supervisor/net/rules.h"
+#include "supervisor/net/tunnel_device.h"
+
+namespace icon::net {
+
+class NetworkImpl final : public Network {
+ public:
+  NetworkImpl(IoContext& loop, NetworkConfig config, Nft nft, RouteSocket routes,
+              std::unique_ptr<TunnelDevices> devices);
+  ~NetworkImpl() override;
+  Status load();  // create()'s work
+
+  Status destroy() override;
+  Status prune() override;
+  std::string netns_name(const std::string& icon_id) const override;
+  Status attach(const IconNetwork& icon) override;
+  Status attach_held(const IconNetwork& icon) override;
+  Status release(const std::string& icon_id) override;
+  Status prepare_hold(const std::string& icon_id) override;
+  Status hold(const std::string& icon_id) override;
+  Status hold_ingress(const std::string& icon_id) override;
+  Status close_egress(const std::string& icon_id) override;
+  Status unhold(const std::string& icon_id) override;
+  Status divert(const std::string& icon_id, const StubTarget& target) override;
+  Status detach(const std::string& icon_id) override;
+  Status attach_stub(const IconNetwork& icon, const StubTarget& target) override;
+  Status repoint(const std::string& icon_id, const StubTarget& target) override;
+  Status remove_stub(const std::string& icon_id) override;
+  Status allow_stub_host(const std::string& icon_id, const std::string& peer_id) override;
+  Status deny_stub_host(const std::string& icon_id, const std::string& peer_id) override;
+  Result<TunnelEnd> open_tunnel(const std::string& peer_id) override;
+  Status connect_tunnel(const std::string& peer_id, const TunnelEnd& remote) override;
+  Status close_tunnel(const std::string& peer_id) override;
+  std::vector<IconState> icons() const override;
+  Result<IconState> icon_state(const std::string& icon_id) const override;
+  std::vector<TunnelState> tunnels() override;
+  Result<std::vector<std::pair<std::string, std::uint64_t>>> refused_packets() override;
+
+ private:
+  struct Icon {
+    IconRules rules;
+    Elements elements;  // loaded for it
+    std::shared_ptr<HoldQueue> queue;
+    bool ingress_held = false;
+    // After a release the queue device stays for a moment: packets may still be on their way
+    // through it.
+    std::unique_ptr<boost::asio::steady_timer> settling;
+  };
+  struct Tunnel {
+    std::string interface;
+    std::uint32_t mark = 0;
+    TunnelEnd local;
+    TunnelEnd remote;
+  };
+
+  // network_impl.cc
+  Result<Icon*> find(const std::string& icon_id);
+  Status reload_elements();
+  Status run_change(const Elements& removable, const Elements& wanted);
+  Status check_conflicts(const std::string& icon_id, const Elements& wanted) const;
+  // Applies `change` to a copy of the rules, loads the difference, keeps the copy on success.
+  Status transition(Icon& icon, const std::function<void(IconRules&)>& change);
+  Status check_network(const IconNetwork& icon) const;
+  Icon& known_or_new(const IconNetwork& network);
+  bool uses_tunnel(const Icon& icon, const std::string& peer_id) const;
+  IconState state_of(const std::string& icon_id, const Icon& icon) const;
+  std::map<std::string, std::uint32_t> marks() const;
+
+  // network_attach.cc
+  Status set_up_namespace(const IconNetwork& icon);
+  Status set_up_inside(const UniqueFd& netns, const IconNetwork& icon);
+  Status set_up_veth(const UniqueFd& netns, RouteSocket& inside, const IconNetwork& icon);
+  Status tear_down_namespace(const std::string& icon_id);
+  Status forget(const std::string& icon_id);
+
+  // network_move.cc
+  Status ensure_queue(Icon& icon);
+  Status route_to(const Icon& icon, int interface, std::uint32_t table);
+  // The queue goes to `interface` in order, the route follows.
+  Status switch_to(Icon& icon, int interface);
+  void settle_later(const std::string& icon_id, Icon& icon);
+  Status settle(Icon& icon);
+  Status set_up_arrival(Icon& icon);
+  Result<int> stub_interface(const StubTarget& target);
+
+  // network_tunnels.cc
+  Result<std::uint32_t> mark_for(const std::string& interface) const;
+
+  IoContext& loop_;
+  NetworkConfig config_;
+  Nft nft_;
+  RouteSocket routes_;
+  std::unique_ptr<TunnelDevices> devices_;
+  Elements current_;  // in the kernel
+  std::map<std::string, Icon> icons_;
+  std::map<std::string, Tunnel> tunnels_;  // by peer id
+};
+
+// Logs "net.<what>" with its duration when it ends. For what happens in the gap.
+class Timed {
+ public:
+  Timed(const char* what, const std::string& icon_id);
+  ~Timed();
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+
+ private:
+  const char* what_;
+  const std::string& icon_id_;
+  SteadyTime begin_;
+};
+
+// net/ipv4/conf/<interface>/<name>
+Status set_interface_sysctl(const std::string& interface, const char* name, const char* value);
+// What every interface of ours on the host needs: sources are users from anywhere (rp_filter), and
+// only IPv4.
+Status prepare_interface(const std::string& interface);
+
+}  // namespace icon::net

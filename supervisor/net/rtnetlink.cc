@@ -1,0 +1,362 @@
+#include "supervisor/net/rtnetlink.h"
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace icon::net {
+namespace {
+
+constexpr std::uint8_t kOurProtocol = 73;  // who made a route, as `ip route` shows it
+constexpr std::size_t kMessageBytes = 1024;
+constexpr std::size_t kReceiveBytes = 32 << 10;
+constexpr timeval kAnswerTimeout{2, 0};
+
+// A request with room for its attributes.
+class Message {
+ public:
+  Message(const Message&) = delete;
+  Message& operator=(const Message&) = delete;
+  Message(std::uint16_t type, std::uint16_t flags) : header_(mnl_nlmsg_put_header(buffer_)) {
+    header_->nlmsg_type = type;
+    header_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
+  }
+  template <class Family>
+  Family& family() {
+    return *static_cast<Family*>(mnl_nlmsg_put_extra_header(header_, sizeof(Family)));
+  }
+  void put(std::uint16_t type, std::uint32_t value) { mnl_attr_put_u32(header_, type, value); }
+  void put(std::uint16_t type, const void* data, std::size_t bytes) {
+    mnl_attr_put(header_, type, bytes, data);
+  }
+  void put(std::uint16_t type, const std::string& text) {
+    mnl_attr_put_strz(header_, type, text.c_str());
+  }
+  void put(std::uint16_t type, const Address& address) {
+    put(type, address.bytes().data(), address.bytes().size());
+  }
+  nlattr* nest(std::uint16_t type) { return mnl_attr_nest_start(header_, type); }
+  void end(nlattr* nest) { mnl_attr_nest_end(header_, nest); }
+  nlmsghdr* get() { return header_; }
+
+ private:
+  alignas(nlmsghdr) char buffer_[kMessageBytes]{};
+  nlmsghdr* header_;
+};
+
+// A socket has a receive timeout of its own: a kernel that never answers is an error, not a hang.
+Result<mnl_socket*> open_socket() {
+  mnl_socket* socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+  if (socket == nullptr) return fail_errno("open an rtnetlink socket");
+  setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &kAnswerTimeout,
+             sizeof kAnswerTimeout);
+  if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+    const int error = errno;
+    mnl_socket_close(socket);
+    return fail_errno("bind an rtnetlink socket", error);
+  }
+  return socket;
+}
+
+void fill(Message& message, const Route& route) {
+  auto& family = message.family<rtmsg>();
+  family.rtm_family = AF_INET;
+  family.rtm_dst_len = static_cast<std::uint8_t>(route.destination.length);
+  family.rtm_table = RT_TABLE_UNSPEC;
+  family.rtm_protocol = kOurProtocol;
+  if (route.interface == kAnyInterface) {
+    family.rtm_type = RTN_UNSPEC;
+    family.rtm_scope = RT_SCOPE_NOWHERE;
+  } else {
+    family.rtm_type = route.interface == 0 ? RTN_BLACKHOLE : RTN_UNICAST;
+    family.rtm_scope =
+        route.via_gateway || route.interface == 0 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+  }
+  if (route.via_gateway) family.rtm_flags = RTNH_F_ONLINK;
+  if (route.destination.length > 0) message.put(RTA_DST, route.destination.address);
+  if (route.via_gateway) message.put(RTA_GATEWAY, route.gateway);
+  if (route.interface > 0) message.put(RTA_OIF, static_cast<std::uint32_t>(route.interface));
+  if (route.metric != 0) message.put(RTA_PRIORITY, route.metric);
+  message.put(RTA_TABLE, route.table);
+}
+
+void fill(Message& message, const MarkRule& rule) {
+  auto& family = message.family<fib_rule_hdr>();
+  family.family = AF_INET;
+  family.action = FR_ACT_TO_TBL;
+  message.put(FRA_FWMARK, rule.mark);
+  message.put(FRA_FWMASK, 0xffff'ffff);
+  message.put(FRA_TABLE, rule.table);
+  message.put(FRA_PRIORITY, rule.priority);
+}
+
+// libmnl's own macro for this is C only.
+template <class Visit>
+void for_each_attribute(const nlmsghdr* header, std::size_t offset, const Visit& visit) {
+  const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(header));
+  const auto* attribute = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(header, offset));
+  while (mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute)))) {
+    visit(attribute);
+    attribute = mnl_attr_next(attribute);
+  }
+}
+
+int parse_rule(const nlmsghdr* header, void* result) {
+  MarkRule rule;
+  bool marked = false;
+  bool plain = true;
+  for_each_attribute(header, sizeof(fib_rule_hdr), [&](const nlattr* attribute) {
+    switch (mnl_attr_get_type(attribute)) {
+      case FRA_FWMARK:
+        rule.mark = mnl_attr_get_u32(attribute);
+        marked = true;
+        break;
+      case FRA_TABLE:
+        rule.table = mnl_attr_get_u32(attribute);
+        break;
+      case FRA_PRIORITY:
+        rule.priority = mnl_attr_get_u32(attribute);
+        break;
+      case FRA_IIFNAME:
+      case FRA_OIFNAME:
+      case FRA_SRC:
+      case FRA_DST:
+        plain = false;
+        break;
+      default:
+        break;
+    }
+  });
+  if (marked && plain) static_cast<std::vector<MarkRule>*>(result)->push_back(rule);
+  return MNL_CB_OK;
+}
+
+int parse_own_route(const nlmsghdr* header, void* result) {
+  const auto* family = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(header));
+  if (family->rtm_protocol != kOurProtocol) return MNL_CB_OK;
+  Route route;
+  route.destination.length = family->rtm_dst_len;
+  route.table = family->rtm_table;
+  for_each_attribute(header, sizeof(rtmsg), [&](const nlattr* attribute) {
+    switch (mnl_attr_get_type(attribute)) {
+      case RTA_DST:
+        route.destination.address = Address::v4(ntohl(mnl_attr_get_u32(attribute)));
+        break;
+      case RTA_OIF:
+        route.interface = static_cast<int>(mnl_attr_get_u32(attribute));
+        break;
+      case RTA_PRIORITY:
+        route.metric = mnl_attr_get_u32(attribute);
+        break;
+      case RTA_TABLE:
+        route.table = mnl_attr_get_u32(attribute);
+        break;
+      default:
+        break;
+    }
+  });
+  static_cast<std::vector<Route>*>(result)->push_back(route);
+  return MNL_CB_OK;
+}
+
+int parse_link(const nlmsghdr* header, void* result) {
+  for_each_attribute(header, sizeof(ifinfomsg), [&](const nlattr* attribute) {
+    if (mnl_attr_get_type(attribute) == IFLA_IFNAME)
+      static_cast<std::vector<std::string>*>(result)->emplace_back(mnl_attr_get_str(attribute));
+  });
+  return MNL_CB_OK;
+}
+
+int parse_link_index(const nlmsghdr* header, void* result) {
+  *static_cast<int*>(result) =
+      static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(header))->ifi_index;
+  return MNL_CB_OK;
+}
+
+}  // namespace
+
+Result<RouteSocket> RouteSocket::open() {
+  ICON_TRY(mnl_socket * socket, open_socket());
+  return RouteSocket(socket);
+}
+
+RouteSocket::RouteSocket(RouteSocket&& other) noexcept
+    : socket_(std::exchange(other.socket_, nullptr)), sequence_(other.sequence_) {}
+
+RouteSocket& RouteSocket::operator=(RouteSocket&& other) noexcept {
+  std::swap(socket_, other.socket_);
+  std::swap(sequence_, other.sequence_);
+  return *this;
+}
+
+RouteSocket::~RouteSocket() {
+  if (socket_ != nullptr) mnl_socket_close(socket_);
+}
+
+int RouteSocket::exchange(nlmsghdr* message, Parse parse, void* result) {
+  message->nlmsg_seq = ++sequence_;
+  if (mnl_socket_sendto(socket_, message, message->nlmsg_len) < 0) return errno;
+  alignas(nlmsghdr) static thread_local char answer[kReceiveBytes];
+  for (;;) {
+    const ssize_t count = mnl_socket_recvfrom(socket_, answer, sizeof answer);
+    if (count < 0) return errno;
+    // An answer to an earlier request that had timed out is passed over.
+    if (reinterpret_cast<const nlmsghdr*>(answer)->nlmsg_seq != sequence_) continue;
+    const int state = mnl_cb_run(answer, static_cast<std::size_t>(count), sequence_,
+                                 mnl_socket_get_portid(socket_), parse, result);
+    if (state < 0) return errno;
+    if (state == MNL_CB_STOP) return 0;
+  }
+}
+
+Status RouteSocket::talk(nlmsghdr* message, const std::string& what,
+                         std::initializer_list<int> harmless) {
+  const int error = exchange(message, nullptr, nullptr);
+  if (error == 0 || std::find(harmless.begin(), harmless.end(), error) != harmless.end()) return {};
+  if (error == EEXIST) return fail(Code::kConflict, what + ": it exists already");
+  if (error == ENODEV) return fail(Code::kNotFound, what + ": no such interface");
+  return fail_errno(what, error);
+}
+
+Status RouteSocket::add_veth(const VethPair& pair) {
+  Message message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+  message.family<ifinfomsg>().ifi_family = AF_UNSPEC;
+  message.put(IFLA_IFNAME, pair.name);
+  message.put(IFLA_ADDRESS, pair.mac.data(), pair.mac.size());
+  message.put(IFLA_MTU, static_cast<std::uint32_t>(pair.mtu));
+  nlattr* info = message.nest(IFLA_LINKINFO);
+  message.put(IFLA_INFO_KIND, std::string("veth"));
+  nlattr* data = message.nest(IFLA_INFO_DATA);
+  nlattr* peer = message.nest(VETH_INFO_PEER);
+  message.family<ifinfomsg>().ifi_family = AF_UNSPEC;
+  message.put(IFLA_IFNAME, pair.peer_name);
+  message.put(IFLA_ADDRESS, pair.peer_mac.data(), pair.peer_mac.size());
+  message.put(IFLA_MTU, static_cast<std::uint32_t>(pair.mtu));
+  message.put(IFLA_NET_NS_FD, static_cast<std::uint32_t>(pair.peer_netns_fd));
+  message.end(peer);
+  message.end(data);
+  message.end(info);
+  return talk(message.get(), "create veth " + pair.name, {});
+}
+
+Status RouteSocket::delete_link(const std::string& name) {
+  Message message(RTM_DELLINK, 0);
+  message.family<ifinfomsg>().ifi_family = AF_UNSPEC;
+  message.put(IFLA_IFNAME, name);
+  return talk(message.get(), "delete interface " + name, {ENODEV, ENXIO});
+}
+
+Status RouteSocket::set_link_up(int interface) {
+  Message message(RTM_NEWLINK, 0);
+  auto& family = message.family<ifinfomsg>();
+  family.ifi_index = interface;
+  family.ifi_flags = IFF_UP;
+  family.ifi_change = IFF_UP;
+  return talk(message.get(), "set interface " + std::to_string(interface) + " up", {});
+}
+
+Status RouteSocket::set_link_mtu(int interface, int mtu, int queue_packets) {
+  Message message(RTM_NEWLINK, 0);
+  message.family<ifinfomsg>().ifi_index = interface;
+  message.put(IFLA_MTU, static_cast<std::uint32_t>(mtu));
+  message.put(IFLA_TXQLEN, static_cast<std::uint32_t>(queue_packets));
+  return talk(message.get(), "set the MTU of interface " + std::to_string(interface), {});
+}
+
+Status RouteSocket::add_address(int interface, const Address& address) {
+  Message message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+  auto& family = message.family<ifaddrmsg>();
+  family.ifa_family = AF_INET;
+  family.ifa_prefixlen = 32;
+  family.ifa_index = static_cast<std::uint32_t>(interface);
+  message.put(IFA_LOCAL, address);
+  message.put(IFA_ADDRESS, address);
+  return talk(message.get(), "add address " + address.to_string(), {EEXIST});
+}
+
+Status RouteSocket::set_neighbour(int interface, const Address& address, const Mac& mac) {
+  Message message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
+  auto& family = message.family<ndmsg>();
+  family.ndm_family = AF_INET;
+  family.ndm_ifindex = interface;
+  family.ndm_state = NUD_PERMANENT;
+  message.put(NDA_DST, address);
+  message.put(NDA_LLADDR, mac.data(), mac.size());
+  return talk(message.get(), "set neighbour " + address.to_string(), {});
+}
+
+Status RouteSocket::replace_route(const Route& route) {
+  Message message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+  fill(message, route);
+  return talk(message.get(), "route to " + route.destination.to_string(), {});
+}
+
+Status RouteSocket::delete_route(const Route& route) {
+  Message message(RTM_DELROUTE, 0);
+  fill(message, route);
+  return talk(message.get(), "delete the route to " + route.destination.to_string(),
+              {ESRCH, ENODEV});
+}
+
+Result<std::vector<Route>> RouteSocket::own_routes() {
+  Message message(RTM_GETROUTE, NLM_F_DUMP);
+  message.family<rtmsg>().rtm_family = AF_INET;
+  std::vector<Route> found;
+  if (const int error = exchange(message.get(), parse_own_route, &found); error != 0)
+    return fail_errno("list routes", error);
+  return found;
+}
+
+Status RouteSocket::add_rule(const MarkRule& rule) {
+  Message message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
+  fill(message, rule);
+  return talk(message.get(), "add a rule for mark " + std::to_string(rule.mark), {EEXIST});
+}
+
+Status RouteSocket::delete_rule(const MarkRule& rule) {
+  Message message(RTM_DELRULE, 0);
+  fill(message, rule);
+  return talk(message.get(), "delete the rule for mark " + std::to_string(rule.mark), {ENOENT});
+}
+
+Result<std::vector<MarkRule>> RouteSocket::rules() {
+  Message message(RTM_GETRULE, NLM_F_DUMP);
+  message.family<fib_rule_hdr>().family = AF_INET;
+  std::vector<MarkRule> found;
+  if (const int error = exchange(message.get(), parse_rule, &found); error != 0)
+    return fail_errno("list rules", error);
+  return found;
+}
+
+Result<std::vector<std::string>> RouteSocket::link_names() {
+  Message message(RTM_GETLINK, NLM_F_DUMP);
+  message.family<ifinfomsg>().ifi_family = AF_UNSPEC;
+  std::vector<std::string> names;
+  if (const int error = exchange(message.get(), parse_link, &names); error != 0)
+    return fail_errno("list interfaces", error);
+  return names;
+}
+
+Result<int> RouteSocket::link_index(const std::string& name) {
+  Message message(RTM_GETLINK, 0);
+  message.family<ifinfomsg>().ifi_family = AF_UNSPEC;
+  message.put(IFLA_IFNAME, name);
+  int index = 0;
+  const int error = exchange(message.get(), parse_link_index, &index);
+  if (error == ENODEV) return fail(Code::kNotFound, "no interface " + name);
+  if (error != 0) return fail_errno("interface " + name, error);
+  return index;
+}
+
+}  // namespace icon::net

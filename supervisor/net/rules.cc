@@ -1,0 +1,290 @@
+#include "supervisor/net/rules.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/json.h"
+#include "supervisor/net/names.h"
+
+namespace icon::net {
+namespace {
+
+constexpr std::size_t kTableBytesMax = 16 << 20;
+
+// Why each chain is as it is: docs/network.md, "The rules".
+constexpr std::string_view kTableText = R"(table ip icon
+flush table ip icon
+table ip icon {{
+  counter policed {{ }}
+  counter spoofed {{ }}
+  counter leaked {{ }}
+  counter foreign {{ }}
+  counter muted {{ }}
+  map dnat_tcp {{ type inet_service : ipv4_addr . inet_service; }}
+  map dnat_udp {{ type inet_service : ipv4_addr . inet_service; }}
+  map snat_udp {{ type ipv4_addr . inet_service : ipv4_addr . inet_service; }}
+  set overlays {{ type ipv4_addr; }}
+  set veth_source {{ type ifname . ipv4_addr; }}
+  set muted_veths {{ type ifname; }}
+  map arriving_from {{ type ifname : mark; }}
+  map arriving_to {{ type ipv4_addr : mark; }}
+  set deliver_to {{ type ifname . ipv4_addr; }}
+  set deliver_from {{ type ifname . ipv4_addr; }}
+  map tunnel_mark {{ type ifname : mark; }}
+  map previous_host {{ type ipv4_addr : mark; }}
+  chain raw_in {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname "iv*" goto raw_from_icon
+    iifname "it*" goto raw_from_tunnel
+    iifname "ih*" goto raw_from_hold
+    ip daddr @overlays counter name foreign drop
+  }}
+  chain raw_from_icon {{
+    iifname . ip saddr != @veth_source counter name spoofed drop
+    iifname @muted_veths counter name muted drop
+    meta mark set iifname map @arriving_from notrack
+  }}
+  chain raw_from_tunnel {{
+    iifname . ip daddr @deliver_to accept
+    iifname . ip saddr @deliver_from accept
+    counter name policed drop
+  }}
+  chain raw_from_hold {{
+    ip daddr @overlays meta mark set {release_mark} notrack
+  }}
+  chain mark_in {{
+    type filter hook prerouting priority mangle; policy accept;
+    ct state untracked accept
+    iifname "it*" iifname . ip daddr @deliver_to goto mark_to_icon
+    iifname "it*" goto mark_from_icon
+    iifname "iv*" goto mark_from_icon
+    iifname "ih*" goto mark_from_icon
+  }}
+  chain mark_to_icon {{
+    ct mark set iifname map @tunnel_mark
+    meta mark set ip daddr map @arriving_to
+  }}
+  chain mark_from_icon {{
+    ct mark and 0xffff8000 == {tunnel_marks} meta mark set ct mark accept
+    ct state new tcp flags & (fin | syn | rst | ack) != syn ct mark set ip saddr map @previous_host meta mark set ct mark accept
+    ct state new ip saddr . udp sport @snat_udp ct mark set ip saddr map @previous_host meta mark set ct mark
+  }}
+  chain nat_in {{
+    type nat hook prerouting priority dstnat; policy accept;
+    ip daddr {address} dnat ip to tcp dport map @dnat_tcp
+    ip daddr {address} dnat ip to udp dport map @dnat_udp
+  }}
+  chain nat_local {{
+    type nat hook output priority -100; policy accept;
+    ip daddr {address} dnat ip to tcp dport map @dnat_tcp
+    ip daddr {address} dnat ip to udp dport map @dnat_udp
+  }}
+  chain clamp {{
+    type filter hook forward priority mangle; policy accept;
+    iifname "iv*" tcp flags syn tcp option maxseg size set rt mtu
+    oifname "iv*" tcp flags syn tcp option maxseg size set rt mtu
+    oifname "ih*" tcp flags syn tcp option maxseg size set rt mtu
+    oifname "it*" tcp flags syn tcp option maxseg size set rt mtu
+  }}
+  chain nat_out {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr != @overlays return
+    oifname "iv*" return
+    oifname "it*" return
+    oifname "ih*" return
+    snat ip to ip saddr . udp sport map @snat_udp
+    {outside}tcp flags & (fin | syn | rst | ack) == syn masquerade
+    {outside}ip protocol {{ udp, icmp }} masquerade
+  }}
+  chain leaks {{
+    type filter hook postrouting priority 150; policy accept;
+    ip saddr != @overlays return
+    oifname "iv*" return
+    oifname "it*" return
+    oifname "ih*" return
+    counter name leaked drop
+  }}
+}}
+)";
+
+std::string quoted(const std::string& interface) { return '"' + interface + '"'; }
+
+std::string pair_key(const std::string& interface, const Address& address) {
+  return quoted(interface) + " . " + address.to_string();
+}
+
+std::string at_port(const Address& address, std::uint16_t port) {
+  return fmt::format("{} . {}", address.to_string(), port);
+}
+
+void add_translation(const IconRules& icon, const Address& public_address, Elements& elements) {
+  const bool redirect = icon.has_stub && icon.stub.mode == StubMode::kRedirect;
+  for (const auto& port : icon.network.ports) {
+    const bool tcp = port.protocol == Protocol::kTcp;
+    const std::string key = std::to_string(port.public_port);
+    elements[{tcp ? "dnat_tcp" : "dnat_udp", key}] =
+        tcp && redirect ? at_port(public_address, icon.stub.stub_port)
+                        : at_port(icon.network.overlay, port.container);
+    if (!tcp)
+      elements[{"snat_udp", at_port(icon.network.overlay, port.container)}] =
+          at_port(public_address, port.public_port);
+  }
+}
+
+// A JSON key or value of nft as nft reads it: interface names quoted, parts joined by dots.
+Result<std::string> element_text(const json::Value& value) {
+  if (value.is_int64()) return std::to_string(value.as_int64());
+  if (value.is_uint64()) return std::to_string(value.as_uint64());
+  if (value.is_string()) {
+    const std::string text(value.as_string());
+    return Address::parse(text) ? text : quoted(text);
+  }
+  if (value.is_object()) {
+    if (const auto* parts = value.as_object().if_contains("concat");
+        parts != nullptr && parts->is_array()) {
+      std::string text;
+      for (const auto& part : parts->as_array()) {
+        ICON_TRY(std::string one, element_text(part));
+        text += (text.empty() ? "" : " . ") + one;
+      }
+      return text;
+    }
+  }
+  return fail(Code::kInvalid, "nftables: an element of unknown form");
+}
+
+Status add_elements_of(const json::Object& set, bool is_map, Elements& elements) {
+  ICON_TRY(std::string name, json::get_string(set, "name"));
+  const auto* list = set.if_contains("elem");
+  if (list == nullptr || !list->is_array()) return {};
+  for (const auto& element : list->as_array()) {
+    if (!is_map) {
+      ICON_TRY(std::string key, element_text(element));
+      elements[{name, std::move(key)}] = "";
+      continue;
+    }
+    if (!element.is_array() || element.as_array().size() != 2)
+      return fail(Code::kInvalid, "nftables: a map element of unknown form");
+    ICON_TRY(std::string key, element_text(element.as_array()[0]));
+    ICON_TRY(std::string value, element_text(element.as_array()[1]));
+    elements[{name, std::move(key)}] = std::move(value);
+  }
+  return {};
+}
+
+Result<json::Array> objects_of(const std::string& json_text) {
+  ICON_TRY(json::Object root, json::parse_object(json_text, kTableBytesMax));
+  auto* list = root.if_contains("nftables");
+  if (list == nullptr || !list->is_array())
+    return fail(Code::kInvalid, "nftables: no list of objects");
+  return std::move(list->as_array());
+}
+
+}  // namespace
+
+std::string table_script(const Address& public_address, const std::string& external_interface) {
+  return fmt::format(
+      fmt::runtime(kTableText), fmt::arg("address", public_address.to_string()),
+      fmt::arg("release_mark", kReleaseMark), fmt::arg("tunnel_marks", kTunnelMarkBase),
+      fmt::arg("outside",
+               external_interface.empty() ? "" : "oifname " + quoted(external_interface) + " "));
+}
+
+Elements elements_of(const IconRules& icon, const Address& public_address,
+                     const std::map<std::string, std::uint32_t>& marks) {
+  Elements elements;
+  if (icon.phase == Phase::kReserved) return elements;
+  const std::string overlay = icon.network.overlay.to_string();
+  const std::string veth = veth_name(icon.network.icon_id);
+  elements[{"overlays", overlay}] = "";
+  if (icon.attached) {
+    elements[{"veth_source", pair_key(veth, icon.network.overlay)}] = "";
+    if (icon.muted || icon.phase == Phase::kMoved) elements[{"muted_veths", quoted(veth)}] = "";
+  }
+  if (icon.phase != Phase::kArriving || icon.has_stub)
+    add_translation(icon, public_address, elements);
+  if (icon.phase == Phase::kArriving) {
+    elements[{"arriving_from", quoted(veth)}] = std::to_string(icon.hold_mark);
+    elements[{"arriving_to", overlay}] = std::to_string(icon.hold_mark);
+  }
+  for (const auto& peer : icon.network.stub_hosts)
+    if (marks.contains(peer))
+      elements[{"deliver_to", pair_key(tunnel_name(peer), icon.network.overlay)}] = "";
+  if (const auto mark = marks.find(icon.network.previous_host); mark != marks.end())
+    elements[{"previous_host", overlay}] = std::to_string(mark->second);
+  if (icon.has_stub) {
+    elements[{"deliver_from", pair_key(tunnel_name(icon.stub.peer_id), icon.network.overlay)}] = "";
+    for (const auto& peer : icon.earlier_stub_peers)
+      elements[{"deliver_from", pair_key(tunnel_name(peer), icon.network.overlay)}] = "";
+  }
+  return elements;
+}
+
+Elements tunnel_elements(const std::string& peer_id, std::uint32_t mark) {
+  return {{{"tunnel_mark", quoted(tunnel_name(peer_id))}, std::to_string(mark)}};
+}
+
+bool concerns(const std::pair<const std::pair<std::string, std::string>, std::string>& element,
+              const IconRules& icon) {
+  const std::string overlay = icon.network.overlay.to_string();
+  const std::string veth = quoted(veth_name(icon.network.icon_id));
+  // Whole parts only: 100.64.0.1 is not part of 100.64.0.10.
+  const auto names = [&](const std::string& text) {
+    for (std::size_t begin = 0; begin <= text.size();) {
+      const std::size_t end = std::min(text.find(" . ", begin), text.size());
+      const auto part = std::string_view(text).substr(begin, end - begin);
+      if (part == overlay || part == veth) return true;
+      begin = end + 3;
+    }
+    return false;
+  };
+  return names(element.first.second) || names(element.second);
+}
+
+std::string change_script(const Elements& current, const Elements& removable,
+                          const Elements& wanted) {
+  std::string removals;
+  std::string additions;
+  const auto remove = [&](const auto& id) {
+    removals += fmt::format("delete element ip icon {} {{ {} }}\n", id.first, id.second);
+  };
+  for (const auto& [id, value] : removable)
+    if (current.contains(id) && !wanted.contains(id)) remove(id);
+  for (const auto& [id, value] : wanted) {
+    const auto present = current.find(id);
+    if (present != current.end() && present->second == value) continue;
+    if (present != current.end()) remove(id);
+    additions += fmt::format("add element ip icon {} {{ {}{}{} }}\n", id.first, id.second,
+                             value.empty() ? "" : " : ", value);
+  }
+  return removals + additions;
+}
+
+Result<Elements> parse_elements(const std::string& json_text) {
+  ICON_TRY(json::Array objects, objects_of(json_text));
+  Elements elements;
+  for (const auto& object : objects) {
+    if (!object.is_object()) continue;
+    for (const auto& [kind, body] : object.as_object())
+      if ((kind == "set" || kind == "map") && body.is_object())
+        ICON_CHECK(add_elements_of(body.as_object(), kind == "map", elements));
+  }
+  return elements;
+}
+
+Result<std::vector<std::pair<std::string, std::uint64_t>>> parse_counters(
+    const std::string& json_text) {
+  ICON_TRY(json::Array objects, objects_of(json_text));
+  std::vector<std::pair<std::string, std::uint64_t>> counters;
+  for (const auto& object : objects) {
+    const auto* counter = object.is_object() ? object.as_object().if_contains("counter") : nullptr;
+    if (counter == nullptr || !counter->is_object()) continue;
+    ICON_TRY(std::string name, json::get_string(counter->as_object(), "name"));
+    ICON_TRY(std::int64_t packets, json::get_int(counter->as_object(), "packets", 0, INT64_MAX));
+    counters.emplace_back(std::move(name), static_cast<std::uint64_t>(packets));
+  }
+  return counters;
+}
+
+}  // namespace icon::net

@@ -1,0 +1,56 @@
+// The nftables rules as text, and which set elements an ICON's state stands for. Pure: what is
+// loaded follows from the arguments alone, so that a new supervisor arrives at the same rules.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+#include "supervisor/net/network.h"
+
+namespace icon::net {
+
+// {set, key} -> value; "" in a set without values. Keys and values as nft writes them.
+using Elements = std::map<std::pair<std::string, std::string>, std::string>;
+
+// Where an ICON stands on this host.
+enum class Phase {
+  kServing,   // attached, its packets come and go
+  kArriving,  // attached, held until COMMIT: both directions wait in the queue
+  kMoved,     // a stub, whether or not the namespace still exists
+  kReserved,  // known, nothing here yet
+};
+
+struct IconRules {
+  IconNetwork network;
+  Phase phase = Phase::kReserved;
+  bool attached = false;
+  bool muted = false;     // kServing: egress dropped before the dump
+  bool has_stub = false;  // kMoved, or kArriving at a host that holds a stub of it
+  StubTarget stub;        // with has_stub
+  std::vector<std::string> earlier_stub_peers;  // still accepted after a repoint
+  std::uint32_t hold_mark = 0;                  // kArriving
+};
+
+// The whole table, rules replaced, elements kept: one transaction.
+std::string table_script(const Address& public_address, const std::string& external_interface);
+// `marks`: peer id -> mark of its open tunnel; a peer without one is left out.
+Elements elements_of(const IconRules& icon, const Address& public_address,
+                     const std::map<std::string, std::uint32_t>& marks);
+Elements tunnel_elements(const std::string& peer_id, std::uint32_t mark);
+// Elements of an earlier supervisor that speak of this ICON: of its overlay address or its veth.
+bool concerns(const std::pair<const std::pair<std::string, std::string>, std::string>& element,
+              const IconRules& icon);
+// What turns `current` into `wanted`, where `removable` may go; "" when there is nothing to do.
+std::string change_script(const Elements& current, const Elements& removable,
+                          const Elements& wanted);
+// From `nft -j list table ip icon`. Errors: kInvalid.
+Result<Elements> parse_elements(const std::string& json_text);
+Result<std::vector<std::pair<std::string, std::uint64_t>>> parse_counters(
+    const std::string& json_text);
+
+}  // namespace icon::net
