@@ -184,10 +184,7 @@ std::vector<std::string> restore_arguments(const CriuOptions& options,
   for (const auto& argument : common_arguments()) arguments.push_back(argument);
   for (const auto& mount : request.external_mounts)
     append(arguments, {"--external", "mnt[" + mount.name + "]:" + mount.host_path});
-  // A shell is started for each of CRIU's actions; only one of them is ours.
-  append(arguments, {"--action-script", "[ \"$CRTOOLS_SCRIPT_ACTION\" != post-restore ] || exec '" +
-                                            options.hold_helper_path + "' '" + request.work_dir +
-                                            "/hold.sock'"});
+  append(arguments, {"--action-script", options.hold_helper_path});
   return arguments;
 }
 
@@ -204,6 +201,7 @@ Result<ChildProcess> start_restore(const CriuOptions& options, const RestoreRequ
   ChildProcess::Options child;
   child.argv = restore_arguments(options, request);
   child.inherit = {{netns.get(), kNetnsFd}};
+  child.extra_environment = {"ICON_HOLD_SOCKET=" + request.work_dir + "/hold.sock"};
   child.before_exec = [cgroups] {
     for (const auto& fd : *cgroups)
       if (write(fd.get(), "0", 1) < 0) return 1;
