@@ -1,0 +1,294 @@
+#include "cli/app.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+
+#include "cli/actions.h"
+#include "cli/check.h"
+#include "cli/completion.h"
+#include "cli/lists.h"
+#include "cli/local.h"
+#include "cli/migrate.h"
+
+namespace icon::cli {
+namespace {
+
+constexpr std::int64_t kGraceMaxMs = 600'000;
+constexpr int kLogLinesMax = 100'000;
+constexpr double kTimeoutMaxS = 86'400;
+
+// Owns the options' values for as long as the tree is used; commands only note what to run, so that
+// nothing happens before the whole line is known to be right.
+class Tree {
+ public:
+  Tree(Context& context, std::string program_directory)
+      : context_(context), program_directory_(std::move(program_directory)) {
+    app_.name("icon");
+    app_.require_subcommand(0, 1);
+    app_.fallthrough();
+    app_.add_option("--socket", context_.socket, "the supervisor's unix socket")
+        ->envname("ICON_SOCKET")
+        ->capture_default_str();
+    app_.footer("icon help exit-codes explains what it returns. docs/cli.md shows examples.");
+    add_local();
+    add_lists();
+    add_run();
+    add_actions();
+    add_migrate();
+    add_help();
+  }
+
+  CLI::App& app() { return app_; }
+  int run() {
+    if (action_) return action_();
+    return kOk;
+  }
+  bool has_action() const { return static_cast<bool>(action_); }
+
+ private:
+  CLI::App* command(const std::string& name, const std::string& description,
+                    std::function<int()> action) {
+    auto* sub = app_.add_subcommand(name, description);
+    sub->callback([this, action = std::move(action)] { action_ = action; });
+    return sub;
+  }
+  void add_output(CLI::App* sub, bool with_names = false) {
+    std::vector<std::string> formats{"table", "json"};
+    if (with_names) formats.emplace_back("names");
+    sub->add_option("-o,--output", output_,
+                    with_names ? "table, json or names" : "table or json (the API's answer)")
+        ->check(CLI::IsMember(formats))
+        ->each([this](const std::string& value) { context_.json = value == "json"; });
+  }
+  CLI::App* listing(const std::string& name, const std::string& description,
+                    std::function<int()> action) {
+    auto* sub = command(name, description, std::move(action));
+    add_output(sub);
+    return sub;
+  }
+  void add_icon_argument(CLI::App* sub) {
+    sub->add_option("icon", icon_, "name, id or the unique beginning of an id")->required();
+  }
+
+  void add_local() {
+    auto* check =
+        listing("check", "Look for everything a host and the lab need, with the fix", [this] {
+          check_.program_dir = program_directory_;
+          return show_findings(context_, run_checks(check_, context_.socket));
+        });
+    check->add_option("--criu", check_.criu, "the CRIU program to check");
+    check->add_option("--state-dir", check_.state_dir, "where the supervisor will keep its state")
+        ->capture_default_str();
+
+    auto* keygen = listing("keygen", "Make a key, mode 0600, and print its id",
+                           [this] { return generate_key(context_, key_path_); });
+    keygen->add_option("file", key_path_, "where to write it; never overwritten")->required();
+
+    auto* provider = app_.add_subcommand("provider", "For those who sell slots");
+    provider->require_subcommand(1);
+    auto* records =
+        provider->add_subcommand("dns-records", "Print the records that let ICONs find you");
+    records->callback(
+        [this] { action_ = [this] { return print_dns_records(context_, records_); }; });
+    add_output(records);
+    records->add_option("--domain", records_.domain, "the registrable domain of your network")
+        ->required();
+    records->add_option("--host", records_.host, "the supervisor's host: a name or an address")
+        ->required();
+    records->add_option("--port", records_.port, "its TLS port")
+        ->check(CLI::Range(1, 65535))
+        ->capture_default_str();
+    records->add_option("--address", records_.address,
+                        "with a host name: its address, for an A record");
+    auto* key = records->add_option("--key", records_.key_file, "the supervisor's key file");
+    records->add_option("--id", records_.id, "its id, where the key is elsewhere")->excludes(key);
+    records->add_option("--location", records_.location, "where you are, for people");
+    records->add_option("--format", records_.format, "bind, nsd or knot")
+        ->check(CLI::IsMember({"bind", "nsd", "knot"}))
+        ->capture_default_str();
+    records->add_option("--ttl", records_.ttl, "seconds")->capture_default_str();
+  }
+
+  void add_lists() {
+    auto* ps = command("ps", "List the ICONs of this host",
+                       [this] { return list_icons(context_, output_ == "names"); });
+    add_output(ps, true);
+    listing("providers", "List the providers that ICONs found, and what became of them", [this] {
+      return list_providers(context_, icon_);
+    })->add_option("icon", icon_, "only those of one ICON");
+    listing("leases", "List the slots sold and bought", [this] { return list_leases(context_); });
+    listing("history", "List migrations, newest first", [this] {
+      return list_history(context_, icon_);
+    })->add_option("icon", icon_, "only those of one ICON");
+    listing("stubs", "List what is left of ICONs that moved away",
+            [this] { return list_stubs(context_); });
+    listing("tunnels", "List the tunnels to other hosts",
+            [this] { return list_tunnels(context_); });
+    listing("status", "Show this host: key, addresses, capacity",
+            [this] { return show_status(context_); });
+    listing("explain", "Say in plain sentences why an ICON moved or stayed",
+            [this] { return explain(context_, explained_); })
+        ->add_option("id", explained_, "a migration's or a decision's id, or its beginning")
+        ->required();
+  }
+
+  void add_run() {
+    auto* run =
+        listing("run", "Run a service as an ICON", [this] { return run_icon(context_, run_); });
+    run->add_option("--name", run_.name, "what to call it; else the command's file name");
+    auto* rootfs =
+        run->add_option("--rootfs", run_.rootfs, "root directory; used in place, never written");
+    run->add_option("--bundle", run_.bundle, "OCI bundle directory")->excludes(rootfs);
+    run->add_option("--policy", run_.policy_file, "policy file; checked before anything starts");
+    run->add_option("-p,--publish", run_.ports, "PUBLIC[:CONTAINER][/udp]; may be repeated")
+        ->expected(1)
+        ->take_all();
+    run->add_option("-e,--env", run_.env, "NAME=VALUE; may be repeated")->expected(1)->take_all();
+    run->add_option("--cpu", run_.cpu, "cores, like 0.5; 0 = no limit");
+    run->add_option("--memory", run_.memory, "like 256MiB");
+    run->add_option("--bandwidth", run_.bandwidth, "like 100Mbit");
+    run->add_option("--cwd", run_.cwd, "working directory inside");
+    run->add_option("command", run_.command, "behind --: the command and its arguments");
+    run->positionals_at_end();
+    run->footer(
+        "Example: icon run --rootfs ./redis -p 6379 --policy p.yaml -- "
+        "/usr/bin/redis-server /etc/redis/icon.conf");
+  }
+
+  void add_actions() {
+    for (const bool hold : {true, false}) {
+      auto* sub = listing(hold ? "hold" : "unhold",
+                          hold ? "Let an ICON take no decisions to move" : "Let it decide again",
+                          [this, hold] { return hold_icon(context_, icon_, hold); });
+      add_icon_argument(sub);
+    }
+    auto* stop = listing("stop", "Stop an ICON, or take its stub down",
+                         [this] { return stop_icon(context_, icon_, grace_ms_); });
+    add_icon_argument(stop);
+    stop->add_option("--grace-ms", grace_ms_, "between SIGTERM and SIGKILL")
+        ->check(CLI::Range(std::int64_t{0}, kGraceMaxMs))
+        ->capture_default_str();
+    auto* logs = listing("logs", "Print what a service, or its agent, wrote", [this] {
+      logs_.icon = icon_;
+      return show_logs(context_, logs_);
+    });
+    add_icon_argument(logs);
+    logs->add_flag("-f,--follow", logs_.follow, "go on until ctrl-C");
+    logs->add_option("--source", logs_.source, "service or agent")
+        ->check(CLI::IsMember({"service", "agent"}))
+        ->capture_default_str();
+    logs->add_option("-n,--lines", logs_.lines, "how many of the last lines")
+        ->check(CLI::Range(0, kLogLinesMax))
+        ->capture_default_str();
+  }
+
+  void add_migrate() {
+    auto* migrate = listing("migrate", "Move an ICON to a provider and watch it", [this] {
+      migrate_.icon = icon_;
+      migrate_.wait = !no_wait_;
+      migrate_.timeout = Millis(static_cast<std::int64_t>(timeout_s_ * 1000));
+      return migrate_icon(context_, migrate_);
+    });
+    add_icon_argument(migrate);
+    migrate->add_option("--to", migrate_.to, "provider name, id or ADDRESS:PORT")->required();
+    migrate->add_flag("--no-wait", no_wait_, "return when it is requested");
+    migrate->add_option("--timeout", timeout_s_, "seconds to wait for the end")
+        ->check(CLI::Range(0.0, kTimeoutMaxS))
+        ->capture_default_str();
+  }
+
+  void add_help() {
+    auto* completion =
+        command("completion", "Print a script that completes icon's commands", [this] {
+          context_.out << completion_script(app_, shell_);
+          return static_cast<int>(kOk);
+        });
+    completion->add_option("shell", shell_, "bash, zsh or fish")
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+        ->required();
+    auto* help =
+        command("help", "Explain a command, or exit-codes", [this] { return show_help(); });
+    help->add_option("topic", help_topic_, "exit-codes or a command");
+  }
+
+  int show_help() {
+    if (help_topic_.empty()) {
+      context_.out << app_.help();
+      return kOk;
+    }
+    if (help_topic_ == std::vector<std::string>{"exit-codes"}) {
+      context_.out << exit_codes_help();
+      return kOk;
+    }
+    CLI::App* topic = &app_;
+    std::string parents;
+    for (const auto& word : help_topic_) {
+      parents += (parents.empty() ? "" : " ") + topic->get_name();
+      const auto subs =
+          topic->get_subcommands([&](CLI::App* sub) { return sub->check_name(word); });
+      if (subs.empty())
+        return report(context_, {kUsage, "no help on " + word, "icon help lists the commands."});
+      topic = subs[0];
+    }
+    context_.out << topic->help(parents);
+    return kOk;
+  }
+
+  Context& context_;
+  std::string program_directory_;
+  CLI::App app_{"ICON: containers that move to their users."};
+  std::function<int()> action_;
+  std::string output_ = "table";
+  std::string icon_;
+  std::string explained_;
+  std::string key_path_;
+  std::string shell_;
+  std::vector<std::string> help_topic_;
+  std::int64_t grace_ms_ = 5'000;
+  double timeout_s_ = 300;
+  bool no_wait_ = false;
+  CheckOptions check_;
+  DnsRecordOptions records_;
+  RunOptions run_;
+  LogOptions logs_;
+  MigrateOptions migrate_;
+};
+
+int parse_and_run(std::vector<std::string> arguments, Context& context,
+                  const std::string& program_directory, const std::vector<ExtraCommands>& extras) {
+  Tree tree(context, program_directory);
+  int extra_status = kOk;
+  for (const auto& add : extras) add(tree.app(), extra_status);
+  if (arguments.empty()) arguments.emplace_back("--help");
+  std::reverse(arguments.begin(), arguments.end());  // the order in which the library takes them
+  try {
+    tree.app().parse(std::move(arguments));
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) {  // --help
+      tree.app().exit(error, context.out, context.err);
+      return kOk;
+    }
+    return report(context, {kUsage, error.what(), "icon help COMMAND explains it."});
+  }
+  return tree.has_action() ? tree.run() : extra_status;
+}
+
+}  // namespace
+
+int report(Context& context, const Failure& failure) {
+  context.err << "icon: " << failure.message << '\n';
+  if (!failure.next_step.empty()) context.err << "      " << failure.next_step << '\n';
+  return failure.exit_code;
+}
+
+int run_cli(std::vector<std::string> arguments, Context& context,
+            const std::string& program_directory, const std::vector<ExtraCommands>& extras) {
+  try {
+    return parse_and_run(std::move(arguments), context, program_directory, extras);
+  } catch (const std::exception& error) {
+    return report(context, {kFailed, std::string("unexpected: ") + error.what(), ""});
+  }
+}
+
+}  // namespace icon::cli

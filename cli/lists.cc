@@ -1,0 +1,291 @@
+#include "cli/lists.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/serialize.hpp>
+#include <functional>
+
+#include "base/keys.h"
+#include "cli/api.h"
+#include "cli/table.h"
+#include "cli/text.h"
+
+namespace icon::cli {
+namespace {
+
+using Right = Table::Column;
+constexpr auto kRight = Table::Align::kRight;
+
+template <class Format>
+std::string or_dash(std::optional<std::int64_t> number, Format format) {
+  return number ? format(*number) : "-";
+}
+std::string plain(std::int64_t number) { return std::to_string(number); }
+
+Table::Cell state_cell(const json::Object& object, std::string_view key = "state") {
+  const auto state = text_of(object, key);
+  return {state, colour_of_state(state)};
+}
+
+std::string short_of(const json::Object& object, std::string_view key) {
+  const auto id = text_of(object, key);
+  return id == "-" ? id : short_id(id);
+}
+
+// Gets `target`; prints it as it is for -o json, else the table that `fill` makes of `key`'s rows.
+int list(Context& context, const std::string& target, std::string_view key,
+         const std::string& nothing, Table table,
+         const std::function<void(Table&, const json::Object&)>& fill) {
+  const Api api(context.socket);
+  if (context.json) {
+    const auto text = api.get(target);
+    if (!text) return report(context, text.error());
+    context.out << *text;
+    return kOk;
+  }
+  const auto answer = api.get_object(target);
+  if (!answer) return report(context, answer.error());
+  for (const auto& row : array_of(*answer, key))
+    if (row.is_object()) fill(table, row.get_object());
+  context.out << (table.empty() ? nothing + '\n' : table.render(context.colour));
+  return kOk;
+}
+
+std::string ports_of(const json::Object& icon) {
+  std::string text;
+  for (const auto& value : array_of(icon, "ports")) {
+    if (!value.is_object()) continue;
+    const auto& port = value.get_object();
+    const auto container = number_of(port, "container").value_or(0);
+    const auto published = number_of(port, "public").value_or(container);
+    if (!text.empty()) text += ' ';
+    text += std::to_string(published);
+    if (published != container) text += fmt::format(">{}", container);
+    if (text_of(port, "proto") == "udp") text += "/udp";
+  }
+  return text.empty() ? "-" : text;
+}
+
+// Connections and their round trip, weighted by connections, out of the agent's last status.
+struct Users {
+  std::int64_t connections = 0;
+  std::optional<std::int64_t> rtt_us;
+};
+Users users_of(const json::Object& status) {
+  Users users;
+  std::int64_t measured = 0;
+  std::int64_t sum_us = 0;
+  for (const auto& value : array_of(status, "prefixes")) {
+    if (!value.is_object()) continue;
+    const auto& prefix = value.get_object();
+    const auto connections =
+        std::clamp<std::int64_t>(number_of(prefix, "connections").value_or(0), 0, 100'000'000);
+    users.connections += connections;
+    const auto rtt = number_of(prefix, "rtt_us_p50");
+    if (!rtt || *rtt < 0 || *rtt > 100'000'000) continue;
+    measured += connections;
+    sum_us += connections * *rtt;
+  }
+  if (measured > 0) users.rtt_us = sum_us / measured;
+  return users;
+}
+
+std::string purse_of(const json::Object& status) {
+  const auto& purse = object_of(status, "purse");
+  const auto budget = number_of(purse, "budget_ucredits");
+  if (!budget) return "-";
+  const auto spent = number_of(purse, "spent_ucredits").value_or(0);
+  const auto held = number_of(purse, "held_ucredits").value_or(0);
+  auto text = human_credits(spent);
+  if (held > 0) text += "+" + human_credits(held);
+  return text + " of " + human_credits(*budget);
+}
+
+void add_icon(Table& table, const json::Object& icon) {
+  const auto& status = object_of(icon, "status");
+  const auto users = users_of(status);
+  auto lifecycle = text_of(status, "lifecycle");
+  const auto* held = status.if_contains("held");
+  if (held != nullptr && held->is_bool() && held->get_bool()) lifecycle += " held";
+  table.add({text_of(icon, "name"), short_of(icon, "id"), state_cell(icon), lifecycle,
+             or_dash(number_of(icon, "epoch"), plain), ports_of(icon), plain(users.connections),
+             or_dash(users.rtt_us, human_us), purse_of(status)});
+}
+
+}  // namespace
+
+int list_icons(Context& context, bool names_only) {
+  if (names_only && !context.json) {
+    const auto answer = Api(context.socket).get_object("/v1/icons");
+    if (!answer) return report(context, answer.error());
+    for (const auto& icon : array_of(*answer, "icons"))
+      if (icon.is_object()) context.out << text_of(icon.get_object(), "name") << '\n';
+    return kOk;
+  }
+  return list(context, "/v1/icons", "icons",
+              "No ICON on this host. Start one with: icon run --rootfs DIR -p PORT -- COMMAND",
+              Table({{"NAME"},
+                     {"ID"},
+                     {"STATE"},
+                     {"LIFECYCLE"},
+                     {"EPOCH", kRight},
+                     {"PORTS"},
+                     {"CONNECTIONS", kRight},
+                     {"RTT p50", kRight},
+                     {"SPENT (credits)"}}),
+              add_icon);
+}
+
+int list_providers(Context& context, const std::string& icon) {
+  const auto answer = Api(context.socket).get_object("/v1/icons");
+  if (!answer) return report(context, answer.error());
+  json::Array all;
+  bool found = icon.empty();
+  for (const auto& value : array_of(*answer, "icons")) {
+    if (!value.is_object()) continue;
+    const auto& entry = value.get_object();
+    if (!icon.empty() && text_of(entry, "name") != icon && !text_of(entry, "id").starts_with(icon))
+      continue;
+    found = true;
+    for (const auto& provider : array_of(object_of(entry, "status"), "providers")) {
+      if (!provider.is_object()) continue;
+      json::Object row = provider.get_object();
+      row["icon"] = text_of(entry, "id");
+      row["icon_name"] = text_of(entry, "name");
+      all.push_back(std::move(row));
+    }
+  }
+  if (!found)
+    return report(context, {kNotFound, "no ICON called " + icon, "`icon ps` lists them."});
+  if (context.json) {
+    context.out << boost::json::serialize(json::Object{{"providers", all}}) << '\n';
+    return kOk;
+  }
+  Table table({{"ICON"},
+               {"PROVIDER"},
+               {"KEY"},
+               {"FROM"},
+               {"STATE"},
+               {"SLOT (credits)", kRight},
+               {"RTT there", kRight},
+               {"WHY"}});
+  for (const auto& value : all) {
+    const auto& row = value.get_object();
+    auto why = text_of(row, "message");
+    if (why == "-") why = text_of(row, "reason");
+    table.add({text_of(row, "icon_name"), text_of(row, "name"), short_of(row, "id"),
+               text_of(row, "source"), state_cell(row),
+               or_dash(number_of(row, "price_ucredits"), human_credits),
+               or_dash(number_of(row, "rtt_us_estimate"), human_us), why});
+  }
+  context.out << (table.empty() ? "No ICON has found a provider yet.\n"
+                                : table.render(context.colour));
+  return kOk;
+}
+
+int list_leases(Context& context) {
+  const auto now = context.clock.utc_ms();
+  return list(context, "/v1/leases", "leases", "No leases, neither sold nor bought.",
+              Table({{"LEASE"},
+                     {"ICON"},
+                     {"PROVIDER"},
+                     {"ROLE"},
+                     {"STATE"},
+                     {"PRICE (credits)", kRight},
+                     {"STARTED"},
+                     {"ENDS"}}),
+              [now](Table& table, const json::Object& lease) {
+                table.add({text_of(lease, "lease_id"), short_of(lease, "icon"),
+                           short_of(lease, "provider"), text_of(lease, "role"), state_cell(lease),
+                           or_dash(number_of(lease, "price_ucredits"), human_credits),
+                           human_time(number_of(lease, "start_ms").value_or(0), now),
+                           human_time(number_of(lease, "expires_ms").value_or(0), now)});
+              });
+}
+
+int list_history(Context& context, const std::string& icon) {
+  const auto now = context.clock.utc_ms();
+  return list(
+      context, "/v1/migrations", "migrations", "No migrations yet.",
+      Table({{"MIGRATION"},
+             {"ICON"},
+             {"FROM"},
+             {"TO"},
+             {"EPOCH", kRight},
+             {"STATE"},
+             {"REASON"},
+             {"GAP", kRight},
+             {"BYTES", kRight},
+             {"STARTED"}}),
+      [now, &icon](Table& table, const json::Object& move) {
+        if (!icon.empty() && text_of(move, "name") != icon &&
+            !text_of(move, "icon").starts_with(icon))
+          return;
+        const auto gap = number_of(move, "gap_us");
+        table.add({text_of(move, "id"), text_of(move, "name"), text_of(move, "from"),
+                   text_of(move, "to"), or_dash(number_of(move, "epoch"), plain), state_cell(move),
+                   text_of(move, "reason"), gap && *gap > 0 ? human_us(*gap) : "-",
+                   or_dash(number_of(move, "bytes"), human_bytes),
+                   human_time(number_of(move, "started_ms").value_or(0), now)});
+      });
+}
+
+int list_stubs(Context& context) {
+  const auto now = context.clock.utc_ms();
+  return list(context, "/v1/stubs", "stubs", "No stubs: no ICON has left this host.",
+              Table({{"ICON"}, {"ID"}, {"NEW CONNECTIONS"}, {"TO"}, {"EPOCH", kRight}, {"ENDS"}}),
+              [now](Table& table, const json::Object& stub) {
+                table.add({text_of(stub, "name"), short_of(stub, "icon"), text_of(stub, "mode"),
+                           text_of(stub, "to"), or_dash(number_of(stub, "epoch"), plain),
+                           human_time(number_of(stub, "until_ms").value_or(0), now)});
+              });
+}
+
+int list_tunnels(Context& context) {
+  return list(context, "/v1/tunnels", "tunnels", "No tunnels.",
+              Table({{"PEER"},
+                     {"INTERFACE"},
+                     {"ENDPOINT"},
+                     {"STATE"},
+                     {"RECEIVED", kRight},
+                     {"SENT", kRight}}),
+              [](Table& table, const json::Object& tunnel) {
+                table.add({short_of(tunnel, "peer"), text_of(tunnel, "interface"),
+                           text_of(tunnel, "endpoint"), state_cell(tunnel),
+                           or_dash(number_of(tunnel, "rx_bytes"), human_bytes),
+                           or_dash(number_of(tunnel, "tx_bytes"), human_bytes)});
+              });
+}
+
+int show_status(Context& context) {
+  const Api api(context.socket);
+  if (context.json) {
+    const auto text = api.get("/v1/status");
+    if (!text) return report(context, text.error());
+    context.out << *text;
+    return kOk;
+  }
+  const auto status = api.get_object("/v1/status");
+  if (!status) return report(context, status.error());
+  const auto room = [](const json::Object& resources) {
+    return fmt::format("{:g} cores, {}, {}",
+                       static_cast<double>(number_of(resources, "cpu_millis").value_or(0)) / 1000,
+                       human_bytes(number_of(resources, "memory_bytes").value_or(0)),
+                       human_bits(number_of(resources, "bandwidth_bps").value_or(0)));
+  };
+  context.out << "provider   " << text_of(*status, "provider_name") << '\n'
+              << "key        " << text_of(*status, "id") << '\n'
+              << "address    " << text_of(*status, "public_address") << " (users), "
+              << text_of(*status, "api") << " (other hosts)\n"
+              << "version    " << text_of(*status, "version") << ", up "
+              << or_dash(number_of(*status, "uptime_ms"), human_duration) << '\n'
+              << "holds      " << number_of(*status, "icons").value_or(0) << " ICONs, "
+              << number_of(*status, "stubs").value_or(0) << " stubs, "
+              << number_of(*status, "tunnels").value_or(0) << " tunnels\n"
+              << "capacity   " << room(object_of(*status, "capacity")) << '\n'
+              << "free       " << room(object_of(*status, "free")) << '\n';
+  return kOk;
+}
+
+}  // namespace icon::cli

@@ -1,0 +1,17 @@
+// The listings: what this host's supervisor knows. `-o json` is the API's answer, unchanged.
+#pragma once
+
+#include "cli/context.h"
+
+namespace icon::cli {
+
+// Each prints and returns the exit code.
+int list_icons(Context& context, bool names_only);
+int list_providers(Context& context, const std::string& icon);  // "" = of all ICONs
+int list_leases(Context& context);
+int list_history(Context& context, const std::string& icon);
+int list_stubs(Context& context);
+int list_tunnels(Context& context);
+int show_status(Context& context);
+
+}  // namespace icon::cli

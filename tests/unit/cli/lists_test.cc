@@ -1,0 +1,145 @@
+#include "cli/lists.h"
+
+#include "tests/unit/cli/cli_fixture.h"
+
+namespace icon::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr const char* kIcons =
+    R"({"icons":[{"id":"abcdefghijklmnop","name":"cache","state":"running",
+"epoch":2,"overlay":"100.64.0.1","ports":[{"proto":"tcp","container":80,"public":8080},
+{"proto":"udp","container":53,"public":53}],"pid":7,"started_ms":1,
+"status":{"lifecycle":"ACTIVE","held":true,
+"prefixes":[{"prefix":"10.0.1.0/24","connections":3,"rtt_us_p50":10000},
+{"prefix":"10.0.2.0/24","connections":1,"rtt_us_p50":50000},{"prefix":"10.0.3.0/24","connections":2}],
+"providers":[{"name":"edge-a","id":"qrstuvwxyz234567","source":"srv","state":"offered","reason":"",
+"message":"","price_ucredits":250000,"rtt_us_estimate":4000},
+{"name":"liar\u001b[2J","id":"","source":"srv","state":"rejected","reason":"key_mismatch",
+"message":"the key is another than the TXT record names"}],
+"purse":{"budget_ucredits":5000000,"held_ucredits":0,"spent_ucredits":250000}}}]})";
+
+TEST_F(CliTest, PsShowsWhatMattersInUnitsOfPeople) {
+  supervisor_.on("GET /v1/icons", kIcons);
+  EXPECT_EQ(icon({"ps"}), kOk);
+  EXPECT_EQ(out(),
+            "NAME   ID        STATE    LIFECYCLE    EPOCH  PORTS           CONNECTIONS  RTT p50  "
+            "SPENT (credits)\n"
+            "cache  abcdefgh  running  ACTIVE held      2  8080>80 53/udp            6  20.0 ms  "
+            "0.25 of 5\n");
+  EXPECT_EQ(err(), "");
+}
+
+TEST_F(CliTest, PsAsJsonIsTheApisAnswerUnchanged) {
+  supervisor_.on("GET /v1/icons", kIcons);
+  EXPECT_EQ(icon({"ps", "-o", "json"}), kOk);
+  EXPECT_EQ(out(), kIcons);
+}
+
+TEST_F(CliTest, PsAsNamesIsForCompletion) {
+  supervisor_.on("GET /v1/icons", kIcons);
+  EXPECT_EQ(icon({"ps", "-o", "names"}), kOk);
+  EXPECT_EQ(out(), "cache\n");
+}
+
+TEST_F(CliTest, AnEmptyListSaysWhatToDo) {
+  supervisor_.on("GET /v1/icons", R"({"icons":[]})");
+  EXPECT_EQ(icon({"ps"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("icon run --rootfs"));
+}
+
+TEST_F(CliTest, ProvidersShowsWhoWasRejectedAndWhy) {
+  supervisor_.on("GET /v1/icons", kIcons);
+  EXPECT_EQ(icon({"providers"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("edge-a"));
+  EXPECT_THAT(out(), HasSubstr("4.00 ms"));
+  EXPECT_THAT(out(), HasSubstr("the key is another than the TXT record names"));
+  EXPECT_THAT(out(), Not(HasSubstr("\033"))) << "a provider's name must not steer the terminal";
+  EXPECT_EQ(icon({"providers", "cache", "-o", "json"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("\"icon_name\":\"cache\""));
+  EXPECT_EQ(icon({"providers", "nobody"}), kNotFound);
+}
+
+TEST_F(CliTest, HistoryLeasesStubsTunnels) {
+  supervisor_.on(
+      "GET /v1/migrations",
+      R"({"migrations":[{"id":"m1","icon":"abc","name":"cache","from":"origin","to":"edge-a",
+                 "epoch":2,"state":"done","reason":"latency","started_ms":1,"gap_us":61000,
+                 "bytes":70000000}]})");
+  supervisor_.on("GET /v1/leases", R"({"leases":[{"lease_id":"l1","icon":"abc","provider":"p",
+                 "role":"bought","price_ucredits":250000,"start_ms":1,"expires_ms":0,"state":"active"}]})");
+  supervisor_.on("GET /v1/stubs", R"({"stubs":[]})");
+  supervisor_.on("GET /v1/tunnels", R"({"tunnels":[]})");
+  EXPECT_EQ(icon({"history"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("61.0 ms  70.0 MB"));
+  EXPECT_EQ(icon({"history", "other"}), kOk);
+  EXPECT_EQ(out(), "No migrations yet.\n");
+  EXPECT_EQ(icon({"leases"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("bought"));
+  EXPECT_EQ(icon({"stubs"}), kOk);
+  EXPECT_EQ(icon({"tunnels"}), kOk);
+}
+
+TEST_F(CliTest, StatusSaysWhoThisHostIs) {
+  supervisor_.on("GET /v1/status", R"({"id":"abc","provider_name":"origin","version":"0.1.0",
+    "api":"192.0.2.1:7946","public_address":"192.0.2.1","uptime_ms":65000,"icons":1,"stubs":0,
+    "tunnels":2,"capacity":{"cpu_millis":2000,"memory_bytes":4000000000,"bandwidth_bps":1000000000},
+    "free":{"cpu_millis":1500,"memory_bytes":3000000000,"bandwidth_bps":1000000000}})");
+  EXPECT_EQ(icon({"status"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("provider   origin\n"));
+  EXPECT_THAT(out(), HasSubstr("free       1.5 cores, 3.00 GB, 1 Gbit/s\n"));
+}
+
+TEST_F(CliTest, NoSupervisorIsClearAndSaysTheNextStep) {
+  EXPECT_EQ(icon({"ps", "--socket", "/nonexistent/s"}), kNoSupervisor);
+  EXPECT_THAT(err(), HasSubstr("no supervisor on this host: /nonexistent/s does not exist"));
+  EXPECT_THAT(err(), HasSubstr("icon-supervisor --config"));
+  EXPECT_EQ(icon({"ps", "--socket", "/dev/null"}), kNoSupervisor);
+  EXPECT_THAT(err(), HasSubstr("no supervisor answers at /dev/null"));
+}
+
+TEST_F(CliTest, TheSupervisorsErrorsBecomeExitCodes) {
+  const std::pair<const char*, int> cases[] = {{"invalid", kUsage},    {"not_found", kNotFound},
+                                               {"refused", kRefused},  {"conflict", kRefused},
+                                               {"timeout", kTimedOut}, {"io", kFailed}};
+  for (const auto& [code, expected] : cases) {
+    supervisor_.on("POST /v1/icons/x/hold",
+                   std::string(R"({"error":{"code":")") + code + R"(","message":"because"}})", 500);
+    // The first answer of a queue is consumed once another waits behind it.
+    icon({"hold", "x"});
+    EXPECT_EQ(icon({"hold", "x"}), expected) << code;
+    EXPECT_EQ(err(), "icon: because\n");
+  }
+}
+
+TEST_F(CliTest, AnAnswerThatIsNoJsonIsAFailure) {
+  supervisor_.on("GET /v1/icons", "<html>");
+  EXPECT_EQ(icon({"ps"}), kFailed);
+  EXPECT_THAT(err(), HasSubstr("cannot be read"));
+}
+
+TEST_F(CliTest, WrongArgumentsAreUsageErrors) {
+  EXPECT_EQ(icon({"nonsense"}), kUsage);
+  EXPECT_EQ(icon({"ps", "-o", "xml"}), kUsage);
+  EXPECT_EQ(icon({"hold"}), kUsage);
+  EXPECT_EQ(icon({"migrate", "x"}), kUsage);
+  EXPECT_EQ(icon({"stop", "x", "--grace-ms", "-1"}), kUsage);
+  EXPECT_THAT(err(), HasSubstr("icon help"));
+  EXPECT_TRUE(supervisor_.asked().empty()) << "nothing may happen on a wrong line";
+}
+
+TEST_F(CliTest, HelpExplains) {
+  EXPECT_EQ(icon({}), kOk);
+  EXPECT_THAT(out(), HasSubstr("Usage: icon"));
+  EXPECT_EQ(icon({"help", "exit-codes"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("3  no supervisor"));
+  EXPECT_EQ(icon({"help", "provider", "dns-records"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("Usage: icon provider dns-records"));
+  EXPECT_EQ(icon({"help", "nothing"}), kUsage);
+  EXPECT_EQ(icon({"ps", "--help"}), kOk);
+}
+
+}  // namespace
+}  // namespace icon::cli
