@@ -242,8 +242,7 @@ Task<Result<std::optional<int>>> Containers::kill(const std::string& icon_id, Mi
   co_return entry ? entry->exit_status : std::nullopt;
 }
 
-Task<Status> Containers::destroy(const std::string& icon_id) {
-  const auto place = paths(icon_id);
+Task<Status> Containers::release_processes(const std::string& icon_id) {
   Status first;
   const auto note = [&](Status status) {
     if (!status && first) first = std::move(status);
@@ -260,12 +259,18 @@ Task<Status> Containers::destroy(const std::string& icon_id) {
   if (std::filesystem::exists(config_.runtime_dir + "/runc/" + icon_id, error))
     note(co_await runc(icon_id, std::move(remove)));
   note(co_await group.remove());
-  if (auto unmounted = unmount_root(icon_id); !unmounted) {
-    note(std::move(unmounted));  // and keep the directory: a mount is still in it
-    co_return first;
-  }
-  std::filesystem::remove_all(place.directory, error);
-  if (error) note(fail(Code::kIo, "remove " + place.directory + ": " + error.message()));
+  note(unmount_root(icon_id));
+  co_return first;
+}
+
+Task<Status> Containers::destroy(const std::string& icon_id) {
+  auto first = co_await release_processes(icon_id);
+  // A mount that stayed keeps the directory: removing would go into what is mounted.
+  if (root_mounted(icon_id)) co_return first;
+  const std::string directory = paths(icon_id).directory;
+  std::error_code error;
+  std::filesystem::remove_all(directory, error);
+  if (error && first) first = fail(Code::kIo, "remove " + directory + ": " + error.message());
   co_return first;
 }
 

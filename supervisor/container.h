@@ -118,8 +118,11 @@ class Containers {
   // SIGTERM to PID 1, `grace`, then SIGKILL to the whole cgroup; thaws first. Returns when nobody
   // is left: the exit status as in OnExit. Ends the watch without calling it.
   Task<Result<std::optional<int>>> kill(const std::string& icon_id, Millis grace);
-  // SIGKILL to whoever is left, unmounts, removes cgroups, runc's state and the directories. What
-  // is already gone is fine. Errors: the first thing that could not be removed; the rest is tried.
+  // SIGKILL to whoever is left, unmounts, removes cgroups and runc's state; the directories, with
+  // the logs, stay. What is already gone is fine.
+  Task<Status> release_processes(const std::string& icon_id);
+  // That, and the directories. What is already gone is fine. Errors: the first thing that could not
+  // be removed; the rest is tried.
   Task<Status> destroy(const std::string& icon_id);
 
  private:

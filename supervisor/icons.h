@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/http_server.h"
@@ -34,8 +35,16 @@ class Icons {
   // Stops an ICON and removes everything of it. The exit status when known. A stub's ICON ("moved")
   // loses its stub. Errors: kNotFound, kConflict while it migrates.
   Task<Result<std::optional<int>>> remove(const std::string& icon_id, Millis grace);
-  // After a restart: takes up what still runs, cleans up what does not.
-  Task<Status> adopt_all();
+  // After a restart: takes up what still runs, cleans up what does not. Before Mover::recover().
+  Task<void> adopt_all();
+  // About once a second: notices a "running" ICON without a process (one that ended while it
+  // migrated, say).
+  void check_all();
+  // Ends an ICON whose right to run here is over; it becomes "failed" with that reason. Nothing
+  // happens when it has another lease by now, or is moving away.
+  void evict(const std::string& icon_id, const std::string& lease_id, const std::string& reason);
+  // Stops every running ICON ("stopped"), all at the same time.
+  Task<void> stop_all(Millis grace);
   // By id, name or a unique prefix of the id. Errors: kNotFound, kConflict (not unique).
   Result<IconRecord> find(const std::string& text) const;
 
@@ -43,9 +52,11 @@ class Icons {
   // The ICON's own socket in its run directory. Idempotent. Errors: kIo.
   Status open_socket(const std::string& icon_id);
   void close_socket(const std::string& icon_id);
-  // From now on the end of PID 1 makes the ICON "stopped" (journal, network, lease).
+  // From now on the end of PID 1 makes the ICON "stopped": network and mounts go, lease and journal
+  // are settled, the logs stay until DELETE. Errors: kNotFound.
   Status watch(const std::string& icon_id);
   // Frees container, network and socket of an ICON that has left or failed, not its journal row.
+  // What is gone already is fine. Errors: the first thing that could not be removed.
   Task<Status> clear_away(const std::string& icon_id, Millis grace);
 
   // The agent's last PUT /v1/self/status; empty when none came since our start.
@@ -54,18 +65,24 @@ class Icons {
   // {"id","name","state",..} as GET /v1/icons shows it.
   json::Object describe(const IconRecord& icon) const;
 
+  // Before the first socket opens.
   void set_icon_router(const http::Router& router) { icon_router_ = &router; }
-  void close_all_sockets();
+  void close_all_sockets() { sockets_.clear(); }
 
  private:
-  Task<Status> start_parts(IconRecord& icon, const RunRequest& request);
-  Task<Status> adopt(IconRecord icon);
+  Status check_room(const RunRequest& request) const;
+  Task<Status> start_parts(IconRecord& icon, const KeyPair& key);
+  Task<void> adopt(IconRecord icon);
+  Status take_up(const IconRecord& icon);
   void ended(const std::string& icon_id, std::optional<int> exit_status);
+  Task<void> stop_and_settle(std::string icon_id, Millis grace, std::string error);
+  Task<void> settle(std::string icon_id, std::optional<int> exit_status, std::string error);
 
   Host& host_;
   const http::Router* icon_router_ = nullptr;
   std::map<std::string, std::unique_ptr<http::Server>> sockets_;
   std::map<std::string, json::Object> statuses_;
+  std::set<std::string> settling_;
 };
 
 }  // namespace icon::supervisor

@@ -325,6 +325,23 @@ Result<std::vector<LeaseRecord>> Journal::leases() {
   return database_->select<LeaseRecord>("SELECT data FROM leases ORDER BY expires_ms, lease_id");
 }
 
+Result<std::vector<LeaseRecord>> Journal::open_leases() {
+  return database_->select<LeaseRecord>(
+      "SELECT data FROM leases WHERE state IN ('held', 'active') ORDER BY expires_ms, lease_id");
+}
+
+Status Journal::forget_closed_leases(UtcMillis ended_before_ms) {
+  return transaction([&]() -> Status {
+    ICON_CHECK(database_->run(
+        "DELETE FROM kv WHERE key LIKE 'bid/%' AND value IN (SELECT lease_id FROM leases WHERE "
+        "state NOT IN ('held', 'active') AND expires_ms < ?)",
+        ended_before_ms));
+    return database_->run(
+        "DELETE FROM leases WHERE state NOT IN ('held', 'active') AND expires_ms < ?",
+        ended_before_ms);
+  });
+}
+
 Status Journal::put_decision(const DecisionRecord& decision) {
   return transaction([&]() -> Status {
     ICON_CHECK(database_->run("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)", decision.id,

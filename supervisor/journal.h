@@ -151,7 +151,10 @@ class Journal {
 
   Status put_lease(const LeaseRecord& lease);
   Result<std::optional<LeaseRecord>> find_lease(const std::string& lease_id);
-  Result<std::vector<LeaseRecord>> leases();
+  Result<std::vector<LeaseRecord>> leases();       // by their end, the earliest first
+  Result<std::vector<LeaseRecord>> open_leases();  // held or active; the same order
+  // Closed leases of which nobody will ask any more. A bid's replay is refused by its own expiry.
+  Status forget_closed_leases(UtcMillis ended_before_ms);
 
   Status put_decision(const DecisionRecord& decision);
   // Newest first; of all ICONs when `icon` is empty.

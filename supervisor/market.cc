@@ -53,7 +53,7 @@ Market::Market(const Config& config, const KeyPair& key, const Clock& clock, Jou
 
 Result<wire::Resources> Market::free() const {
   wire::Resources free = config_.capacity;
-  ICON_TRY(const auto leases, journal_.leases());
+  ICON_TRY(const auto leases, journal_.open_leases());
   for (const auto& lease : leases)
     if (holds_capacity(lease)) take(free, lease.resources);
   ICON_TRY(const auto icons, journal_.icons());
@@ -118,7 +118,7 @@ Result<wire::Envelope> Market::sell(const wire::Envelope& bid_envelope,
   if (bid.price_ucredits != offer.price_ucredits)
     return fail(Code::kInvalid, "the bid pays " + std::to_string(bid.price_ucredits) +
                                     ", the offer asks " + std::to_string(offer.price_ucredits));
-  ICON_TRY(const auto leases, journal_.leases());
+  ICON_TRY(const auto leases, journal_.open_leases());
   if (std::count_if(leases.begin(), leases.end(), holds_capacity) >=
       static_cast<std::ptrdiff_t>(kLeasesMax))
     return fail(Code::kLimit, "this host holds as many leases as it can");
@@ -205,17 +205,44 @@ Result<wire::Envelope> Market::release(const std::string& lease_id) {
   return close(std::move(*lease), "released");
 }
 
+Result<wire::Envelope> Market::give_back(const std::string& lease_id,
+                                         const wire::Envelope& document) {
+  ICON_TRY(const auto lease, journal_.find_lease(lease_id));
+  if (!lease || lease->role != "sold")
+    return fail(Code::kNotFound, "this host has sold no lease " + lease_id);
+  if (document.type == wire::Bid::kType) {
+    ICON_TRY(const auto envelope, wire::parse_envelope(json::Value(lease->lease)));
+    ICON_TRY(const auto body, wire::Lease::from_json(envelope.body));
+    if (document.digest() != body.bid.digest())
+      return fail(Code::kUnauthenticated, "this bid did not buy lease " + lease_id);
+    ICON_CHECK(wire::open<wire::Bid>(document));
+  } else {
+    ICON_TRY(const auto order, wire::open<wire::MoveOrder>(document));
+    if (order.lease_id != lease_id || order.icon.id() != lease->icon)
+      return fail(Code::kUnauthenticated, "this order does not use lease " + lease_id);
+  }
+  if (lease->state == "active")
+    return fail(Code::kConflict, "lease " + lease_id + " is in use: move or stop the ICON");
+  return release(lease_id);
+}
+
 Result<std::vector<LeaseRecord>> Market::expire() {
   std::vector<LeaseRecord> were_active;
   const UtcMillis now = clock_.utc_ms();
-  ICON_TRY(const auto leases, journal_.leases());
+  ICON_TRY(const auto leases, journal_.open_leases());
   for (const auto& lease : leases) {
     if (lease.expires_ms > now) break;  // ordered by their end
-    if (!holds_capacity(lease)) continue;
+    if (lease.role == "bought") {
+      LeaseRecord over = lease;
+      over.state = "expired";
+      ICON_CHECK(journal_.put_lease(over));
+      continue;
+    }
     if (lease.state == "active") were_active.push_back(lease);
     ICON_CHECK(close(lease, "expired"));
   }
   ICON_CHECK(journal_.forget_expired_nonces(now));
+  ICON_CHECK(journal_.forget_closed_leases(now - kClosedLeasesKept.count()));
   return were_active;
 }
 

@@ -20,6 +20,8 @@ class Market {
  public:
   static constexpr Millis kOfferLifetime{60'000};
   static constexpr std::size_t kLeasesMax = 4096;  // held or active at a time
+  // How long closed leases stay listed.
+  static constexpr Millis kClosedLeasesKept{30LL * 24 * 3600 * 1000};
 
   // All outlive the Market.
   Market(const Config& config, const KeyPair& key, const Clock& clock, Journal& journal);
@@ -41,7 +43,11 @@ class Market {
   // held or active -> released; the receipt charges what was used (an unused lease: nothing).
   // Idempotent: a second call returns the same receipt. Errors: kNotFound.
   Result<wire::Envelope> release(const std::string& lease_id);
-  // Leases whose slot is over become "expired" with a receipt; returns those that were active.
+  // For DELETE /v1/leases/{id}: `document` is the ICON's bid in that lease, or its order naming it.
+  // Errors: kUnauthenticated, kConflict (in use), kNotFound.
+  Result<wire::Envelope> give_back(const std::string& lease_id, const wire::Envelope& document);
+  // Leases whose slot is over become "expired", sold ones with a receipt; returns the sold ones
+  // that were active.
   Result<std::vector<LeaseRecord>> expire();
 
   // Notes a lease that an ICON of this host bought elsewhere. Errors: kInvalid, kUnauthenticated.

@@ -1,0 +1,399 @@
+// The host's socket: what operators, the `icon` command and Prometheus ask.
+#include <algorithm>
+
+#include "base/encoding.h"
+#include "supervisor/api.h"
+#include "supervisor/api_parts.h"
+#include "supervisor/host.h"
+
+namespace icon::supervisor {
+namespace {
+
+constexpr Millis kPing{15'000};
+constexpr std::int64_t kGraceMsMax = 10 * 60 * 1000;
+constexpr std::int64_t kGraceMsDefault = 5'000;
+constexpr std::size_t kDecisionsMax = 1'000;
+constexpr std::size_t kPathBytesMax = 4'000;
+
+// A stream has begun when its handler runs: what goes wrong is said as a line.
+std::string problem_line(const Error& error) {
+  return boost::json::serialize(json::Object{
+      {"error", json::Object{{"code", to_string(error.code)}, {"message", error.message}}}});
+}
+
+// Rows that belong to a half-done transaction are nobody's business yet.
+bool shown(const IconRecord& icon) {
+  return icon.state != icon_state::kReserved && icon.state != icon_state::kStarting;
+}
+
+Result<json::Value> status_of(Host& host) {
+  ICON_TRY(const auto icons, host.journal->icons());
+  ICON_TRY(const auto stubs, host.journal->stubs());
+  ICON_TRY(const auto free, host.market->free());
+  const auto running = std::count_if(icons.begin(), icons.end(), [](const IconRecord& icon) {
+    return icon.state == icon_state::kRunning || icon.state == icon_state::kMigrating;
+  });
+  return json::Object{{"id", host.id},
+                      {"provider_name", host.config.provider_name},
+                      {"version", kVersion},
+                      {"api", host.config.api.to_string()},
+                      {"public_address", host.config.public_address.to_string()},
+                      {"uptime_ms", host.clock.utc_ms() - host.started_ms},
+                      {"icons", running},
+                      {"stubs", stubs.size()},
+                      {"tunnels", host.network->tunnels().size()},
+                      {"capacity", host.config.capacity.to_json()},
+                      {"free", free.to_json()}};
+}
+
+Result<json::Value> list_icons(Host& host) {
+  ICON_TRY(const auto icons, host.journal->icons());
+  json::Array list;
+  for (const auto& icon : icons)
+    if (shown(icon)) list.emplace_back(host.icons->describe(icon));
+  return json::Object{{"icons", std::move(list)}};
+}
+
+Status read_ports(const json::Object& body, ContainerSpec& spec) {
+  if (body.if_contains("ports") == nullptr) return {};
+  ICON_TRY(const auto* ports, json::get_array(body, "ports", ContainerSpec::kPortsMax));
+  for (const auto& item : *ports) {
+    if (item.is_object()) {
+      ICON_TRY(auto port, PortMapping::from_json(item.get_object()));
+      spec.ports.push_back(std::move(port));
+      continue;
+    }
+    if (!item.is_string()) return fail(Code::kInvalid, "field 'ports' holds no texts");
+    ICON_TRY(auto port, PortMapping::parse(std::string(item.get_string())));
+    spec.ports.push_back(std::move(port));
+  }
+  return {};
+}
+
+Status read_texts(const json::Object& body, std::string_view key, std::size_t count_max,
+                  std::vector<std::string>& texts) {
+  if (body.if_contains(key) == nullptr) return {};
+  ICON_TRY(const auto* array, json::get_array(body, key, count_max));
+  for (const auto& item : *array) {
+    if (!item.is_string())
+      return fail(Code::kInvalid, "field '" + std::string(key) + "' holds no texts");
+    texts.emplace_back(item.get_string());
+  }
+  return {};
+}
+
+// Without a name the program's is as good as any.
+std::string name_from(const ContainerSpec& spec) {
+  if (spec.command.empty()) return "";
+  const std::string& program = spec.command.front();
+  return program.substr(program.rfind('/') + 1);
+}
+
+Result<RunRequest> read_run_request(const http::Request& request) {
+  ICON_TRY(const auto body, body_of(request));
+  RunRequest run;
+  ContainerSpec& spec = run.spec;
+  ICON_TRY(spec.name, json::get_string_or(body, "name", "", 63));
+  ICON_TRY(spec.hostname, json::get_string_or(body, "hostname", "", 63));
+  ICON_CHECK(read_texts(body, "command", ContainerSpec::kArgumentsMax, spec.command));
+  ICON_CHECK(read_texts(body, "env", ContainerSpec::kEnvironmentMax, spec.env));
+  ICON_CHECK(read_ports(body, spec));
+  ICON_TRY(spec.cwd, json::get_string_or(body, "cwd", "/", kPathBytesMax));
+  ICON_TRY(spec.policy_yaml,
+           json::get_string_or(body, "policy", "", ContainerSpec::kPolicyBytesMax));
+  if (const auto* user = body.if_contains("user"); user != nullptr) {
+    ICON_TRY(const auto* object, json::get_object(body, "user"));
+    ICON_TRY(const auto uid, json::get_int_or(*object, "uid", 0, 0, 0xffff'fffe));
+    ICON_TRY(const auto gid, json::get_int_or(*object, "gid", 0, 0, 0xffff'fffe));
+    spec.uid = static_cast<std::uint32_t>(uid);
+    spec.gid = static_cast<std::uint32_t>(gid);
+  }
+  if (body.if_contains("read_only_rootfs") != nullptr) {
+    ICON_TRY(spec.read_only_rootfs, json::get_bool(body, "read_only_rootfs"));
+  }
+  if (body.if_contains("resources") != nullptr) {
+    ICON_TRY(const auto* resources, json::get_object(body, "resources"));
+    ICON_TRY(spec.resources, wire::Resources::from_json(*resources));
+  }
+  ICON_TRY(run.rootfs, json::get_string_or(body, "rootfs", "", kPathBytesMax));
+  ICON_TRY(const auto bundle, json::get_string_or(body, "bundle", "", kPathBytesMax));
+  if (run.rootfs.empty() == bundle.empty())
+    return fail(Code::kInvalid, "give either 'rootfs' or 'bundle'");
+  if (!bundle.empty()) {
+    if (bundle.front() != '/') return fail(Code::kInvalid, "bundle must be an absolute path");
+    ICON_TRY(run.rootfs, read_bundle(bundle, spec));
+  }
+  if (spec.name.empty()) spec.name = name_from(spec);
+  ICON_CHECK(spec.check());
+  return run;
+}
+
+Task<Result<json::Value>> run_icon(Host& host, http::Request request) {
+  ICON_CO_TRY(auto run, read_run_request(request));
+  ICON_CO_TRY(const auto icon, co_await host.icons->run(std::move(run)));
+  co_return host.icons->describe(icon);
+}
+
+Task<Result<json::Value>> remove_icon(Host& host, http::Request request) {
+  ICON_CO_TRY(const auto grace, query_int(request, "grace_ms", kGraceMsDefault, 0, kGraceMsMax));
+  ICON_CO_TRY(const auto icon, host.icons->find(request.params["id"]));
+  ICON_CO_TRY(const auto exit_status, co_await host.icons->remove(icon.id, Millis(grace)));
+  json::Value value = nullptr;
+  if (exit_status) value = *exit_status;
+  co_return json::Object{{"exit_status", std::move(value)}};
+}
+
+// The operator's word for a provider as the agent gets it.
+json::Object target_of(const Host& host, const std::string& to) {
+  for (const auto& provider : host.config.providers)
+    if (provider.name == to || provider.id.id() == to || provider.api.to_string() == to)
+      return provider.to_json();
+  if (Endpoint::parse(to)) return {{"api", to}};
+  if (PublicKey::from_id(to)) return {{"id", to}};
+  return {{"name", to}};
+}
+
+Result<json::Value> ask_to_migrate(Host& host, http::Request request) {
+  ICON_TRY(const auto icon, host.icons->find(request.params["id"]));
+  ICON_TRY(const auto body, body_of(request));
+  ICON_TRY(const auto to, json::get_string(body, "to", 255));
+  if (icon.state != icon_state::kRunning)
+    return fail(Code::kConflict, "ICON " + icon.name + " is " + icon.state);
+  const std::string topic = EventHub::icon_topic(icon.id);
+  if (host.events.listeners(topic) == 0)
+    return fail(Code::kUnavailable,
+                "the agent of " + icon.name + " does not listen; see `icon logs --source agent`");
+  const std::string id = random_token(12);
+  host.events.publish(topic, json::Object{{"event", "migrate"},
+                                          {"to", target_of(host, to)},
+                                          {"reason", "operator"},
+                                          {"request", id}});
+  return json::Object{{"request", id}};
+}
+
+Result<json::Value> set_hold(Host& host, http::Request request, bool hold) {
+  ICON_TRY(auto icon, host.icons->find(request.params["id"]));
+  icon.hold = hold;
+  ICON_CHECK(host.journal->put_icon(icon));
+  host.events.publish(EventHub::icon_topic(icon.id),
+                      json::Object{{"event", hold ? "hold" : "unhold"}});
+  return json::Value(host.icons->describe(icon));
+}
+
+json::Object short_form(const MigrationRecord& migration) {
+  return {{"id", migration.id},
+          {"icon", migration.icon},
+          {"name", migration.icon_name},
+          {"role", migration.role},
+          {"peer", migration.peer},
+          {"from", migration.from},
+          {"to", migration.to},
+          {"epoch", migration.epoch},
+          {"state", migration.state},
+          {"reason", migration.reason},
+          {"error", migration.error},
+          {"started_ms", migration.started_ms},
+          {"ended_ms", migration.ended_ms},
+          {"gap_us", migration.gap_us},
+          {"bytes", migration.bytes}};
+}
+
+Result<json::Value> list_migrations(Host& host) {
+  ICON_TRY(const auto migrations, host.journal->migrations());
+  json::Array list;
+  for (const auto& migration : migrations) list.emplace_back(short_form(migration));
+  return json::Object{{"migrations", std::move(list)}};
+}
+
+Result<MigrationRecord> find_migration(Host& host, const std::string& id) {
+  ICON_TRY(auto migration, host.journal->find_migration(id));
+  if (!migration) return fail(Code::kNotFound, "no migration " + id);
+  return std::move(*migration);
+}
+
+Result<json::Value> describe_migration(Host& host, http::Request request) {
+  ICON_TRY(const auto migration, find_migration(host, request.params["id"]));
+  auto object = short_form(migration);
+  object["phases"] = migration.phases;
+  object["evidence"] = migration.evidence;
+  return json::Value(std::move(object));
+}
+
+// What has happened so far, then what happens, until it ends.
+Task<void> stream_migration(Host& host, http::Request request, http::LineWriter& lines) {
+  const std::string id = request.params["id"];
+  // Listening comes first: nothing falls between the past and the present.
+  auto listener = host.events.listen(EventHub::migration_topic(id));
+  const auto migration = find_migration(host, id);
+  if (!listener || !migration) {
+    co_await lines.write_line(problem_line(!migration ? migration.error() : listener.error()));
+    co_return;
+  }
+  for (const auto& phase : migration->phases) {
+    json::Object line = phase.is_object() ? phase.get_object() : json::Object();
+    line["phase"] = line["name"];
+    line["state"] = "end";
+    if (!co_await lines.write_line(boost::json::serialize(line))) co_return;
+  }
+  if (migration->ended_ms != 0) {
+    auto line = short_form(*migration);
+    co_await lines.write_line(boost::json::serialize(line));
+    co_return;
+  }
+  for (;;) {
+    auto event = co_await (*listener)->next(kPing);
+    if (!event && event.error().code != Code::kTimeout) co_return;
+    if (!event) {
+      // The end may have come without an event, through a restart of the daemon.
+      const auto now = find_migration(host, id);
+      if (!now || now->ended_ms != 0) co_return;
+    }
+    if (!co_await lines.write_line(event ? std::move(*event) : R"({"event":"ping"})")) co_return;
+  }
+}
+
+Result<json::Value> list_decisions(Host& host, http::Request request) {
+  std::string icon_id;
+  if (const auto& text = request.query["icon"]; !text.empty()) {
+    const auto icon = host.icons->find(text);
+    icon_id = icon ? icon->id : text;  // decisions outlive their ICON
+  }
+  ICON_TRY(const auto decisions, host.journal->decisions(icon_id, kDecisionsMax));
+  json::Array list;
+  for (const auto& decision : decisions)
+    list.emplace_back(json::Object{{"id", decision.id},
+                                   {"icon", decision.icon},
+                                   {"time_ms", decision.time_ms},
+                                   {"outcome", decision.outcome},
+                                   {"evidence", decision.evidence}});
+  return json::Object{{"decisions", std::move(list)}};
+}
+
+Result<json::Value> list_leases(Host& host) {
+  ICON_TRY(const auto leases, host.journal->leases());
+  json::Array list;
+  for (const auto& lease : leases)
+    list.emplace_back(json::Object{{"lease_id", lease.lease_id},
+                                   {"icon", lease.icon},
+                                   {"provider", lease.provider},
+                                   {"role", lease.role},
+                                   {"resources", lease.resources.to_json()},
+                                   {"price_ucredits", lease.price_ucredits},
+                                   {"start_ms", lease.start_ms},
+                                   {"expires_ms", lease.expires_ms},
+                                   {"state", lease.state},
+                                   {"receipt", lease.receipt}});
+  return json::Object{{"leases", std::move(list)}};
+}
+
+Result<json::Value> list_stubs(Host& host) {
+  ICON_TRY(const auto stubs, host.journal->stubs());
+  json::Array list;
+  for (const auto& stub : stubs)
+    list.emplace_back(json::Object{{"icon", stub.icon},
+                                   {"name", stub.icon_name},
+                                   {"next_host", stub.next_host},
+                                   {"next_api", stub.next_api.to_string()},
+                                   {"next_public", stub.next_public.to_string()},
+                                   {"mode", stub.mode},
+                                   {"epoch", stub.epoch},
+                                   {"until_ms", stub.until_ms}});
+  return json::Object{{"stubs", std::move(list)}};
+}
+
+Result<json::Value> list_tunnels(Host& host) {
+  json::Array list;
+  for (const auto& tunnel : host.network->tunnels()) {
+    json::Array icons;
+    for (const auto& icon : tunnel.icons) icons.emplace_back(icon);
+    list.emplace_back(json::Object{
+        {"peer", tunnel.peer_id},
+        {"interface", tunnel.interface},
+        {"local", tunnel.local.endpoint.to_string()},
+        {"remote", tunnel.remote.public_key.empty() ? "" : tunnel.remote.endpoint.to_string()},
+        {"connected", !tunnel.remote.public_key.empty()},
+        {"last_handshake_ms", tunnel.last_handshake_ms},
+        {"rx_bytes", tunnel.rx_bytes},
+        {"tx_bytes", tunnel.tx_bytes},
+        {"dropped_packets", tunnel.dropped_packets},
+        {"icons", std::move(icons)}});
+  }
+  return json::Object{{"tunnels", std::move(list)}};
+}
+
+using Plain = Result<json::Value> (*)(Host&);
+using WithRequest = Result<json::Value> (*)(Host&, http::Request);
+
+http::Handler plain(Host& host, int status, Plain function) {
+  return answering(status, [&host, function](http::Request) -> Task<Result<json::Value>> {
+    co_return function(host);
+  });
+}
+http::Handler plain(Host& host, int status, WithRequest function) {
+  return answering(status, [&host, function](http::Request request) -> Task<Result<json::Value>> {
+    co_return function(host, std::move(request));
+  });
+}
+
+Task<void> stream_logs(Host& host, http::Request request, http::LineWriter& lines) {
+  const auto icon = host.icons->find(request.params["id"]);
+  const auto count = query_int(request, "lines", 100, 0, 100'000);
+  const std::string source = request.query.contains("source") ? request.query["source"] : "service";
+  std::optional<Error> problem;
+  if (!icon) problem = icon.error();
+  if (!count) problem = count.error();
+  if (source != "service" && source != "agent")
+    problem = Error{Code::kInvalid, "source is neither service nor agent"};
+  if (problem) {
+    co_await lines.write_line(problem_line(*problem));
+    co_return;
+  }
+  co_await stream_log(host.containers->paths(icon->id).run, "/log/" + source + ".log",
+                      static_cast<std::size_t>(*count), request.query["follow"] == "1", lines);
+}
+
+}  // namespace
+
+void add_host_routes(http::Router& router, Host& host) {
+  router.on("GET", "/v1/status", plain(host, 200, &status_of));
+  router.on("GET", "/v1/icons", plain(host, 200, &list_icons));
+  router.on("POST", "/v1/icons", answering(201, [&host](http::Request request) {
+              return run_icon(host, std::move(request));
+            }));
+  router.on("GET", "/v1/icons/{id}",
+            answering(200, [&host](http::Request request) -> Task<Result<json::Value>> {
+              ICON_CO_TRY(const auto icon, host.icons->find(request.params["id"]));
+              co_return host.icons->describe(icon);
+            }));
+  router.on("DELETE", "/v1/icons/{id}", answering(200, [&host](http::Request request) {
+              return remove_icon(host, std::move(request));
+            }));
+  router.on_stream("GET", "/v1/icons/{id}/logs",
+                   [&host](http::Request request, http::LineWriter& lines) -> Task<void> {
+                     co_await stream_logs(host, std::move(request), lines);
+                   });
+  router.on("POST", "/v1/icons/{id}/migrate", plain(host, 202, &ask_to_migrate));
+  router.on("POST", "/v1/icons/{id}/hold",
+            answering(200, [&host](http::Request request) -> Task<Result<json::Value>> {
+              co_return set_hold(host, std::move(request), true);
+            }));
+  router.on("POST", "/v1/icons/{id}/unhold",
+            answering(200, [&host](http::Request request) -> Task<Result<json::Value>> {
+              co_return set_hold(host, std::move(request), false);
+            }));
+  router.on("GET", "/v1/migrations", plain(host, 200, &list_migrations));
+  router.on("GET", "/v1/migrations/{id}", plain(host, 200, &describe_migration));
+  router.on_stream("GET", "/v1/migrations/{id}/events",
+                   [&host](http::Request request, http::LineWriter& lines) -> Task<void> {
+                     co_await stream_migration(host, std::move(request), lines);
+                   });
+  router.on("GET", "/v1/decisions", plain(host, 200, &list_decisions));
+  router.on("GET", "/v1/leases", plain(host, 200, &list_leases));
+  router.on("GET", "/v1/stubs", plain(host, 200, &list_stubs));
+  router.on("GET", "/v1/tunnels", plain(host, 200, &list_tunnels));
+  router.on("GET", "/metrics", [&host](http::Request) -> Task<http::Response> {
+    co_return http::Response{200, "text/plain; version=0.0.4", render_metrics(host)};
+  });
+}
+
+}  // namespace icon::supervisor

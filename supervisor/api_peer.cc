@@ -1,0 +1,56 @@
+// What other hosts may ask: who we are, what a slot costs, a lease, and its return. Whose key the
+// caller proved is in the request; documents prove the rest.
+#include "supervisor/api.h"
+#include "supervisor/api_parts.h"
+#include "supervisor/host.h"
+
+namespace icon::supervisor {
+namespace {
+
+Task<Result<json::Value>> make_offer(Host& host, http::Request request) {
+  ICON_CO_TRY(const auto body, body_of(request));
+  ICON_CO_TRY(const auto nonce, json::get_string(body, "nonce", 128));
+  ICON_CO_TRY(const auto* resources_json, json::get_object(body, "resources"));
+  ICON_CO_TRY(const auto resources, wire::Resources::from_json(*resources_json));
+  ICON_CO_TRY(const auto slot_seconds,
+              json::get_int(body, "slot_seconds", 1, wire::kSlotSecondsMax));
+  ICON_CO_TRY(const auto offer, host.market->offer(nonce, resources, slot_seconds));
+  co_return json::Object{{"offer", offer.to_json()}};
+}
+
+Task<Result<json::Value>> sell_lease(Host& host, http::Request request) {
+  ICON_CO_TRY(const auto body, body_of(request));
+  ICON_CO_TRY(const auto bid, get_envelope(body, "bid"));
+  ICON_CO_TRY(const auto offer, get_envelope(body, "offer"));
+  ICON_CO_TRY(const auto lease, host.market->sell(bid, offer));
+  co_return json::Object{{"lease", lease.to_json()}};
+}
+
+Task<Result<json::Value>> take_lease_back(Host& host, http::Request request) {
+  ICON_CO_TRY(const auto body, body_of(request));
+  const std::string_view key = body.if_contains("bid") != nullptr ? "bid" : "order";
+  ICON_CO_TRY(const auto document, get_envelope(body, key));
+  ICON_CO_TRY(const auto receipt, host.market->give_back(request.params["id"], document));
+  co_return json::Object{{"receipt", receipt.to_json()}};
+}
+
+}  // namespace
+
+void add_peer_routes(http::Router& router, Host& host) {
+  router.on("GET", "/v1/hello", answering(200, [&host](http::Request) -> Task<Result<json::Value>> {
+              co_return json::Object{{"id", host.id},
+                                     {"provider_name", host.config.provider_name},
+                                     {"version", kVersion}};
+            }));
+  router.on("POST", "/v1/offers", answering(200, [&host](http::Request request) {
+              return make_offer(host, std::move(request));
+            }));
+  router.on("POST", "/v1/leases", answering(200, [&host](http::Request request) {
+              return sell_lease(host, std::move(request));
+            }));
+  router.on("DELETE", "/v1/leases/{id}", answering(200, [&host](http::Request request) {
+              return take_lease_back(host, std::move(request));
+            }));
+}
+
+}  // namespace icon::supervisor

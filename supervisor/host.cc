@@ -1,0 +1,44 @@
+#include "supervisor/host.h"
+
+#include <utility>
+
+#include "base/file.h"
+
+namespace icon::supervisor {
+
+Host::Host(IoContext& loop_in, Clock& clock_in, Config config_in, KeyPair key_in)
+    : config(std::move(config_in)),
+      key(std::move(key_in)),
+      id(key.id()),
+      clock(clock_in),
+      loop(loop_in),
+      started_ms(clock_in.utc_ms()),
+      events(loop_in) {}
+
+Host::~Host() = default;
+
+Result<std::unique_ptr<Host>> Host::create(IoContext& loop, Clock& clock, Config config) {
+  ICON_CHECK(make_directories(config.state_dir, 0700));
+  ICON_CHECK(make_directories(config.runtime_dir, 0755));
+  ICON_TRY(auto key, KeyPair::load(config.key_file, /*create=*/true));
+  auto host = std::make_unique<Host>(loop, clock, std::move(config), std::move(key));
+  ICON_TRY(host->journal, Journal::open(host->config.state_dir + "/journal.db"));
+  host->containers = std::make_unique<Containers>(loop, host->config, host->id);
+
+  net::NetworkConfig network;
+  network.supervisor_id = host->id;
+  network.public_address = host->config.public_address;
+  network.external_interface = host->config.external_interface;
+  network.run_directory = host->config.runtime_dir + "/net";
+  network.tunnel_program = host->config.tunnel_binary;
+  network.tunnel_secret = net::tunnel_secret_from_seed(host->key.seed());
+  ICON_CHECK(make_directories(network.run_directory, 0700));
+  ICON_TRY(host->network, net::Network::create(loop, std::move(network)));
+
+  host->market = std::make_unique<Market>(host->config, host->key, clock, *host->journal);
+  ICON_TRY(host->peers, PeerClient::create(loop, host->key));
+  host->icons = std::make_unique<Icons>(*host);
+  return host;
+}
+
+}  // namespace icon::supervisor

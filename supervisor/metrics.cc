@@ -1,0 +1,113 @@
+// GET /metrics: the state of the host at this moment, read from journal and network.
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <map>
+
+#include "supervisor/api_parts.h"
+#include "supervisor/host.h"
+
+namespace icon::supervisor {
+namespace {
+
+using Labels = std::map<std::string, std::string>;
+
+// One registry per scrape: every figure is computed from what is true now, none can grow stale.
+class Page {
+ public:
+  void gauge(const std::string& name, const std::string& help, double value,
+             const Labels& labels = {}) {
+    prometheus::BuildGauge().Name(name).Help(help).Register(registry_).Add(labels).Set(value);
+  }
+  void counter(const std::string& name, const std::string& help, double value,
+               const Labels& labels = {}) {
+    prometheus::BuildCounter().Name(name).Help(help).Register(registry_).Add(labels).Increment(
+        value);
+  }
+  std::string text() { return prometheus::TextSerializer().Serialize(registry_.Collect()); }
+
+ private:
+  prometheus::Registry registry_{prometheus::Registry::InsertBehavior::Merge};
+};
+
+void add_resources(Page& page, const std::string& name, const std::string& help,
+                   const wire::Resources& resources) {
+  page.gauge(name, help, static_cast<double>(resources.cpu_millis), {{"resource", "cpu_millis"}});
+  page.gauge(name, help, static_cast<double>(resources.memory_bytes),
+             {{"resource", "memory_bytes"}});
+  page.gauge(name, help, static_cast<double>(resources.bandwidth_bps),
+             {{"resource", "bandwidth_bps"}});
+}
+
+template <class Records, class KeyOf>
+std::map<std::string, double> count_by(const Records& records, KeyOf key_of) {
+  std::map<std::string, double> counts;
+  for (const auto& record : records) ++counts[key_of(record)];
+  return counts;
+}
+
+void add_journal(Page& page, Host& host) {
+  if (const auto icons = host.journal->icons())
+    for (const auto& [state, count] :
+         count_by(*icons, [](const IconRecord& icon) { return icon.state; }))
+      page.gauge("icon_icons", "ICONs on this host by state", count, {{"state", state}});
+  if (const auto leases = host.journal->leases())
+    for (const auto& [key, count] :
+         count_by(*leases, [](const LeaseRecord& lease) { return lease.role + "/" + lease.state; }))
+      page.gauge(
+          "icon_leases", "Leases by role and state", count,
+          {{"role", key.substr(0, key.find('/'))}, {"state", key.substr(key.find('/') + 1)}});
+  if (const auto stubs = host.journal->stubs())
+    page.gauge("icon_stubs", "Stubs of ICONs that moved on", static_cast<double>(stubs->size()));
+  const auto migrations = host.journal->migrations();
+  if (!migrations) return;
+  for (const auto& [key, count] : count_by(*migrations, [](const MigrationRecord& migration) {
+         return migration.role + "/" + migration.state;
+       }))
+    page.gauge("icon_migrations", "The last 1000 migrations by role and state", count,
+               {{"role", key.substr(0, key.find('/'))}, {"state", key.substr(key.find('/') + 1)}});
+  for (const auto& migration : *migrations) {
+    if (migration.role != "source" || migration.gap_us == 0) continue;
+    page.gauge("icon_last_migration_gap_seconds", "The gap of the newest move from this host",
+               static_cast<double>(migration.gap_us) / 1e6);
+    page.gauge("icon_last_migration_bytes", "What the newest move from this host sent",
+               static_cast<double>(migration.bytes));
+    break;
+  }
+}
+
+void add_network(Page& page, Host& host) {
+  for (const auto& tunnel : host.network->tunnels()) {
+    const Labels labels{{"peer", short_id(tunnel.peer_id)}};
+    page.counter("icon_tunnel_received_bytes_total", "Bytes out of the tunnel",
+                 static_cast<double>(tunnel.rx_bytes), labels);
+    page.counter("icon_tunnel_sent_bytes_total", "Bytes into the tunnel",
+                 static_cast<double>(tunnel.tx_bytes), labels);
+    page.counter("icon_tunnel_dropped_packets_total", "Forged, replayed or malformed packets",
+                 static_cast<double>(tunnel.dropped_packets), labels);
+  }
+  if (const auto refused = host.network->refused_packets())
+    for (const auto& [reason, packets] : *refused)
+      page.counter("icon_refused_packets_total", "Packets that the rules refused",
+                   static_cast<double>(packets), {{"reason", reason}});
+}
+
+}  // namespace
+
+std::string render_metrics(Host& host) {
+  Page page;
+  page.gauge("icon_supervisor_info", "Constant 1", 1,
+             {{"id", host.id}, {"provider", host.config.provider_name}, {"version", kVersion}});
+  page.gauge("icon_supervisor_uptime_seconds", "Since the daemon started",
+             static_cast<double>(host.clock.utc_ms() - host.started_ms) / 1e3);
+  add_resources(page, "icon_capacity", "What this host sells in all", host.config.capacity);
+  if (const auto free = host.market->free())
+    add_resources(page, "icon_free", "What is neither leased nor used", *free);
+  add_journal(page, host);
+  add_network(page, host);
+  return page.text();
+}
+
+}  // namespace icon::supervisor
