@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <chrono>
 #include <cstdio>
@@ -173,7 +174,9 @@ int exec_command(const std::string& lab_name, const std::string& node,
   const auto lab = chosen_lab(lab_name);
   if (!lab) return report(lab.error());
   RunOptions options;
-  options.argv = argv;
+  // The mark between our words and the program's comes through as a word.
+  options.argv.assign(argv.begin() + (argv.front() == "--" ? 1 : 0), argv.end());
+  if (options.argv.empty()) return report({Code::kInvalid, "exec: no program given"});
   const auto exit_status = lab->exec(node, std::move(options));
   return exit_status ? *exit_status : report(exit_status.error());
 }

@@ -63,8 +63,12 @@ ReplyCounts DemoResult::replies() const {
 
 std::vector<std::int64_t> DemoResult::gaps_us() const {
   std::vector<std::int64_t> gaps;
+  // A gap that began before anybody noticed the move ends up in the window before.
   for (const auto& network : networks)
-    gaps.insert(gaps.end(), network.during.silences_us.begin(), network.during.silences_us.end());
+    for (std::size_t i = 0; i < network.during.silences_us.size(); ++i)
+      gaps.push_back(std::max(network.during.silences_us[i], i < network.before.silences_us.size()
+                                                                 ? network.before.silences_us[i]
+                                                                 : 0));
   return gaps;
 }
 
@@ -103,6 +107,7 @@ json::Object DemoResult::to_json() const {
                       {"budget_ucredits", budget_ucredits},
                       {"spent_ucredits", spent_ucredits},
                       {"data_bytes", data_bytes},
+                      {"data_damaged", data_damaged},
                       {"bytes_moved", bytes_moved},
                       {"took_ms", took_ms}};
   if (const auto* moved = moved_users())
@@ -153,6 +158,9 @@ std::vector<std::string> failed_expectations(const DemoResult& result,
         "no reply lost, repeated, out of order or wrong: {} lost, {} repeated, {} out of order, "
         "{} wrong",
         counts.lost, counts.duplicated, counts.reordered, counts.wrong));
+  if (result.data_damaged > 0)
+    failed.push_back(fmt::format("the data arrives whole: {} values are missing or differ",
+                                 result.data_damaged));
   const auto* moved = result.moved_users();
   if (moved == nullptr || moved->anew.rtt_us_p50 == 0 ||
       moved->anew.rtt_us_p50 * expectations.rtt_divisor >= moved->before.rtt_us_p50)

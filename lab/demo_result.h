@@ -38,6 +38,7 @@ struct DemoResult {
   std::string migration;
   std::vector<RejectedProvider> rejected;
   std::int64_t data_bytes = 0;
+  std::int64_t data_damaged = 0;  // values that were not read back as they were written
   std::int64_t bytes_moved = 0;
   std::int64_t service_gap_us = 0;  // as the supervisors measured it
   std::int64_t budget_ucredits = 0;

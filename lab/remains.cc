@@ -251,7 +251,8 @@ Remains scan_machine() {
   for (const auto& lab : labs_present()) remains.directories.push_back(lab_directory(lab));
   for (const std::string place : {"/tmp", "/dev/shm"})
     for (const auto& name : names_in(place))
-      if (name.starts_with(kPrefix)) remains.directories.push_back(place + "/" + name);
+      if (name.starts_with(kPrefix) && is_directory(place + "/" + name))
+        remains.directories.push_back(place + "/" + name);
   return remains;
 }
 
