@@ -36,10 +36,10 @@ class Resolver {
 };
 
 struct ResolverOptions {
-  std::vector<std::string> servers;  // "192.0.2.1", "192.0.2.1:5353"; empty: /etc/resolv.conf
-  std::size_t in_flight_max = 100;   // more than this makes c-ares slower, not faster
-  std::size_t waiting_max = 4096;    // beyond: kLimit
-  Millis try_timeout{1'000};         // doubles with each try
+  std::vector<std::string> servers{};  // "192.0.2.1", "192.0.2.1:5353"; empty: /etc/resolv.conf
+  std::size_t in_flight_max = 100;     // more than this makes c-ares slower, not faster
+  std::size_t waiting_max = 4096;      // beyond: kLimit
+  Millis try_timeout{1'000};           // doubles with each try
   int tries = 2;
   Millis query_timeout{3'500};
   // So many queries in a row without any answer: the servers are taken for dead, the rest of the
