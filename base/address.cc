@@ -19,8 +19,12 @@ bool is_v4_mapped(const std::array<std::uint8_t, 16>& bytes) {
   return std::equal(kV4MappedPrefix.begin(), kV4MappedPrefix.end(), bytes.begin());
 }
 
+// Digits only, without leading zeros: one text per number.
 template <class Number>
 bool parse_number(std::string_view text, Number& value) {
+  if (text.empty() || text.front() < '0' || text.front() > '9' ||
+      (text.front() == '0' && text.size() > 1))
+    return false;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
 }
@@ -58,6 +62,9 @@ Address Address::v6(std::array<std::uint8_t, 16> bytes) {
 
 Result<Address> Address::parse(std::string_view text) {
   const std::string copy(text.substr(0, INET6_ADDRSTRLEN + 1));
+  // inet_pton would stop there and take what comes before for the whole.
+  if (copy.find('\0') != std::string::npos)
+    return fail(Code::kInvalid, "not an IP address: it holds a zero byte");
   std::array<std::uint8_t, 4> four{};
   if (inet_pton(AF_INET, copy.c_str(), four.data()) == 1) return v4(four);
   std::array<std::uint8_t, 16> sixteen{};
@@ -161,9 +168,13 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
   if (colon == std::string_view::npos || !parse_number(text.substr(colon + 1), endpoint.port))
     return fail(Code::kInvalid, "not address:port: '" + std::string(text.substr(0, 64)) + "'");
   auto host = text.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
-    host = host.substr(1, host.size() - 2);
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
   ICON_TRY(endpoint.address, Address::parse(host));
+  // "2001:db8::1:80" can be read in two ways.
+  if (bracketed != (host.find(':') != std::string_view::npos))
+    return fail(Code::kInvalid, "not address:port: an IPv6 address, and no other, has brackets: '" +
+                                    std::string(text.substr(0, 64)) + "'");
   return endpoint;
 }
 

@@ -52,6 +52,7 @@ Result<std::vector<std::uint8_t>> hex_decode(std::string_view text, std::size_t 
       end != text.data() + text.size())
     return fail(Code::kInvalid, "not hexadecimal");
   bytes.resize(size);
+  if (hex_encode(bytes) != text) return fail(Code::kInvalid, "not hexadecimal (lower case)");
   return bytes;
 }
 

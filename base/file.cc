@@ -22,6 +22,16 @@ Status write_all(int fd, std::string_view content, const std::string& path) {
   return {};
 }
 
+// The new name, too, survives a power cut.
+Status sync_directory_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  // Some file systems cannot sync a directory: then the file's own sync has to do.
+  if (!fd || (fsync(fd.get()) != 0 && errno != EINVAL)) return fail_errno("sync " + directory);
+  return {};
+}
+
 }  // namespace
 
 Result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
@@ -48,8 +58,11 @@ Status write_file_atomic(const std::string& path, std::string_view content, unsi
   if (status && (fchmod(fd.get(), mode) != 0 || fsync(fd.get()) != 0 ||
                  rename(temporary.c_str(), path.c_str()) != 0))
     status = fail_errno("write " + path);
-  if (!status) unlink(temporary.c_str());
-  return status;
+  if (!status) {
+    unlink(temporary.c_str());
+    return status;
+  }
+  return sync_directory_of(path);
 }
 
 Status write_kernel_file(const std::string& path, std::string_view content) {
@@ -62,7 +75,12 @@ Status write_kernel_file(const std::string& path, std::string_view content) {
 Status make_directories(const std::string& path, unsigned mode) {
   for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
     const std::string part = path.substr(0, slash);
-    if (mkdir(part.c_str(), mode) != 0 && errno != EEXIST) return fail_errno("mkdir " + part);
+    if (mkdir(part.c_str(), mode) != 0) {
+      struct stat info {};
+      const int error = errno;
+      if (error != EEXIST || stat(part.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+        return fail_errno("mkdir " + part, error);
+    }
     if (slash == std::string::npos) return {};
   }
 }

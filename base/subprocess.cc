@@ -1,6 +1,7 @@
 #include "base/subprocess.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -97,6 +98,7 @@ Result<Spawned> spawn(std::vector<std::string> argv, Streams streams,
     }
     if (new_session) setsid();
     const int report_fd = fcntl(report_write.get(), F_DUPFD_CLOEXEC, kFirstFreeFd);
+    if (report_fd < 0) give_up(errno);
     report_write.reset(report_fd);
     // First all copies out of the way, then into place: no copy overwrites a source.
     int parked[3] = {streams.input, streams.output, streams.error};
@@ -104,6 +106,8 @@ Result<Spawned> spawn(std::vector<std::string> argv, Streams streams,
     std::vector<std::pair<int, int>> moves;
     for (const auto& [ours, theirs] : inherit)
       moves.emplace_back(fcntl(ours, F_DUPFD_CLOEXEC, kFirstFreeFd), theirs);
+    // What was opened without close-on-exec, by a library or by whoever started us, stays here.
+    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     for (int i = 0; i < 3; ++i)
       if (dup2(parked[i], i) < 0) give_up(errno);
     for (const auto& [from, to] : moves)
@@ -114,6 +118,7 @@ Result<Spawned> spawn(std::vector<std::string> argv, Streams streams,
   }
   report_write.reset();
   Spawned child{pid, UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)))};
+  const int pidfd_error = errno;
   int error = 0;
   ssize_t count = 0;
   do {
@@ -122,6 +127,12 @@ Result<Spawned> spawn(std::vector<std::string> argv, Streams streams,
   if (count == static_cast<ssize_t>(sizeof error)) {
     waitpid(pid, nullptr, 0);
     return fail_errno("run " + program, error);
+  }
+  if (!child.pidfd) {
+    // Nobody could wait for it with a limit.
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    return fail_errno("pidfd for " + program, pidfd_error);
   }
   return child;
 }
@@ -307,8 +318,15 @@ void ChildProcess::signal(int number) const {
 std::optional<int> ChildProcess::wait(Millis limit) {
   if (pid_ < 0) return std::nullopt;
   pollfd ended{pidfd_.get(), POLLIN, 0};
-  if (poll(&ended, 1, static_cast<int>(limit.count())) <= 0) return std::nullopt;
-  return reap(std::exchange(pid_, -1));
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  for (;;) {
+    const auto left =
+        std::chrono::duration_cast<Millis>(deadline - std::chrono::steady_clock::now());
+    const int count = poll(&ended, 1, static_cast<int>(std::max<std::int64_t>(0, left.count())));
+    if (count > 0) return reap(std::exchange(pid_, -1));
+    // A signal of ours may end the poll early, but not the wait.
+    if (left.count() <= 0) return std::nullopt;
+  }
 }
 
 void ChildProcess::stop() {
