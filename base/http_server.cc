@@ -208,12 +208,13 @@ Endpoint Listener<Local>::local_endpoint() const {
   return {};
 }
 
-// A path below an open directory, short enough for sockaddr_un whatever the directory's name.
+// A path that fits into sockaddr_un: itself, or by way of its open directory.
 struct ShortPath {
   UniqueFd directory;
   std::string text;
 
   static Result<ShortPath> of(const std::string& path) {
+    if (path.size() < sizeof(sockaddr_un::sun_path)) return ShortPath{UniqueFd(), path};
     const auto slash = path.rfind('/');
     const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
     const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);

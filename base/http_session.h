@@ -52,8 +52,8 @@ class Session {
 
   // Returns when the connection is to be closed.
   Task<void> run() {
-    while (co_await serve_one()) {
-    }
+    // Not `while (co_await ..) {}`: g++ 12 makes that loop unreachable code.
+    for (bool again = true; again;) again = co_await serve_one();
   }
 
  private:
