@@ -1,5 +1,7 @@
 #include "wire/documents.h"
 
+#include <algorithm>
+#include <cctype>
 #include <limits>
 
 namespace icon::wire {
@@ -42,6 +44,32 @@ Result<std::string> get_token(const json::Object& object, std::string_view key) 
                                       "' has other characters than letters, digits, - and _");
   if (text.empty()) return fail(Code::kInvalid, "field '" + std::string(key) + "' is empty");
   return text;
+}
+
+// Texts for people end on a terminal: no control characters, C1 ones (0xC2 0x80 to 0x9F) included.
+Result<std::string> get_text(const json::Object& object, std::string_view key,
+                             std::size_t bytes_max) {
+  ICON_TRY(auto text, json::get_string(object, key, bytes_max));
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool c1 =
+        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if (byte < 0x20 || byte == 0x7f || c1)
+      return fail(Code::kInvalid, "field '" + std::string(key) + "' holds control characters");
+  }
+  return text;
+}
+
+// A path below some directory: relative, without empty, '.' and '..' parts.
+Status check_relative_path(std::string_view path) {
+  for (std::size_t begin = 0; begin <= path.size();) {
+    const auto end = std::min(path.find('/', begin), path.size());
+    const auto part = path.substr(begin, end - begin);
+    if (part.empty() || part == "." || part == ".." || part.find('\0') != std::string_view::npos)
+      return fail(Code::kInvalid, "manifest: a path leads out of its directory");
+    begin = end + 1;
+  }
+  return {};
 }
 
 template <class Document>
@@ -101,13 +129,14 @@ json::Object Offer::to_json() const {
 Result<Offer> Offer::from_json(const json::Object& body) {
   Offer offer;
   ICON_TRY(offer.provider, get_key(body, "provider"));
-  ICON_TRY(offer.provider_name, json::get_string(body, "provider_name", 255));
+  ICON_TRY(offer.provider_name, get_text(body, "provider_name", 255));
   ICON_TRY(offer.nonce, get_token(body, "nonce"));
   ICON_TRY(offer.resources, get_resources(body));
   ICON_TRY(offer.slot_seconds, json::get_int(body, "slot_seconds", 1, kSlotSecondsMax));
   ICON_TRY(offer.price_ucredits, get_money(body, "price_ucredits"));
   ICON_TRY(const auto api, json::get_string(body, "api", 64));
   ICON_TRY(offer.api, Endpoint::parse(api));
+  if (offer.api.port == 0) return fail(Code::kInvalid, "field 'api' has port 0");
   ICON_TRY(const auto address, json::get_string(body, "public_address", 64));
   ICON_TRY(offer.public_address, Address::parse(address));
   ICON_CHECK(read_times(body, offer));
@@ -181,7 +210,7 @@ Result<MoveOrder> MoveOrder::from_json(const json::Object& body) {
   ICON_TRY(order.redirect, json::get_string(body, "redirect", 16));
   if (order.redirect != "forward" && order.redirect != "redirect")
     return fail(Code::kInvalid, "field 'redirect' is neither 'forward' nor 'redirect'");
-  ICON_TRY(order.reason, json::get_string(body, "reason", 64));
+  ICON_TRY(order.reason, get_text(body, "reason", 64));
   return order;
 }
 
@@ -205,13 +234,17 @@ Result<Manifest> Manifest::from_json(const json::Object& body) {
   ICON_CHECK(read_move(body, manifest));
   ICON_TRY(const auto* files, json::get_object(body, "files"));
   if (files->size() > kFilesMax) return fail(Code::kLimit, "manifest names too many files");
-  for (const auto& entry : *files)
+  for (const auto& entry : *files) {
+    ICON_CHECK(check_relative_path(entry.key()));
     if (!entry.value().is_string())
       return fail(Code::kInvalid, "manifest: '" + std::string(entry.key()) + "' is not a string");
+  }
   manifest.files = *files;
   ICON_TRY(const auto* removed, json::get_array(body, "removed", kFilesMax));
-  for (const auto& path : *removed)
+  for (const auto& path : *removed) {
     if (!path.is_string()) return fail(Code::kInvalid, "manifest: a removed path is no string");
+    ICON_CHECK(check_relative_path(path.get_string()));
+  }
   manifest.removed = *removed;
   return manifest;
 }

@@ -1,0 +1,297 @@
+#include "wire/documents.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/json/serialize.hpp>
+#include <limits>
+
+namespace icon::wire {
+namespace {
+
+constexpr UtcMillis kNow = 1'700'000'000'000;
+constexpr auto kHigh = std::numeric_limits<std::int64_t>::max();
+
+const KeyPair& provider_key() {
+  static const KeyPair key = KeyPair::generate();
+  return key;
+}
+const KeyPair& icon_key() {
+  static const KeyPair key = KeyPair::generate();
+  return key;
+}
+
+Offer offer() {
+  Offer document;
+  document.provider = provider_key().public_key();
+  document.provider_name = "edge-1";
+  document.nonce = "n-1";
+  document.resources = {500, 256 << 20, 100'000'000};
+  document.slot_seconds = 3600;
+  document.price_ucredits = 100'000;
+  document.api = *Endpoint::parse("198.51.100.7:7946");
+  document.public_address = *Address::parse("198.51.100.7");
+  document.issued_ms = kNow;
+  document.expires_ms = kNow + 30'000;
+  return document;
+}
+
+Bid bid() {
+  Bid document;
+  document.icon = icon_key().public_key();
+  document.provider = provider_key().public_key();
+  document.offer_digest = "0a";
+  document.resources = {500, 256 << 20, 100'000'000};
+  document.slot_seconds = 3600;
+  document.price_ucredits = 100'000;
+  document.epoch = 2;
+  document.nonce = "n-2";
+  document.issued_ms = kNow;
+  document.expires_ms = kNow + 30'000;
+  return document;
+}
+
+Lease lease() {
+  Lease document;
+  document.lease_id = "lease-1";
+  document.provider = provider_key().public_key();
+  document.bid = *seal(icon_key(), bid());
+  document.issued_ms = kNow;
+  document.start_ms = kNow;
+  document.expires_ms = kNow + 3'600'000;
+  return document;
+}
+
+template <class Document>
+Document a_move() {
+  Document document;
+  document.icon = icon_key().public_key();
+  document.migration_id = "m_1";
+  document.epoch = 2;
+  document.from = provider_key().public_key();
+  document.to = icon_key().public_key();
+  document.issued_ms = kNow;
+  document.expires_ms = kNow + 30'000;
+  return document;
+}
+
+MoveOrder order() {
+  auto document = a_move<MoveOrder>();
+  document.lease_id = "lease-1";
+  document.redirect = "forward";
+  document.reason = "latency";
+  return document;
+}
+
+Manifest manifest() {
+  auto document = a_move<Manifest>();
+  document.files = {{"pages-1.img", "12:00ff"}};
+  document.removed = {"var/old"};
+  return document;
+}
+
+Receipt receipt() {
+  Receipt document;
+  document.provider = provider_key().public_key();
+  document.icon = icon_key().public_key();
+  document.lease_id = "lease-1";
+  document.used_seconds = 60;
+  document.charged_ucredits = 90'000;
+  document.refunded_ucredits = 10'000;
+  document.issued_ms = kNow;
+  return document;
+}
+
+template <class Document>
+void expect_round_trip(const KeyPair& key, const Document& document) {
+  const auto sealed = seal(key, document);
+  ASSERT_TRUE(sealed);
+  const auto read = parse_envelope(boost::json::serialize(sealed->to_json()));
+  ASSERT_TRUE(read) << read.error().message;
+  const auto opened = open<Document>(*read);
+  ASSERT_TRUE(opened) << opened.error().message;
+  EXPECT_EQ(opened->to_json(), document.to_json());
+}
+
+TEST(Documents, RoundTrips) {
+  expect_round_trip(provider_key(), offer());
+  expect_round_trip(icon_key(), bid());
+  expect_round_trip(provider_key(), lease());
+  expect_round_trip(icon_key(), order());
+  expect_round_trip(provider_key(), a_move<Commit>());
+  expect_round_trip(provider_key(), manifest());
+  expect_round_trip(provider_key(), receipt());
+}
+
+TEST(Documents, SomebodyElsesSignatureIsNone) {
+  EXPECT_EQ(open<Offer>(*seal(icon_key(), offer())).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(open<Bid>(*seal(provider_key(), bid())).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(open<MoveOrder>(*seal(provider_key(), order())).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(open<Commit>(*seal(icon_key(), a_move<Commit>())).error().code, Code::kUnauthenticated);
+}
+
+// A commit has all the fields of a manifest but one: the type keeps them apart.
+TEST(Documents, OneTypeIsNotAnother) {
+  const auto commit = *seal(provider_key(), a_move<Commit>());
+  EXPECT_FALSE(open<Manifest>(commit));
+  auto disguised = *seal(provider_key(), manifest());
+  disguised.type = "commit";
+  EXPECT_EQ(open<Commit>(disguised).error().code, Code::kUnauthenticated);
+}
+
+// Every field absent, of every other type, and outside its range.
+template <class Document, class Value>
+void expect_refused(const Document& document, const std::string& key, const Value& value) {
+  auto body = document.to_json();
+  ASSERT_TRUE(body.contains(key)) << key;
+  body[key] = value;
+  EXPECT_FALSE(Document::from_json(body))
+      << Document::kType << "." << key << " = " << boost::json::serialize(body[key]);
+}
+
+template <class Document>
+void expect_strict(const Document& document) {
+  const auto good = document.to_json();
+  ASSERT_TRUE(Document::from_json(good));
+  for (const auto& entry : good) {
+    const std::string key(entry.key());
+    auto body = good;
+    body.erase(key);
+    EXPECT_FALSE(Document::from_json(body)) << Document::kType << " without " << key;
+    for (const json::Value& value :
+         {json::Value(nullptr), json::Value(true), json::Value(1.5), json::Value(-1),
+          json::Value(std::numeric_limits<std::uint64_t>::max())})
+      expect_refused(document, key, value);
+    if (!entry.value().is_string()) expect_refused(document, key, "1");
+    if (!entry.value().is_array()) expect_refused(document, key, json::Array());
+    if (!entry.value().is_object()) expect_refused(document, key, json::Object());
+    if (entry.value().is_string()) expect_refused(document, key, std::string(1 << 12, 'a'));
+  }
+}
+
+TEST(Documents, EveryFieldIsChecked) {
+  expect_strict(offer());
+  expect_strict(bid());
+  expect_strict(lease());
+  expect_strict(order());
+  expect_strict(a_move<Commit>());
+  expect_strict(manifest());
+  expect_strict(receipt());
+}
+
+template <class Document>
+void expect_times_checked(const Document& document) {
+  for (const char* key : {"issued_ms", "expires_ms"}) expect_refused(document, key, kHigh);
+}
+
+TEST(Documents, Ranges) {
+  expect_times_checked(offer());
+  expect_times_checked(bid());
+  expect_times_checked(lease());
+  expect_times_checked(order());
+  expect_times_checked(manifest());
+  expect_refused(lease(), "start_ms", kHigh);
+  expect_refused(receipt(), "issued_ms", kHigh);
+  for (const json::Value& value : {json::Value(0), json::Value(kSlotSecondsMax + 1)}) {
+    expect_refused(offer(), "slot_seconds", value);
+    expect_refused(bid(), "slot_seconds", value);
+  }
+  expect_refused(offer(), "price_ucredits", kMicroCreditsMax + 1);
+  expect_refused(bid(), "price_ucredits", kMicroCreditsMax + 1);
+  expect_refused(receipt(), "charged_ucredits", kMicroCreditsMax + 1);
+  expect_refused(receipt(), "refunded_ucredits", kMicroCreditsMax + 1);
+  expect_refused(receipt(), "used_seconds", kSlotSecondsMax + 1);
+  for (const json::Value& value : {json::Value(0), json::Value((1LL << 48) + 1)}) {
+    expect_refused(bid(), "epoch", value);
+    expect_refused(order(), "epoch", value);
+    expect_refused(a_move<Commit>(), "epoch", value);
+  }
+  for (const char* key : {"cpu_millis", "memory_bytes", "bandwidth_bps"})
+    for (const json::Value& value :
+         {json::Value(-1), json::Value((1LL << 50) + 1), json::Value("1"), json::Value(1.0)}) {
+      auto resources = offer().resources.to_json();
+      resources[key] = value;
+      EXPECT_FALSE(Resources::from_json(resources)) << key;
+      expect_refused(offer(), "resources", resources);
+    }
+}
+
+TEST(Documents, TokensAreFitForFileNames) {
+  for (const char* token : {"", "../x", "a/b", "a b", "a.b", "a\n", "\xc3\xa9", "a\x1b"}) {
+    expect_refused(offer(), "nonce", token);
+    expect_refused(bid(), "nonce", token);
+    expect_refused(bid(), "offer_digest", token);
+    expect_refused(lease(), "lease_id", token);
+    expect_refused(order(), "migration_id", token);
+    expect_refused(order(), "lease_id", token);
+    expect_refused(receipt(), "lease_id", token);
+  }
+  expect_refused(order(), "migration_id", std::string("a\0b", 3));
+}
+
+TEST(Documents, TextsAreFitForATerminal) {
+  for (const char* text : {"a\nb", "\x1b[2J", "a\x7f", "a\tb",
+                           "\xc2\x9b"
+                           "2J"}) {
+    expect_refused(offer(), "provider_name", text);
+    expect_refused(order(), "reason", text);
+  }
+  auto named = offer();
+  named.provider_name = "Caf\xc3\xa9 edge";
+  EXPECT_TRUE(Offer::from_json(named.to_json()));
+}
+
+TEST(Documents, AddressesAndModes) {
+  for (const char* text : {"", "198.51.100.7", "edge.test:7946", "198.51.100.7:0", "[::1]"})
+    expect_refused(offer(), "api", text);
+  for (const char* text : {"", "edge.test", "198.51.100.7:1"})
+    expect_refused(offer(), "public_address", text);
+  for (const char* text : {"", "Forward", "both"}) expect_refused(order(), "redirect", text);
+  for (const char* key : {"icon", "from", "to"}) expect_refused(order(), key, std::string(52, '1'));
+}
+
+TEST(Documents, ManifestFiles) {
+  expect_refused(manifest(), "files", json::Object{{"a", 1}});
+  for (const char* name : {"", "../a", "/etc/passwd", "a/../../b", "a/..", "./a", "a//b"})
+    expect_refused(manifest(), "files", json::Object{{name, "1:00"}});
+  for (const char* path : {"", "..", "../a", "/a", "a/"})
+    expect_refused(manifest(), "removed", json::Array{path});
+  expect_refused(manifest(), "removed", json::Array{1});
+  EXPECT_TRUE(Manifest::from_json([] {
+    auto body = manifest().to_json();
+    body["files"] = json::Object{{"dir/.hidden..x", "1:00"}};
+    return body;
+  }()));
+  json::Object many;
+  for (int i = 0; i < 5000; ++i) many[std::to_string(i)] = "1:00";
+  expect_refused(manifest(), "files", many);
+}
+
+TEST(Lease, BindsBothSides) {
+  EXPECT_EQ(lease().verified_bid()->to_json(), bid().to_json());
+  auto other = lease();
+  other.provider = icon_key().public_key();
+  EXPECT_EQ(other.verified_bid().error().code, Code::kUnauthenticated);
+  other = lease();
+  other.bid.body["price_ucredits"] = 1;
+  EXPECT_EQ(other.verified_bid().error().code, Code::kUnauthenticated);
+  other = lease();
+  other.expires_ms -= 1;
+  EXPECT_EQ(other.verified_bid().error().code, Code::kInvalid);
+  other = lease();
+  other.bid = *seal(provider_key(), offer());
+  EXPECT_EQ(other.verified_bid().error().code, Code::kInvalid);
+  // The provider cannot make a bid in the ICON's name.
+  other.bid = *seal(provider_key(), bid());
+  EXPECT_EQ(other.verified_bid().error().code, Code::kUnauthenticated);
+}
+
+TEST(Resources, CoversEachOne) {
+  const Resources have{2, 2, 2};
+  EXPECT_TRUE(have.covers({2, 2, 2}));
+  EXPECT_FALSE(have.covers({3, 2, 2}));
+  EXPECT_FALSE(have.covers({2, 3, 2}));
+  EXPECT_FALSE(have.covers({2, 2, 3}));
+}
+
+}  // namespace
+}  // namespace icon::wire
