@@ -86,7 +86,7 @@ int write_settings(const std::vector<KernelSetting>& settings) {
 
 Result<NodeRun> start_node_run(const std::string& ip, const std::string& netns,
                                const NodePlan& node, const std::string& batch) {
-  ICON_TRY(auto enter, entry_into(netns, ""));
+  ICON_TRY(auto enter, entry_into(netns));
   ICON_TRY(UniqueFd input, memory_file(batch));
   ICON_TRY(UniqueFd messages, memory_file(""));
   ChildProcess::Options options;
@@ -289,7 +289,7 @@ Result<ChildProcess> Builder::start_service(const std::string& node, std::vector
   options.die_with_parent = false;
   options.new_session = true;
   if (!node.empty()) {
-    ICON_TRY(options.before_exec, entry_into(lab_.netns(node), ""));
+    ICON_TRY(options.before_exec, entry_into(lab_.netns(node)));
   }
   return ChildProcess::start(std::move(options));
 }

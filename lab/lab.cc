@@ -12,6 +12,7 @@
 #include "base/keys.h"
 #include "lab/builder.h"
 #include "lab/lab_files.h"
+#include "lab/mounts.h"
 #include "lab/node_entry.h"
 #include "lab/node_setup.h"
 #include "lab/process.h"
@@ -151,8 +152,10 @@ Result<ChildProcess> Lab::spawn(const std::string& node, RunOptions options) con
   child.die_with_parent = options.die_with_parent;
   child.new_session = options.new_session;
   child.grace = options.grace;
-  ICON_TRY(child.before_exec,
-           entry_into(netns(node), options.own_resolv_conf ? LabFiles(name_).resolv_conf() : ""));
+  ICON_TRY(child.before_exec, options.own_resolv_conf
+                                  ? private_entry_into(netns(node), LabFiles(name_).resolv_conf(),
+                                                       mounts_under(directory()))
+                                  : entry_into(netns(node)));
   return ChildProcess::start(std::move(child));
 }
 
@@ -173,7 +176,8 @@ Result<int> Lab::exec(const std::string& node, RunOptions options) const {
 
 Result<CommandOutcome> Lab::run(const std::string& node, Command command) const {
   if (!plan_.find(node)) return no_such_node(name_, node);
-  ICON_TRY(command.before_exec, entry_into(netns(node), LabFiles(name_).resolv_conf()));
+  ICON_TRY(command.before_exec, private_entry_into(netns(node), LabFiles(name_).resolv_conf(),
+                                                   mounts_under(directory())));
   return run_command_blocking(std::move(command));
 }
 

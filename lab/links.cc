@@ -93,7 +93,7 @@ Status cut_end(const std::string& netns, const std::string& interface, bool cut)
   Command command;
   command.argv = {"nft", "-f", "-"};
   command.input = rules;
-  ICON_TRY(command.before_exec, entry_into(netns, ""));
+  ICON_TRY(command.before_exec, entry_into(netns));
   return run_checked_blocking(std::move(command));
 }
 

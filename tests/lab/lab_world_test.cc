@@ -179,6 +179,11 @@ TEST_F(LabWorld, ProgramsRunInsideAndReportTheirEnd) {
             "nameserver " + lab_->resolver().to_string() + "\n");
 }
 
+TEST_F(LabWorld, AProgramKeepsNoNamespaceOfOthersAlive) {
+  EXPECT_THAT(output_of(*lab_, "edge-a", {"cat", "/proc/self/mountinfo"}),
+              testing::Not(HasSubstr("/run/netns/")));
+}
+
 TEST_F(LabWorld, ASupervisorMayShareTheMachinesMounts) {
   const auto machine = namespace_at("/proc/self/ns/mnt");
   for (const bool own : {true, false}) {
