@@ -226,7 +226,8 @@ Task<void> stream_migration(Host& host, http::Request request, http::LineWriter&
   auto listener = host.events.listen(EventHub::migration_topic(id));
   const auto migration = find_migration(host, id);
   if (!listener || !migration) {
-    co_await lines.write_line(problem_line(!migration ? migration.error() : listener.error()));
+    const std::string line = problem_line(!migration ? migration.error() : listener.error());
+    co_await lines.write_line(line);
     co_return;
   }
   for (const auto& phase : migration->phases) {
@@ -248,7 +249,9 @@ Task<void> stream_migration(Host& host, http::Request request, http::LineWriter&
       const auto now = find_migration(host, id);
       if (!now || now->ended_ms != 0) co_return;
     }
-    if (!co_await lines.write_line(event ? std::move(*event) : R"({"event":"ping"})")) co_return;
+    std::string line = R"({"event":"ping"})";
+    if (event) line = std::move(*event);
+    if (!co_await lines.write_line(std::move(line))) co_return;
   }
 }
 

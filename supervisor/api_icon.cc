@@ -65,7 +65,10 @@ Task<void> stream_events(Host& host, http::Request request, http::LineWriter& li
   for (;;) {
     auto event = co_await (*listener)->next(kPing);
     if (!event && event.error().code != Code::kTimeout) co_return;
-    if (!co_await lines.write_line(event ? std::move(*event) : R"({"event":"ping"})")) co_return;
+    // Not a conditional inside co_await: g++ 12 destroys its temporary twice.
+    std::string line = R"({"event":"ping"})";
+    if (event) line = std::move(*event);
+    if (!co_await lines.write_line(std::move(line))) co_return;
   }
 }
 
