@@ -224,9 +224,10 @@ int show_logs(Context& context, const LogOptions& options) {
   const auto ended = Api(context.socket).stream(target, [&](const json::Object& entry) {
     // As the service wrote it: its own bytes, colours included.
     const auto* line = entry.if_contains("line");
+    if (line == nullptr || !line->is_string()) return true;  // a sign of life
     if (context.json)
       context.out << boost::json::serialize(entry) << '\n';
-    else if (line != nullptr && line->is_string())
+    else
       context.out << std::string_view(line->get_string()) << '\n';
     context.out.flush();
     return context.out.good();

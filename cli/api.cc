@@ -3,11 +3,14 @@
 #include <unistd.h>
 
 #include <boost/json/serialize.hpp>
+#include <optional>
 
 #include "base/http_client.h"
 
 namespace icon::cli {
 namespace {
+
+constexpr std::size_t kMessageBytesMax = 64 << 10;
 
 Outcome<json::Object> parsed(Outcome<std::string> text) {
   if (!text) return tl::unexpected(std::move(text).error());
@@ -16,6 +19,16 @@ Outcome<json::Object> parsed(Outcome<std::string> text) {
     return failure(kFailed, "the supervisor's answer cannot be read: " + object.error().message,
                    "Is the supervisor of the same version as this command?");
   return std::move(*object);
+}
+
+// The error of {"error":{"code","message"}}; events of a migration have a text of that name.
+std::optional<Error> refusal_in(const json::Object& line) {
+  const auto* error = line.if_contains("error");
+  if (error == nullptr || !error->is_object()) return std::nullopt;
+  const auto code = json::get_string(error->get_object(), "code");
+  const auto message = json::get_string(error->get_object(), "message", kMessageBytesMax);
+  if (!code || !message) return std::nullopt;
+  return Error{code_from_string(*code), *message};
 }
 
 }  // namespace
@@ -95,12 +108,16 @@ Done Api::stream(const std::string& target, const std::function<bool(const json:
   request.target = target;
   request.timeout = kTimeout;
   bool heard = false;
+  // A refusal may come as a line, because the answer's status was sent before it was known.
+  std::optional<Error> refusal;
   const auto ended =
       http::stream_lines_blocking(std::move(request), idle_max, [&](std::string_view line) {
         heard = true;
         const auto object = json::parse_object(line, kAnswerBytesMax);
-        return !object || on_line(*object);
+        if (object) refusal = refusal_in(*object);
+        return !refusal && (!object || on_line(*object));
       });
+  if (refusal) return failure(*refusal);
   if (ended) return {};
   // A stream that spoke came from a supervisor; one that did not may have none behind it.
   if (!heard && (ended.error().code == Code::kIo || access(socket_path_.c_str(), W_OK) != 0))

@@ -237,25 +237,34 @@ int list_stubs(Context& context) {
               Table({{"ICON"}, {"ID"}, {"NEW CONNECTIONS"}, {"TO"}, {"EPOCH", kRight}, {"ENDS"}}),
               [now](Table& table, const json::Object& stub) {
                 table.add({text_of(stub, "name"), short_of(stub, "icon"), text_of(stub, "mode"),
-                           text_of(stub, "to"), or_dash(number_of(stub, "epoch"), plain),
+                           text_of(stub, "next_public"), or_dash(number_of(stub, "epoch"), plain),
                            human_time(number_of(stub, "until_ms").value_or(0), now)});
               });
 }
 
 int list_tunnels(Context& context) {
-  return list(context, "/v1/tunnels", "tunnels", "No tunnels.",
-              Table({{"PEER"},
-                     {"INTERFACE"},
-                     {"ENDPOINT"},
-                     {"STATE"},
-                     {"RECEIVED", kRight},
-                     {"SENT", kRight}}),
-              [](Table& table, const json::Object& tunnel) {
-                table.add({short_of(tunnel, "peer"), text_of(tunnel, "interface"),
-                           text_of(tunnel, "endpoint"), state_cell(tunnel),
-                           or_dash(number_of(tunnel, "rx_bytes"), human_bytes),
-                           or_dash(number_of(tunnel, "tx_bytes"), human_bytes)});
-              });
+  const auto now = context.clock.utc_ms();
+  return list(
+      context, "/v1/tunnels", "tunnels", "No tunnels.",
+      Table({{"PEER"},
+             {"INTERFACE"},
+             {"REMOTE"},
+             {"STATE"},
+             {"HANDSHAKE"},
+             {"ICONS", kRight},
+             {"RECEIVED", kRight},
+             {"SENT", kRight}}),
+      [now](Table& table, const json::Object& tunnel) {
+        const auto* connected = tunnel.if_contains("connected");
+        const bool up = connected != nullptr && connected->is_bool() && connected->get_bool();
+        table.add({short_of(tunnel, "peer"), text_of(tunnel, "interface"),
+                   text_of(tunnel, "remote"),
+                   Table::Cell(up ? "up" : "waiting", up ? Colour::kGreen : Colour::kYellow),
+                   human_time(number_of(tunnel, "last_handshake_ms").value_or(0), now),
+                   plain(static_cast<std::int64_t>(array_of(tunnel, "icons").size())),
+                   or_dash(number_of(tunnel, "rx_bytes"), human_bytes),
+                   or_dash(number_of(tunnel, "tx_bytes"), human_bytes)});
+      });
 }
 
 int show_status(Context& context) {

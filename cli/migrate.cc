@@ -35,11 +35,15 @@ class PhasePrinter {
  public:
   explicit PhasePrinter(Context& context) : context_(context) {}
 
+  // Each stream begins with the phases that are over.
+  void on_stream() { repeated_ = printed_; }
   void on_event(const json::Object& event) {
     if (context_.json) return;
     const auto phase = text_of(event, "phase");
     const auto state = text_of(event, "state");
-    if (state == "end") {
+    if (state == "end" && repeated_ > 0) {
+      --repeated_;
+    } else if (state == "end") {
       line(phase, event, "");
       context_.out << '\n';
       ++printed_;
@@ -63,6 +67,7 @@ class PhasePrinter {
 
   Context& context_;
   int printed_ = 0;
+  int repeated_ = 0;
 };
 
 class Migration {
@@ -137,6 +142,7 @@ class Migration {
     PhasePrinter printer(context_);
     for (;;) {
       // A supervisor that restarts in the middle ends the stream; the journal then tells the rest.
+      printer.on_stream();
       const auto streamed = api_.stream(
           "/v1/migrations/" + url_encode(id) + "/events",
           [&](const json::Object& event) {

@@ -18,7 +18,10 @@
 namespace icon::stub {
 namespace {
 
-#if defined(__x86_64__)
+// Sanitizers look at memory through system calls of their own.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr unsigned kAuditArchitecture = 0;
+#elif defined(__x86_64__)
 constexpr unsigned kAuditArchitecture = AUDIT_ARCH_X86_64;
 #elif defined(__aarch64__)
 constexpr unsigned kAuditArchitecture = AUDIT_ARCH_AARCH64;

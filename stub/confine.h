@@ -16,7 +16,8 @@ struct Confinement {
 
 // As root: an empty root directory, no groups, `uid`/`gid`, no capabilities. Always: no new
 // privileges, not dumpable, no core files, no new files, no new processes, and a seccomp filter
-// that leaves the system calls of a network loop (x86-64 and arm64; the others go without).
+// that leaves the system calls of a network loop (x86-64 and arm64; others and sanitized builds go
+// without).
 // Errors: kIo, kRefused; the process must then end.
 Status confine(const Confinement& confinement);
 

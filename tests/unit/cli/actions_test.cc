@@ -111,6 +111,11 @@ TEST_F(ActionsTest, LogsPrintsLinesAsTheyWereWritten) {
   EXPECT_EQ(icon({"logs", "-f", "x", "--source", "agent", "-n", "5"}), kOk) << err();
   EXPECT_EQ(out(), "one\ntwo \033[1mbold\n");
   EXPECT_EQ(icon({"logs", "nobody"}), kNotFound);
+  supervisor_.on("GET /v1/icons/y/logs?follow=0&source=service&lines=100",
+                 R"({"error":{"code":"not_found","message":"no ICON y"}})"
+                 "\n");
+  EXPECT_EQ(icon({"logs", "y"}), kNotFound) << "a refusal may come as a line";
+  EXPECT_EQ(err(), "icon: no ICON y\n");
   EXPECT_EQ(icon({"logs", "x", "--source", "kernel"}), kUsage);
   EXPECT_EQ(icon({"logs", "x", "--socket", "/nonexistent/s"}), kNoSupervisor);
 }

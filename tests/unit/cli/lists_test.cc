@@ -70,8 +70,12 @@ TEST_F(CliTest, HistoryLeasesStubsTunnels) {
                  "bytes":70000000}]})");
   supervisor_.on("GET /v1/leases", R"({"leases":[{"lease_id":"l1","icon":"abc","provider":"p",
                  "role":"bought","price_ucredits":250000,"start_ms":1,"expires_ms":0,"state":"active"}]})");
-  supervisor_.on("GET /v1/stubs", R"({"stubs":[]})");
-  supervisor_.on("GET /v1/tunnels", R"({"tunnels":[]})");
+  supervisor_.on("GET /v1/stubs", R"({"stubs":[{"icon":"abc","name":"cache","next_host":"h",
+                 "next_api":"192.0.2.2:7946","next_public":"192.0.2.2","mode":"redirect","epoch":2,
+                 "until_ms":0}]})");
+  supervisor_.on("GET /v1/tunnels", R"({"tunnels":[{"peer":"abc","interface":"ictun0",
+                 "remote":"192.0.2.2:7947","connected":true,"last_handshake_ms":0,"rx_bytes":1000,
+                 "tx_bytes":5,"icons":["abc"]}]})");
   EXPECT_EQ(icon({"history"}), kOk);
   EXPECT_THAT(out(), HasSubstr("61.0 ms  70.0 MB"));
   EXPECT_EQ(icon({"history", "other"}), kOk);
@@ -79,7 +83,9 @@ TEST_F(CliTest, HistoryLeasesStubsTunnels) {
   EXPECT_EQ(icon({"leases"}), kOk);
   EXPECT_THAT(out(), HasSubstr("bought"));
   EXPECT_EQ(icon({"stubs"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("cache  abc  redirect         192.0.2.2      2  -\n"));
   EXPECT_EQ(icon({"tunnels"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("192.0.2.2:7947  up     -              1   1.00 kB   5 B\n"));
 }
 
 TEST_F(CliTest, StatusSaysWhoThisHostIs) {

@@ -95,6 +95,20 @@ TEST_F(MigrateTest, FollowsAQuickMoveFromItsRecord) {
   EXPECT_THAT(out(), HasSubstr("  freeze           12.0 ms\n"));
 }
 
+TEST_F(MigrateTest, AStreamThatBreaksIsTakenUpWithoutRepeating) {
+  begins();
+  const std::string first =
+      "{\"phase\":\"freeze\",\"state\":\"end\",\"bytes\":0,\"took_us\":12000}\n";
+  supervisor_.on("GET /v1/migrations/m2/events", first);
+  supervisor_.on("GET /v1/migrations/m2/events",
+                 first + "{\"phase\":\"settle\",\"state\":\"end\",\"bytes\":0,\"took_us\":5}\n");
+  supervisor_.on("GET /v1/migrations/m2", std::string(kMove) + R"("state":"freezing"})");
+  supervisor_.on("GET /v1/migrations/m2", std::string(kMove) + R"("state":"done"})");
+  EXPECT_EQ(icon({"migrate", "cache", "--to", "edge-a"}), kOk) << err();
+  EXPECT_EQ(out().find("freeze"), out().rfind("freeze"));
+  EXPECT_THAT(out(), HasSubstr("settle"));
+}
+
 TEST_F(MigrateTest, AnUnknownIconIsNotFound) {
   EXPECT_EQ(icon({"migrate", "nobody", "--to", "edge-a"}), kNotFound);
 }
