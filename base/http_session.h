@@ -85,14 +85,14 @@ class Session {
     auto query = parse_query(text.substr(std::min(query_start + 1, text.size())));
     const std::string method(parser.get().method_string());
     if (!path || !query || raw_path.empty() || raw_path.front() != '/') {
-      co_return co_await refuse({Code::kInvalid, "the request target is malformed"}, 400);
+      co_return co_await refuse(Code::kInvalid, "the request target is malformed", 400);
     }
     auto match = context_.router.find(method, raw_path);
     if (!match.handler && !match.upload && !match.stream) {
       const std::string what = method + " " + *path;
       if (match.path_known)
-        co_return co_await refuse({Code::kInvalid, what + ": this path takes another method"}, 405);
-      co_return co_await refuse({Code::kNotFound, what + ": no such path"}, 404);
+        co_return co_await refuse(Code::kInvalid, what + ": this path takes another method", 405);
+      co_return co_await refuse(Code::kNotFound, what + ": no such path", 404);
     }
     request.method = method;
     request.path = std::move(*path);
@@ -118,17 +118,18 @@ class Session {
   // Errors of the header that deserve an answer get one; then the connection ends.
   Task<bool> refuse_header(boost::system::error_code error) {
     if (error == bhttp::error::header_limit || error == bhttp::error::buffer_overflow)
-      co_return co_await refuse({Code::kLimit, "the request header is too large"}, 431);
+      co_return co_await refuse(Code::kLimit, "the request header is too large", 431);
     if (error == beast::error::timeout || error == bhttp::error::end_of_stream) co_return false;
     if (error.category() == make_error_code(bhttp::error::bad_method).category())
-      co_return co_await refuse({Code::kInvalid, "no HTTP request: " + error.message()}, 400);
+      co_return co_await refuse(Code::kInvalid, "no HTTP request: " + error.message(), 400);
     co_return false;
   }
 
   // For requests whose body is not read: answers and closes, leaving the client time to read.
-  Task<bool> refuse(Error error, int status) {
+  // Three plain arguments: g++ 12 destroys an aggregate temporary in a co_await expression twice.
+  Task<bool> refuse(Code code, std::string message, int status) {
     keep_alive_ = false;
-    Response response = error_response(error);
+    Response response = error_response(Error{code, std::move(message)});
     response.status = status;
     co_await write(std::move(response));
     co_await discard_unread();
@@ -153,17 +154,16 @@ class Session {
     const std::string too_large = "the request body is larger than " +
                                   std::to_string(context_.limits.body_bytes_max) + " bytes";
     if (length && *length > context_.limits.body_bytes_max)
-      co_return co_await refuse({Code::kLimit, too_large}, 413);
+      co_return co_await refuse(Code::kLimit, too_large, 413);
     if (!co_await continue_if_asked(header)) co_return false;
     bhttp::request_parser<bhttp::string_body> parser(std::move(header));
     parser.body_limit(context_.limits.body_bytes_max);
     const auto [error, count] = co_await bhttp::async_read(stream_, buffer_, parser, kNoThrow);
-    if (error == bhttp::error::body_limit)
-      co_return co_await refuse({Code::kLimit, too_large}, 413);
+    if (error == bhttp::error::body_limit) co_return co_await refuse(Code::kLimit, too_large, 413);
     if (error) {
       if (error.category() == make_error_code(bhttp::error::bad_method).category() &&
           error != bhttp::error::partial_message)
-        co_return co_await refuse({Code::kInvalid, "malformed body: " + error.message()}, 400);
+        co_return co_await refuse(Code::kInvalid, "malformed body: " + error.message(), 400);
       co_return false;
     }
     request.body = std::move(parser.get().body());

@@ -141,7 +141,11 @@ Result<Cgroup> Cgroup::at(const std::string& path) {
     if (has_controller(hierarchy.controllers, "freezer"))
       cgroup.freezer_ = hierarchy.mountpoint + path;
   }
-  if (!cgroup.freezer_.empty()) return cgroup;
+  if (!cgroup.freezer_.empty()) {
+    // The hybrid layout: v2 without controllers beside v1; runc makes a directory there too.
+    if (!found.v2.empty()) cgroup.directories_.push_back(found.v2 + path);
+    return cgroup;
+  }
   if (found.v2.empty())
     return fail(Code::kUnavailable,
                 "no control groups: mount a cgroup v1 freezer or cgroup2 on /sys/fs/cgroup");

@@ -196,7 +196,9 @@ Task<void> Icons::settle(std::string icon_id, std::optional<int> exit_status, st
 Task<void> Icons::stop_and_settle(std::string icon_id, Millis grace, std::string error) {
   if (!settling_.insert(icon_id).second) co_return;
   const auto killed = co_await host_.containers->kill(icon_id, grace);
-  co_await settle(icon_id, killed ? *killed : std::nullopt, error);
+  std::optional<int> exit_status;
+  if (killed) exit_status = *killed;
+  co_await settle(icon_id, exit_status, error);
 }
 
 void Icons::evict(const std::string& icon_id, const std::string& lease_id,
