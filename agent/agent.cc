@@ -274,20 +274,26 @@ void Agent::report_periodically() {
 void Agent::report_status() {
   if (!options_.supervised || closing_ || !lifecycle_.has_supervisor()) return;
   // At most one is under way, and the last state always gets through.
-  report_again_ = reporting_;
+  report_again_ = true;
   if (reporting_) return;
   reporting_ = true;
   work_.spawn("status", send_status());
 }
 
 Task<void> Agent::send_status() {
-  StatusInput input = rounds_.status();
-  input.lifecycle = lifecycle_.state();
-  input.held = lifecycle_.held();
-  const auto status = co_await link_.put_status(status_json(input));
-  if (!status) log::debug("status.not_sent", {{"message", status.error().message}});
-  reporting_ = false;
-  if (std::exchange(report_again_, false)) report_status();
+  // However this ends, also by a cancellation: the next report may go.
+  const struct Done {
+    bool& reporting;
+    ~Done() { reporting = false; }
+  } done{reporting_};
+  do {
+    report_again_ = false;
+    StatusInput input = rounds_.status();
+    input.lifecycle = lifecycle_.state();
+    input.held = lifecycle_.held();
+    const auto status = co_await link_.put_status(status_json(input));
+    if (!status) log::debug("status.not_sent", {{"message", status.error().message}});
+  } while (report_again_);
 }
 
 }  // namespace icon::agent

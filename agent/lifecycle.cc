@@ -84,7 +84,8 @@ struct Lifecycle::Handler {
   void end_round();
   void order(State state, Action order);
   void wake();
-  void finish(MoveOutcome outcome, const std::string& migration, std::string reason);
+  // By value: callers hand in what this clears.
+  void finish(MoveOutcome outcome, std::string migration, std::string reason);
   void settle_down();
   void stop_service();
   void terminate(int code);
@@ -299,12 +300,11 @@ void Lifecycle::Handler::operator()(const event::OrderFailed& failed) {
   finish(MoveOutcome::kFailed, {}, failed.reason);
 }
 
-void Lifecycle::Handler::finish(MoveOutcome outcome, const std::string& migration,
-                                std::string reason) {
+void Lifecycle::Handler::finish(MoveOutcome outcome, std::string migration, std::string reason) {
   cancel({Timer::kOrder, Timer::kStage, Timer::kWake, Timer::kVerdict});
   self.phase_ = Phase::kNone;
   self.migration_.clear();
-  act(action::MoveEnded{migration, outcome, std::move(reason)});
+  act(action::MoveEnded{std::move(migration), outcome, std::move(reason)});
   settle_down();
 }
 

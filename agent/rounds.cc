@@ -210,11 +210,6 @@ Task<void> Rounds::decision_task(std::int64_t round) {
       budget::decide(decision_input(options_.policy, seen, history_), clock_.utc_ms());
   history_ = decision.history;
   estimates_us_ = estimates_of(decision.evidence);
-  log::info("round.decided", {{"round", round},
-                              {"outcome", decision.evidence.outcome},
-                              {"reason", decision.evidence.reason},
-                              {"to", decision.evidence.to_name},
-                              {"message", decision.evidence.message}});
   co_await post(decision.evidence);
   if (decision.move && decision.winner && *decision.winner < seen.providers.size()) {
     move_evidence_ = decision.evidence.to_json();
@@ -224,12 +219,16 @@ Task<void> Rounds::decision_task(std::int64_t round) {
   }
 }
 
-// A decision that repeats the last one in outcome and reason is not kept again.
+// A decision that repeats the last one in outcome and reasons is neither logged nor kept again.
 Task<void> Rounds::post(const budget::Evidence& evidence) {
   std::string summary = evidence.outcome + ' ' + evidence.reason + ' ' + evidence.to_id;
   for (const auto& candidate : evidence.candidates)
     summary += ' ' + candidate.id + candidate.reason;
   if (std::exchange(last_posted_, summary) == summary && evidence.outcome != "move") co_return;
+  log::info("decision", {{"outcome", evidence.outcome},
+                         {"reason", evidence.reason},
+                         {"to", evidence.to_name},
+                         {"message", evidence.message}});
   json::Object body = evidence.to_json();
   if (boost::json::serialize(survey_.evidence()).size() <= kDiscoveryEvidenceBytesMax)
     body["discovery"] = survey_.evidence();
@@ -326,7 +325,8 @@ void Rounds::move_ended(const action::MoveEnded& ended) {
   last_posted_.clear();
   save_history();
   // Of an order whose answer was lost only we know the id, and not whether it was taken.
-  const bool doubtful = ended.migration.empty() && !purchase_.empty() && purchase_.order_sent;
+  const bool doubtful = ended.migration.empty() && ended.outcome == MoveOutcome::kFailed &&
+                        !purchase_.empty() && purchase_.order_sent;
   const auto outcome = doubtful ? MoveOutcome::kUnknown : ended.outcome;
   const std::string id = ended.migration.empty() ? purchase_.migration : ended.migration;
   const Purchase purchase = std::exchange(purchase_, {});

@@ -170,15 +170,24 @@ Task<KnownProvider> Survey::ask_offer(KnownProvider provider, const Policy& poli
     if (view.names.id.empty() && verdict.accepted()) view.names.id = verdict.offer->provider.id();
     break;
   }
+  log_answer(view);
+  co_return provider;
+}
+
+// An answer like the one before is no news.
+void Survey::log_answer(const ProviderView& view) {
+  const std::string reason = view.rejection ? view.rejection->code : "offered";
+  const std::string price = view.offer ? std::to_string(view.offer->price_ucredits) : "";
+  const std::string api = view.api.to_string();
+  if (std::exchange(logged_[api], reason + ' ' + price) == reason + ' ' + price) return;
   log::info(
       "offer.answer",
       {{"provider", view.names.name},
-       {"api", view.api.to_string()},
-       {"reason", view.rejection ? view.rejection->code : "offered"},
+       {"api", api},
+       {"reason", reason},
        {"message", view.rejection ? view.rejection->message : ""},
        {"price_ucredits", view.offer ? json::Value(view.offer->price_ucredits) : nullptr},
        {"connect_rtt_us", view.connect_rtt_us ? json::Value(*view.connect_rtt_us) : nullptr}});
-  co_return provider;
 }
 
 void Survey::close() {
@@ -193,6 +202,7 @@ void Survey::forget() {
   traces_.clear();
   reached_.clear();
   evidence_.clear();
+  logged_.clear();
 }
 
 }  // namespace icon::agent

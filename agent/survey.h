@@ -2,6 +2,7 @@
 // they ask for a slot (offers). Does the talking; what it means is decided elsewhere.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -61,6 +62,7 @@ class Survey {
   Result<Engine*> engine();
   void take_over(const discovery::DiscoveryReport& report);
   Task<void> offer_worker(std::shared_ptr<OfferQueue> queue);
+  void log_answer(const ProviderView& view);
   bool fresh(const Representatives& users) const;
 
   IoContext& loop_;
@@ -75,6 +77,7 @@ class Survey {
   std::vector<TraceView> traces_;
   ReachedRtts reached_;
   json::Object evidence_;
+  std::map<std::string, std::string> logged_;  // the last answer of each API
 };
 
 }  // namespace icon::agent

@@ -1,8 +1,10 @@
 #include "agent/task_group.h"
 
+#include <algorithm>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <exception>
 #include <utility>
@@ -37,8 +39,9 @@ void TaskGroup::cancel() {
 
 void TaskGroup::ended(Signals::iterator task, const std::string& name,
                       std::exception_ptr exception) {
-  // The signal must live until its slot's handler has returned.
-  const auto keep = std::move(*task);
+  // The signal must outlive the coroutine by a turn of the loop: a cancellation from outside the
+  // loop is a queued handler that points into it.
+  asio::post(loop_, [keep = std::shared_ptr(std::move(*task))] {});
   running_.erase(task);
   try {
     if (exception) std::rethrow_exception(exception);

@@ -1,7 +1,10 @@
 // The service in the agent's tests: one static program, so that an image with it and the agent and
 // nothing else will do. The first argument says what it does.
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +14,7 @@
 #include <ctime>
 #include <fstream>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -113,6 +117,35 @@ int count_up(const char* path) {
   }
 }
 
+// Sends every byte back, to up to 64 users at once.
+int echo(int port) {
+  const int listener = socket(AF_INET6, SOCK_STREAM, 0);
+  const int yes = 1;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(static_cast<uint16_t>(port));
+  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      listen(listener, 64) != 0)
+    return 1;
+  std::vector<pollfd> all{{listener, POLLIN, 0}};
+  for (;;) {
+    if (poll(all.data(), all.size(), -1) < 0) return 1;
+    for (std::size_t i = all.size(); i-- > 1;) {
+      if (all[i].revents == 0) continue;
+      char bytes[4096];
+      const ssize_t count = read(all[i].fd, bytes, sizeof bytes);
+      if (count > 0 && write(all[i].fd, bytes, static_cast<std::size_t>(count)) == count) continue;
+      close(all[i].fd);
+      all.erase(all.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    if (all[0].revents != 0 && all.size() < 65) {
+      const int fd = accept(listener, nullptr, nullptr);
+      if (fd >= 0) all.push_back({fd, POLLIN, 0});
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -128,6 +161,7 @@ int main(int argc, char** argv) {
   if (what == "streams") return show_streams();
   if (what == "dispositions") return show_ignored_signals();
   if (what == "count" && argc > 2) return count_up(argv[2]);
+  if (what == "echo" && argc > 2) return echo(std::atoi(argv[2]));
   if (what == "stubborn") {
     signal(SIGTERM, SIG_IGN);
     std::printf("ready\n");

@@ -1,0 +1,172 @@
+#include "agent_fake_supervisor.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/json/serialize.hpp>
+#include <chrono>
+
+#include "base/clock.h"
+#include "base/encoding.h"
+
+namespace icon::agent {
+namespace {
+
+// Lets a handler be written as a plain function of the parsed body.
+http::Handler plain(std::function<http::Response(const json::Object&)> answer) {
+  return [answer = std::move(answer)](http::Request request) -> Task<http::Response> {
+    json::Object body;
+    if (!request.body.empty()) {
+      auto parsed = json::parse_object(request.body, 4 << 20);
+      if (!parsed) co_return http::error_response(parsed.error());
+      body = std::move(*parsed);
+    }
+    co_return answer(body);
+  };
+}
+
+UtcMillis now_ms() { return SystemClock().utc_ms(); }
+
+}  // namespace
+
+FakeSupervisor::FakeSupervisor(IoContext& loop, std::string socket_path, PublicKey icon)
+    : loop_(loop), socket_path_(std::move(socket_path)), icon_(icon), news_(loop) {
+  router_.on("GET", "/v1/self", plain([this](const json::Object&) { return self(); }));
+  router_.on("POST", "/v1/self/offers", plain([this](const auto& body) { return offer(body); }));
+  router_.on("POST", "/v1/self/leases", plain([this](const auto& body) { return sell(body); }));
+  router_.on("POST", "/v1/self/migrations",
+             plain([this](const auto& body) { return order(body); }));
+  router_.on("POST", "/v1/self/decisions", plain([this](const auto& body) {
+               decisions.push_back(body);
+               return http::Response{204, {}, {}};
+             }));
+  router_.on("PUT", "/v1/self/status", plain([this](const auto& body) {
+               status = body;
+               ++statuses;
+               return http::Response{204, {}, {}};
+             }));
+  router_.on_stream("GET", "/v1/self/events",
+                    [this](http::Request, http::LineWriter& lines) { return stream(lines); });
+  listen();
+}
+
+void FakeSupervisor::listen() {
+  auto server = http::serve_unix(loop_, socket_path_, 0600, icon_.id(), router_, {});
+  if (server) server_ = std::move(*server);
+}
+
+bool FakeSupervisor::run_until(const std::function<bool()>& done, Millis limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (!done()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    loop_.restart();
+    loop_.run_one_for(Millis(20));
+  }
+  return true;
+}
+
+Task<void> FakeSupervisor::stream(http::LineWriter& lines) {
+  struct Counter {
+    explicit Counter(int& value) : value_(value) { ++value_; }
+    ~Counter() { --value_; }
+    int& value_;
+  } counter(streams_);
+  ++hellos;
+  if (!co_await lines.write_line(R"({"event":"hello"})")) co_return;
+  for (;;) {
+    while (!events_.empty()) {
+      const std::string line = boost::json::serialize(events_.front());
+      events_.pop_front();
+      if (!co_await lines.write_line(line)) co_return;
+    }
+    news_.expires_after(Millis(60'000));
+    co_await news_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+  }
+}
+
+http::Response FakeSupervisor::self() const {
+  json::Array port_list;
+  for (const auto port : ports)
+    port_list.push_back(json::Object{{"proto", "tcp"}, {"container", port}, {"public", port}});
+  json::Value own_lease = nullptr;
+  if (current_lease_) own_lease = lease->to_json();
+  return http::json_response(
+      200, json::Object{{"icon", icon_.id()},
+                        {"name", "test"},
+                        {"epoch", epoch},
+                        {"overlay", "100.64.0.1"},
+                        {"supervisor", json::Object{{"id", supervisor.id()},
+                                                    {"provider_name", provider_name},
+                                                    {"api", "192.0.2.1:7946"},
+                                                    {"public_address", "192.0.2.1"}}},
+                        {"ports", port_list},
+                        {"resources", wire::Resources{}.to_json()},
+                        {"lease", own_lease},
+                        {"providers", json::Array{}}});
+}
+
+http::Response FakeSupervisor::offer(const json::Object& body) {
+  const std::string api(body.at("api").as_string());
+  const std::string expected(body.at("id").as_string());
+  const auto found = providers.find(api);
+  if (found == providers.end())
+    return http::error_response({Code::kTimeout, "connect to " + api + ": no answer"});
+  FakeProvider& provider = *found->second;
+  ++provider.offers;
+  if (provider.lies)
+    return http::error_response(
+        {Code::kUnauthenticated, "expected " + expected + ", met " + KeyPair::generate().id()});
+  wire::Offer offer;
+  offer.provider = provider.key.public_key();
+  offer.provider_name = provider.name;
+  offer.nonce = std::string(body.at("nonce").as_string());
+  offer.resources = *wire::Resources::from_json(body.at("resources").as_object());
+  offer.slot_seconds = body.at("slot_seconds").as_int64();
+  offer.price_ucredits = provider.price_ucredits;
+  offer.api = *Endpoint::parse(api);
+  offer.public_address = offer.api.address;
+  offer.issued_ms = now_ms();
+  offer.expires_ms = now_ms() + 60'000;
+  return http::json_response(200,
+                             json::Object{{"offer", wire::seal(provider.key, offer)->to_json()},
+                                          {"observed_id", provider.key.id()},
+                                          {"connect_rtt_us", 900}});
+}
+
+http::Response FakeSupervisor::sell(const json::Object& body) {
+  FakeProvider& provider = *providers.at(std::string(body.at("api").as_string()));
+  ++provider.leases;
+  const auto envelope = wire::parse_envelope(body.at("bid"));
+  const auto bid = envelope ? wire::open<wire::Bid>(*envelope) : fail(envelope.error());
+  if (!bid) return http::error_response(bid.error());
+  bids.push_back(*bid);
+  wire::Lease sold;
+  sold.lease_id = random_token(9);
+  sold.provider = provider.key.public_key();
+  sold.bid = *envelope;
+  sold.issued_ms = sold.start_ms = now_ms();
+  sold.expires_ms = now_ms() + bid->slot_seconds * 1000;
+  lease = *wire::seal(provider.key, sold);
+  return http::json_response(200, json::Object{{"lease", lease->to_json()}});
+}
+
+http::Response FakeSupervisor::order(const json::Object& body) {
+  const auto envelope = wire::parse_envelope(body.at("order"));
+  const auto order = envelope ? wire::open<wire::MoveOrder>(*envelope) : fail(envelope.error());
+  if (!order) return http::error_response(order.error());
+  orders.push_back(*order);
+  if (quiesce_on_order) send({{"event", "quiesce"}, {"migration", order->migration_id}});
+  return http::json_response(202, json::Object{{"migration", order->migration_id}});
+}
+
+void FakeSupervisor::become(const FakeProvider& provider) {
+  supervisor = KeyPair::from_seed([&] {
+    std::array<std::uint8_t, 32> seed{};
+    std::copy(provider.key.seed().begin(), provider.key.seed().end(), seed.begin());
+    return seed;
+  }());
+  provider_name = provider.name;
+  ++epoch;
+  current_lease_ = true;
+}
+
+}  // namespace icon::agent

@@ -1,0 +1,79 @@
+// A supervisor for the agent's tests: the ICON's own socket (docs/api.md, section 1) with scripted
+// providers behind it. No runtime, no TLS, no money: what the agent says is kept and checked.
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/http_server.h"
+#include "base/keys.h"
+#include "base/task.h"
+#include "wire/documents.h"
+
+namespace icon::agent {
+
+struct FakeProvider {
+  std::string name;
+  std::string api;  // as the policy names it
+  KeyPair key = KeyPair::generate();
+  wire::MicroCredits price_ucredits = 1'000;
+  bool lies = false;  // TLS shows another key than the one that was expected
+  int offers = 0;
+  int leases = 0;
+};
+
+class FakeSupervisor {
+ public:
+  // Listens at `socket_path` for the ICON with this id.
+  FakeSupervisor(IoContext& loop, std::string socket_path, PublicKey icon);
+
+  void listen();
+  void stop() { server_.reset(); }
+  // Runs the loop until `done`; false when that takes longer than `limit`.
+  bool run_until(const std::function<bool()>& done, Millis limit = Millis(30'000));
+  void send(json::Object event) { events_.push_back(std::move(event)), news_.cancel(); }
+  bool connected() const { return streams_ > 0; }
+  // Somebody else's host now: another supervisor, a later epoch, the lease that was sold.
+  void become(const FakeProvider& provider);
+
+  KeyPair supervisor = KeyPair::generate();
+  std::string provider_name = "far";
+  std::int64_t epoch = 1;
+  std::vector<std::uint16_t> ports;
+  std::map<std::string, FakeProvider*> providers;  // by api
+
+  // What the agent did.
+  std::vector<wire::Bid> bids;
+  std::optional<wire::Envelope> lease;
+  std::vector<wire::MoveOrder> orders;
+  std::vector<json::Object> decisions;
+  json::Object status;
+  int hellos = 0;
+  int statuses = 0;
+  // Sent along with the answer to an order.
+  bool quiesce_on_order = true;
+
+ private:
+  http::Response self() const;
+  http::Response offer(const json::Object& body);
+  http::Response sell(const json::Object& body);
+  http::Response order(const json::Object& body);
+  Task<void> stream(http::LineWriter& lines);
+
+  IoContext& loop_;
+  std::string socket_path_;
+  PublicKey icon_;
+  http::Router router_;
+  std::unique_ptr<http::Server> server_;
+  std::deque<json::Object> events_;
+  boost::asio::steady_timer news_;
+  int streams_ = 0;
+  bool current_lease_ = false;
+};
+
+}  // namespace icon::agent
