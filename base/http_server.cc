@@ -10,6 +10,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
@@ -139,10 +140,11 @@ void admit(IoContext& loop, const StatePtr& state, typename Protocol::socket soc
   auto connection = std::make_shared<OpenConnection>();
   connection->address = address;
   const Slot slot = state->open.insert(state->open.end(), connection);
-  // The completion handler keeps the signal until Asio is done with its slot.
-  asio::co_spawn(
-      loop, run_connection(state, Registration(state, slot), std::move(socket)),
-      asio::bind_cancellation_slot(connection->cancel.slot(), [connection](std::exception_ptr) {}));
+  // The signal must outlive the coroutine by a turn of the loop: when it is emitted from outside
+  // the loop, co_spawn's cancellation is a queued handler that points into it.
+  auto keep = [&loop, connection](std::exception_ptr) { asio::post(loop, [connection] {}); };
+  asio::co_spawn(loop, run_connection(state, Registration(state, slot), std::move(socket)),
+                 asio::bind_cancellation_slot(connection->cancel.slot(), std::move(keep)));
 }
 
 template <class Protocol>
