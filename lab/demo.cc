@@ -150,7 +150,8 @@ int run(Arguments& arguments) {
   stage.pass = pass;
   const auto outcome = play_demo(arguments.options, stage);
   auto code = finish(arguments, outcome);
-  if (arguments.options.keep && outcome) return code;
+  const bool stopped = !outcome && outcome.error().code == Code::kCancelled;
+  if (arguments.options.keep && !stopped) return code;
   if (const auto clean = check_clean(); !clean) {
     std::fprintf(stderr, "icon demo: %s\n", clean.error().message.c_str());
     if (code == 0) code = kExitFailed;

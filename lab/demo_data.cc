@@ -19,6 +19,8 @@ constexpr std::int64_t kInFlightMax = 2048;  // commands
 constexpr std::size_t kUnsentMax = 1 << 20;
 constexpr Millis kTotalMax{120'000};
 constexpr int kPollMs = 100;
+constexpr Millis kReadyMax{15'000};
+constexpr std::int64_t kRetryMs = 50;
 
 using Requests = std::function<std::string(std::int64_t)>;
 using Replies = std::function<Status(std::int64_t, const std::string&)>;
@@ -28,9 +30,12 @@ Result<UniqueFd> connect_from(const DataStore& store) {
   ICON_TRY(const auto netns, open_netns(store.netns));
   ICON_CHECK(in_netns(netns, [&]() -> Status {
     sockaddr_storage storage{};
-    const auto length = store.redis.address.to_sockaddr(store.redis.port, storage);
+    auto length = store.source.to_sockaddr(0, storage);
     fd.reset(socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!fd) return fail_errno("socket");
+    if (bind(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0)
+      return fail_errno("bind to " + store.source.to_string());
+    length = store.redis.address.to_sockaddr(store.redis.port, storage);
     const timeval limit{10, 0};
     setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     if (connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0)
@@ -94,6 +99,16 @@ std::string data_value(std::int64_t number) {
     byte = static_cast<char>(state >> 32);
   }
   return value;
+}
+
+Status wait_for_redis(const DataStore& store, const std::function<Status(std::int64_t)>& pass) {
+  const auto deadline = std::chrono::steady_clock::now() + kReadyMax;
+  while (true) {
+    const auto fd = connect_from(store);
+    if (fd) return {};
+    if (std::chrono::steady_clock::now() > deadline) return fail(fd.error());
+    ICON_CHECK(pass(kRetryMs));
+  }
 }
 
 Status write_data(const DataStore& store, const std::function<Status()>& poll_caller) {

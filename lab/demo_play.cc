@@ -57,7 +57,8 @@ class Play {
     auto played = scenes();
     users_.clear();
     if (!world_) return played;
-    if (options_.keep && played) {
+    // A failure can be looked into; whoever presses ctrl-C wants it gone.
+    if (options_.keep && (played || played.error().code != Code::kCancelled)) {
       world_->release();
       return played;
     }
@@ -147,14 +148,33 @@ class Play {
     result_.icon = text(icon, "id");
     ICON_TRY(const auto address, world_->lab().address(origin));
     data_.netns = world_->lab().netns(users_.front().node);
+    data_.source = users_.front().sources.front();
     data_.redis = {address, kRedisPort};
     data_.values = options_.data_mb * 1'000'000 / kDataValueBytes;
     result_.data_bytes = data_.values * kDataValueBytes;
+    ICON_CHECK(wait_for_redis(data_, [this](std::int64_t ms) -> Status {
+      ICON_CHECK(check_running());
+      return stage_.pass(ms);
+    }));
     const auto begin_ms = now_ms();
     ICON_CHECK(write_data(data_, [this] { return tick(); }));
     stage_.say(fmt::format("{} written from {} in {:.1f} s", bytes_text(result_.data_bytes),
                            users_.front().node, static_cast<double>(now_ms() - begin_ms) / 1000));
     return {};
+  }
+
+  // A service that ended says why in its log.
+  Status check_running() const {
+    const auto& origin = world_->options().origin;
+    ICON_TRY(const auto icon, world_->get(origin, "/v1/icons/redis"));
+    const auto state = text(icon, "state");
+    if (state != "stopped" && state != "failed") return {};
+    std::string last;
+    if (const auto lines =
+            world_->get_lines(origin, "/v1/icons/redis/logs?source=service&lines=20"))
+      for (const auto& line : *lines)
+        if (const auto said = text(line, "line"); !said.empty()) last = said;
+    return fail(Code::kIo, "redis at " + origin + " has ended: " + last);
   }
 
   LoadOptions load_options(const Users& users, const Address& host) const {
@@ -243,6 +263,7 @@ class Play {
     auto latency_ms = now_ms();
     bool moving = false;
     while (true) {
+      ICON_CHECK(world_->check_supervisors());
       look_at(origin);
       const auto state = state_of_migration();
       if (!state.empty() && !moving) {

@@ -34,7 +34,8 @@ struct DemoOutcome {
   DemoExpectations expectations;
 };
 
-// Nothing is left behind, whatever happens, unless `keep`. Errors: what went wrong, for a person.
+// Nothing is left behind, whatever happens, unless `keep`; then ctrl-C still takes all away.
+// Errors: what went wrong, for a person.
 Result<DemoOutcome> play_demo(const DemoOptions& options, const DemoStage& stage);
 
 }  // namespace icon::lab

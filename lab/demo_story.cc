@@ -148,13 +148,17 @@ Lines DemoStory::decision(const json::Object& decision) {
   const json::Object& evidence = inner ? **inner : decision;
   Lines lines;
   if (const auto discovery = json::get_object(evidence, "discovery")) lines = paths(**discovery);
+  // The figures that led to the move are told again: by then all users may have been seen.
+  const std::string moves = text(evidence, "outcome") == "move" ? " move" : "";
   for (const auto* candidate : objects(evidence, "candidates")) {
     const auto domain = text(*candidate, "domain");
     const auto name = name_of(domain.empty() ? text(*candidate, "name") : domain);
     const auto reason = text(*candidate, "reason");
     const auto verdict = text(*candidate, "verdict");
     if (verdict == "rejected") reject(domain, "", reason, text(*candidate, "message"));
-    if (reason == "current_host" || !told_.insert("candidate " + name + reason).second) continue;
+    if (reason == "current_host" || told_.contains("offer.answer " + name + reason) ||
+        !told_.insert("candidate " + name + reason + moves).second)
+      continue;
     std::vector<std::string> distances;
     for (const auto* estimate : objects(*candidate, "estimates"))
       if (has_number(*estimate, "rtt_us"))

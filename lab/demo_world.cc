@@ -125,15 +125,22 @@ Status DemoWorld::start_supervisors(const std::function<Status()>& poll) {
   const auto deadline = std::chrono::steady_clock::now() + kSupervisorStartMax;
   for (auto& [node, child] : supervisors_) {
     while (!get(node, "/v1/status")) {
-      if (const auto status = child.wait(kPollEvery))
-        return fail(Code::kIo, fmt::format("the supervisor of {} ended with status {}: {}", node,
-                                           *status, last_log_line(node)));
+      child.wait(kPollEvery);
+      ICON_CHECK(check_supervisors());
       ICON_CHECK(poll());
       if (std::chrono::steady_clock::now() > deadline)
         return fail(Code::kTimeout, fmt::format("the supervisor of {} does not answer: {}", node,
                                                 last_log_line(node)));
     }
   }
+  return {};
+}
+
+Status DemoWorld::check_supervisors() {
+  for (auto& [node, child] : supervisors_)
+    if (const auto status = child.wait(Millis(0)))
+      return fail(Code::kIo, fmt::format("the supervisor of {} ended with status {}: {}", node,
+                                         *status, last_log_line(node)));
   return {};
 }
 

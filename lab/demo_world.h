@@ -36,6 +36,8 @@ class DemoWorld {
   // `poll` is called while waiting; its error ends the wait. Errors: kTimeout, kIo with the last
   // line of the log of the one that failed.
   Status start_supervisors(const std::function<Status()>& poll);
+  // Errors: kIo with the last line of the log of one that has ended.
+  Status check_supervisors();
   // `icon run` at the origin. Errors: kIo with what it said.
   Status run_redis(const std::string& policy_text, const std::vector<std::string>& arguments);
   // What a person would type, for the same.
