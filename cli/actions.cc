@@ -143,6 +143,13 @@ Outcome<json::Object> find_by_id(const Api& api, const std::string& target, std:
   return *found;
 }
 
+Outcome<json::Object> newest_decision(const Api& api, const std::string& icon) {
+  CLI_TRY(const auto answer, api.get_object("/v1/decisions?icon=" + url_encode(icon)));
+  const auto& decisions = array_of(answer, "decisions");
+  if (decisions.empty() || !decisions[0].is_object()) return failure(kNotFound, "none");
+  return decisions[0].get_object();
+}
+
 }  // namespace
 
 Outcome<std::string> api_port(const std::string& text) {
@@ -247,9 +254,10 @@ int explain(Context& context, const std::string& id) {
   }
   if (!move && move.error().exit_code != kNotFound) return report(context, move.error());
   auto found = move ? std::move(move) : find_by_id(api, "/v1/decisions", "decisions", id);
+  if (!found && found.error().exit_code == kNotFound) found = newest_decision(api, id);
   if (!found) {
     if (found.error().exit_code == kNotFound)
-      found.error() = {kNotFound, "no migration and no decision is called " + id,
+      found.error() = {kNotFound, "no migration, decision or deciding ICON is called " + id,
                        "`icon history` lists the migrations of this host."};
     return report(context, found.error());
   }

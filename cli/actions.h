@@ -38,7 +38,7 @@ struct LogOptions {
 };
 int show_logs(Context& context, const LogOptions& options);
 
-// `id`: a migration's or a decision's.
+// `id`: a migration's, a decision's (or the beginning of one), or an ICON: its newest decision.
 int explain(Context& context, const std::string& id);
 
 }  // namespace icon::cli

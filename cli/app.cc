@@ -129,7 +129,9 @@ class Tree {
             [this] { return show_status(context_); });
     listing("explain", "Say in plain sentences why an ICON moved or stayed",
             [this] { return explain(context_, explained_); })
-        ->add_option("id", explained_, "a migration's or a decision's id, or its beginning")
+        ->add_option(
+            "id", explained_,
+            "a migration's or decision's id or its beginning; or an ICON: its newest decision")
         ->required();
   }
 

@@ -6,15 +6,12 @@
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <vector>
 
 #include "base/clock.h"
 #include "cli/app.h"
-#ifdef ICON_WITH_LAB
 #include "lab/commands.h"
-#endif
-#ifdef ICON_WITH_DEMO
 #include "lab/demo.h"
-#endif
 
 int main(int argc, char** argv) {
   // `icon logs | head` ends quietly when head has seen enough.
@@ -29,13 +26,8 @@ int main(int argc, char** argv) {
   const char* no_colour = std::getenv("NO_COLOR");
   context.colour = context.live && (no_colour == nullptr || *no_colour == '\0') &&
                    terminal != nullptr && std::strcmp(terminal, "dumb") != 0;
-  std::vector<icon::cli::ExtraCommands> extras;
-#ifdef ICON_WITH_LAB
-  extras.emplace_back(icon::lab::add_lab_commands);
-#endif
-#ifdef ICON_WITH_DEMO
-  extras.emplace_back(icon::lab::add_demo_command);
-#endif
+  const std::vector<icon::cli::ExtraCommands> extras{icon::lab::add_lab_commands,
+                                                     icon::lab::add_demo_command};
   const int status =
       icon::cli::run_cli({argv + 1, argv + argc}, context, self.parent_path().string(), extras);
   std::cout.flush();

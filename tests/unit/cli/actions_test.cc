@@ -143,8 +143,14 @@ TEST_F(ActionsTest, ExplainFindsDecisionsAndShortIds) {
   EXPECT_EQ(icon({"explain", "dec-o"}), kOk) << err();
   EXPECT_THAT(out(), HasSubstr("No evidence was kept."));
   EXPECT_EQ(icon({"explain", "dec-"}), kUsage) << "ambiguous";
+  supervisor_.on("GET /v1/decisions?icon=else", R"({"decisions":[]})");
   EXPECT_EQ(icon({"explain", "else"}), kNotFound);
   EXPECT_THAT(err(), HasSubstr("icon history"));
+  supervisor_.on(
+      "GET /v1/decisions?icon=cache",
+      R"({"decisions":[{"id":"dec-two","evidence":{}},{"id":"dec-one","evidence":{}}]})");
+  EXPECT_EQ(icon({"explain", "cache", "-o", "json"}), kOk) << "an ICON's newest decision";
+  EXPECT_THAT(out(), HasSubstr("dec-two"));
 }
 
 }  // namespace
