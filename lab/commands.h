@@ -1,7 +1,7 @@
 // `icon lab up|status|exec|link|down`: the lab for people.
 #pragma once
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the library's name
 class App;
 }
 

@@ -13,8 +13,9 @@
 
 namespace icon::lab {
 
-inline constexpr std::size_t kFrameBytesMax = 66 * 1024;  // a GSO packet with its headers
-inline constexpr std::size_t kChunkBytes = 512 * 1024;
+inline constexpr std::size_t kFrameBytesMax =
+    std::size_t{66} * 1024;  // a GSO packet with its headers
+inline constexpr std::size_t kChunkBytes = std::size_t{512} * 1024;
 inline constexpr std::size_t kLineBytesMax = 64u << 20;    // queued in one direction
 inline constexpr std::size_t kPoolBytesMax = 1024u << 20;  // queued in all of them
 inline constexpr std::int64_t kRateQueueNs = 100'000'000;  // waiting for a rate-limited link

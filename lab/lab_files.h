@@ -33,7 +33,7 @@ struct LabFiles {
   std::string cut(const std::string& link) const { return cut_links() + "/" + link; }
 };
 
-inline constexpr std::size_t kStateBytesMax = 64 * 1024;
+inline constexpr std::size_t kStateBytesMax = std::size_t{64} * 1024;
 
 struct LabState {
   std::string name;

@@ -15,7 +15,7 @@
 namespace icon::lab {
 namespace {
 
-constexpr std::size_t kNetDevBytesMax = 256 * 1024;
+constexpr std::size_t kNetDevBytesMax = std::size_t{256} * 1024;
 
 struct Unit {
   std::string_view suffix;

@@ -76,7 +76,7 @@ class Planner {
       const std::size_t b = node_index_.at(link.b);
       const std::string& domain = plan_.nodes[a].domain;
       const std::uint32_t number = used[domain]++;
-      static_assert(kLinksMax < 63 * 128, "a domain's links fit below its users");
+      static_assert(kLinksMax < std::size_t{63} * 128, "a domain's links fit below its users");
       const std::uint32_t first = block_of(domain_index_.at(domain)) + 0x100 + 2 * number;
       add_interface(a, b, i, 0, first, first + 1);
       add_interface(b, a, i, 1, first + 1, first);

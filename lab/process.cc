@@ -20,7 +20,7 @@
 namespace icon::lab {
 namespace {
 
-constexpr std::size_t kProcFileBytesMax = 256 * 1024;
+constexpr std::size_t kProcFileBytesMax = std::size_t{256} * 1024;
 constexpr int kAncestorsMax = 64;
 
 std::string proc_path(int pid, const char* file) {

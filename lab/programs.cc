@@ -1,5 +1,6 @@
 #include "lab/programs.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <array>
@@ -26,7 +27,8 @@ Result<std::string> find_program(const std::string& name, const std::string& pac
   std::istringstream places(std::string(path != nullptr ? path : "") +
                             ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin");
   for (std::string place; std::getline(places, place, ':');)
-    if (!place.empty() && is_program(place + "/" + name)) return place + "/" + name;
+    if (auto path = fmt::format("{}/{}", place, name); !place.empty() && is_program(path))
+      return path;
   return fail(Code::kUnavailable, name + " is missing; install it: apt-get install " + package);
 }
 

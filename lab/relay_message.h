@@ -15,7 +15,7 @@
 
 namespace icon::lab {
 
-inline constexpr std::size_t kRelayMessageBytesMax = 64 * 1024;
+inline constexpr std::size_t kRelayMessageBytesMax = std::size_t{64} * 1024;
 inline constexpr std::size_t kRelayStartBytesMax = 4 << 20;
 inline constexpr std::size_t kStatusPageLinks = 100;
 

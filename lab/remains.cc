@@ -37,6 +37,12 @@ std::vector<std::string> names_in(const std::string& directory) {
   return names;
 }
 
+std::string joined(std::string directory, std::string_view name) {
+  directory += '/';
+  directory += name;
+  return directory;
+}
+
 bool is_directory(const std::string& path) {
   std::error_code error;
   return fs::is_directory(path, error);
@@ -52,7 +58,7 @@ std::set<std::string> short_ids_of(const std::string& lab) {
   std::set<std::string> ids;
   const std::string hosts = lab_directory(lab) + "/hosts";
   for (const auto& host : names_in(hosts)) {
-    const auto key = KeyPair::load(hosts + "/" + host + "/supervisor.key", /*create=*/false);
+    const auto key = KeyPair::load(joined(joined(hosts, host), "supervisor.key"), /*create=*/false);
     if (key) ids.insert(short_id(key->id()));
   }
   return ids;
@@ -64,15 +70,16 @@ std::vector<std::string> cgroup_tops() {
   const std::string root = "/sys/fs/cgroup";
   if (is_directory(root + "/icon")) tops.push_back(root + "/icon");
   for (const auto& hierarchy : names_in(root)) {
-    const std::string top = root + "/" + hierarchy + "/icon";
-    if (hierarchy != "icon" && is_directory(top)) tops.push_back(top);
+    std::string top = joined(joined(root, hierarchy), "icon");
+    if (hierarchy != "icon" && is_directory(top)) tops.push_back(std::move(top));
   }
   return tops;
 }
 
 void add_cgroup_tree(const std::string& directory, std::vector<std::string>& into) {
   for (const auto& name : names_in(directory))
-    if (is_directory(directory + "/" + name)) add_cgroup_tree(directory + "/" + name, into);
+    if (const auto child = joined(directory, name); is_directory(child))
+      add_cgroup_tree(child, into);
   into.push_back(directory);
 }
 
@@ -127,7 +134,7 @@ std::vector<std::string> our_nft_tables() {
   if (!outcome || !outcome->ok()) return tables;
   std::istringstream lines(outcome->output);
   for (std::string word, family, name; lines >> word >> family >> name;)
-    if (name.starts_with("icon")) tables.push_back(family + " " + name);
+    if (name.starts_with("icon")) tables.push_back(family.append(" ").append(name));
   return tables;
 }
 
@@ -211,7 +218,8 @@ Remains scan_lab(const std::string& lab) {
     if (is_of_lab(name)) remains.namespaces.push_back(std::move(name));
   for (const auto& top : cgroup_tops())
     for (const auto& id : short_ids)
-      if (is_directory(top + "/" + id)) add_cgroup_tree(top + "/" + id, remains.cgroups);
+      if (const auto cgroup = joined(top, id); is_directory(cgroup))
+        add_cgroup_tree(cgroup, remains.cgroups);
   const auto namespace_ids = ids_of(remains.namespaces);
   const auto members = members_of(remains.cgroups);
   const std::string in_run = "/icon-lab/" + lab + "/";
@@ -251,8 +259,8 @@ Remains scan_machine() {
   for (const auto& lab : labs_present()) remains.directories.push_back(lab_directory(lab));
   for (const std::string place : {"/tmp", "/dev/shm"})
     for (const auto& name : names_in(place))
-      if (name.starts_with(kPrefix) && is_directory(place + "/" + name))
-        remains.directories.push_back(place + "/" + name);
+      if (auto path = joined(place, name); name.starts_with(kPrefix) && is_directory(path))
+        remains.directories.push_back(std::move(path));
   return remains;
 }
 

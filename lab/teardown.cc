@@ -59,7 +59,7 @@ void remove_shared() {
 }  // namespace
 
 Status take_down(const std::string& lab, const std::vector<int>& spared) {
-  const auto status = remove_in_rounds([&]() {
+  auto status = remove_in_rounds([&]() {
     Remains remains = scan_lab(lab);
     std::erase_if(remains.processes, [&](const ProcessIdentity& process) {
       return std::find(spared.begin(), spared.end(), process.pid) != spared.end();
@@ -71,7 +71,7 @@ Status take_down(const std::string& lab, const std::vector<int>& spared) {
 }
 
 Status take_down_all() {
-  const auto status = remove_in_rounds(scan_leftovers);
+  auto status = remove_in_rounds(scan_leftovers);
   remove_shared();
   return status;
 }

@@ -27,7 +27,7 @@ bool is_label(std::string_view text, std::size_t length_max) {
 
 class TopologyReader {
  public:
-  explicit TopologyReader(YAML::Node root) : root_(std::move(root)) {}
+  explicit TopologyReader(const YAML::Node& root) : root_(root) {}
 
   Result<Topology> read() {
     ICON_CHECK(check_keys(
@@ -141,7 +141,7 @@ class TopologyReader {
   }
 
   Status read_records(const YAML::Node& item, const std::string& path, Domain& domain) {
-    static const std::set<std::string> kTypes{"A", "AAAA", "CNAME", "MX", "PTR", "SRV", "TXT"};
+    static const std::set<std::string> types{"A", "AAAA", "CNAME", "MX", "PTR", "SRV", "TXT"};
     ICON_TRY(YAML::Node records, list_at(item, path + ".", "records", kRecordsPerDomainMax));
     for (std::size_t k = 0; k < records.size(); ++k) {
       const std::string key = item_path(path + ".records", k);
@@ -153,7 +153,7 @@ class TopologyReader {
       // A name at the start of a zone file's line must not be read as anything else.
       if (record.name.find_first_of(" \t;()\"$\\") != std::string::npos || record.name.empty())
         return bad(records[k]["name"], key + ".name", "not a DNS name");
-      if (!kTypes.contains(record.type))
+      if (!types.contains(record.type))
         return bad(records[k]["type"], key + ".type", "must be A, AAAA, CNAME, MX, PTR, SRV, TXT");
       domain.records.push_back(std::move(record));
     }

@@ -31,8 +31,8 @@ Status check_keys(const YAML::Node& map, const std::string& key,
     const auto name = entry.first.as<std::string>();
     if (std::find(known.begin(), known.end(), name) == known.end()) {
       std::string names;
-      for (const auto one : known) names += (names.empty() ? "" : ", ") + std::string(one);
-      return bad(entry.first, key + (key.empty() ? "" : ".") + name,
+      for (const auto one : known) names.append(names.empty() ? "" : ", ").append(one);
+      return bad(entry.first, key.empty() ? name : key + "." + name,
                  "no such key; known here: " + names);
     }
     if (!seen.insert(name).second) return bad(entry.first, key + "." + name, "given twice");

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "lab/mounts.h"
 #include "tests/lab/lab_support.h"
 
 namespace icon::lab {
@@ -27,8 +28,10 @@ namespace fs = std::filesystem;
 bool make_island() {
   if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
   if (mount("proc", "/proc", "proc", 0, nullptr) != 0) return false;
-  for (const char* place : {"/run", "/tmp", "/dev/shm", "/sys/fs/cgroup"})
-    if (mount("none", place, "tmpfs", 0, "mode=755") != 0) return false;
+  for (const std::string place : {"/run", "/tmp", "/dev/shm", "/sys/fs/cgroup"}) {
+    for (const auto& other : mounts_under(place)) umount2(other.c_str(), MNT_DETACH);
+    if (mount("none", place.c_str(), "tmpfs", 0, "mode=755") != 0) return false;
+  }
   return true;
 }
 
