@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "agent/policy.h"
 
@@ -19,6 +21,28 @@ constexpr std::int64_t kUsPerHour = 3'600 * kUsPerSecond;
 constexpr std::int64_t kUsPerYear = 366 * 24 * kUsPerHour;
 constexpr std::size_t kPatternBytesMax = 255;
 constexpr std::int64_t kCpuMillisMax = 1'000'000;
+
+// Only counts.
+struct DocumentCounter final : YAML::EventHandler {
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    ++documents;
+    last_line = mark.line + 1;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  int documents = 0;
+  int last_line = 0;
+};
 
 // Reads one document and collects every problem. A member per key; the tables at the end say which
 // key goes where, so that an unknown one can name those that exist.
@@ -411,11 +435,18 @@ PolicyReading Reader::read(std::string_view yaml) {
                "Shorten it.");
   try {
     if (problems_.empty()) {
-      const auto documents = YAML::LoadAll(std::string(yaml));
-      if (documents.size() > 1)
-        problem(documents[1], "", "a second document begins here", "Keep one, without '---'.");
-      else if (!documents.empty() && !documents[0].IsNull())
-        root(documents[0]);
+      const std::string text(yaml);
+      // Not YAML::LoadAll: after a stray ']' it finds empty documents without end (yaml-cpp 0.7).
+      DocumentCounter counter;
+      std::istringstream stream(text);
+      YAML::Parser parser(stream);
+      while (counter.documents < 2 && parser.HandleNextDocument(counter)) {
+      }
+      if (counter.documents > 1)
+        problem_at(counter.last_line, "", "a second document begins here",
+                   "Keep one: look for '---' or a bracket too many.");
+      else if (const auto document = YAML::Load(text); !document.IsNull())
+        root(document);
     }
     if (problems_.empty()) contradictions();
   } catch (const YAML::Exception& error) {

@@ -65,6 +65,9 @@ Result<std::vector<std::uint8_t>> base64_decode(std::string_view text, std::size
       end != text.data() + text.size())
     return fail(Code::kInvalid, "not base64 (URL-safe, no padding)");
   bytes.resize(size);
+  // libsodium 1.0.18 takes some bytes above 0x7f for letters.
+  if (base64_encode(bytes) != text)
+    return fail(Code::kInvalid, "not base64 (URL-safe, no padding)");
   return bytes;
 }
 

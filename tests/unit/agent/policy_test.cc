@@ -183,6 +183,12 @@ TEST(Policy, TooMuch) {
   EXPECT_EQ(problems(wrong).size(), kPolicyProblemsMax);
 }
 
+// yaml-cpp 0.7 finds empty documents without end behind a stray bracket.
+TEST(Policy, AStrayBracketEnds) {
+  for (const char* text : {"rounds: 1]\n?[a, b]\n", "]", "a: 1\n]", "}", "rounds: 1\n---\n]"})
+    EXPECT_FALSE(problems(text).empty()) << text;
+}
+
 // A few lines of aliases that would be a long list if they were written out.
 TEST(Policy, AliasesDoNotMultiply) {
   std::string yaml = "allow: &a0 [x,x,x,x,x,x,x,x,x,x]\n";

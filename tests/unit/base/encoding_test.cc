@@ -43,7 +43,9 @@ TEST(Encoding, HexVectors) {
 TEST(Encoding, OneTextPerValue) {
   for (const char* text : {"MZXW6", "mzxw6===", "mzxw7", "m", "mz x", "mzxw1", "mzxw6y"})
     EXPECT_EQ(base32_decode(text, 100).error().code, Code::kInvalid) << text;
-  for (const char* text : {"Zm8=", "Zm9", "Z", "Zm 8", "+/8", "Zm8\n"})
+  for (const char* text : {"Zm8=", "Zm9", "Z", "Zm 8", "+/8", "Zm8\n",
+                           "9YAA\xc3\xcf"
+                           "8"})
     EXPECT_EQ(base64_decode(text, 100).error().code, Code::kInvalid) << text;
   for (const char* text : {"0", "0g", "AB", "aB", "a b", "0x00", "ab\n"})
     EXPECT_EQ(hex_decode(text, 100).error().code, Code::kInvalid) << text;

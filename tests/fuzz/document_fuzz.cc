@@ -1,0 +1,34 @@
+// A body that a document accepts is written back as one that it accepts as the same.
+#include "tests/fuzz/fuzz_target.h"
+#include "wire/documents.h"
+
+namespace icon::wire {
+namespace {
+
+template <class Document>
+void round_trip(const json::Object& body) {
+  const auto document = Document::from_json(body);
+  if (!document) return;
+  const auto written = document->to_json();
+  const auto again = Document::from_json(written);
+  ICON_FUZZ_REQUIRE(again.has_value());
+  ICON_FUZZ_REQUIRE(*json::canonical(again->to_json()) == *json::canonical(written));
+}
+
+}  // namespace
+
+ICON_FUZZ_TARGET(document) {
+  const auto body = json::parse_object(input, kDocumentBytesMax);
+  if (!body) return;
+  round_trip<Offer>(*body);
+  round_trip<Bid>(*body);
+  round_trip<Lease>(*body);
+  round_trip<MoveOrder>(*body);
+  round_trip<Commit>(*body);
+  round_trip<Manifest>(*body);
+  round_trip<Receipt>(*body);
+  round_trip<Resources>(*body);
+  if (const auto lease = Lease::from_json(*body)) (void)lease->verified_bid();
+}
+
+}  // namespace icon::wire
