@@ -23,9 +23,11 @@ namespace icon::migration {
 template <class Work>
 Task<std::invoke_result_t<Work>> run_on(boost::asio::thread_pool& pool, Work work) {
   using Value = std::invoke_result_t<Work>;
-  co_return co_await boost::asio::co_spawn(
-      pool.get_executor(), [work = std::move(work)]() mutable -> Task<Value> { co_return work(); },
-      boost::asio::use_awaitable);
+  // Named, here and by the callers: g++ 12 destroys a closure that is a temporary of co_await
+  // twice.
+  auto task = [work = std::move(work)]() mutable -> Task<Value> { co_return work(); };
+  co_return co_await boost::asio::co_spawn(pool.get_executor(), std::move(task),
+                                           boost::asio::use_awaitable);
 }
 
 // A tar stream to be read piece by piece on the loop. The thread ends when the stream has been

@@ -333,9 +333,8 @@ Task<Status> DestinationMoves::receive_image(Move& move, std::string digest,
     clean();
     co_return fail(report.error());
   }
-  const std::string tree = partial + "/rootfs";
-  const auto actual =
-      co_await migration::run_on(worker_pool(), [tree] { return migration::tree_digest(tree); });
+  auto digest_of = [tree = partial + "/rootfs"] { return migration::tree_digest(tree); };
+  const auto actual = co_await migration::run_on(worker_pool(), std::move(digest_of));
   if (!actual || *actual != digest) {
     clean();
     co_return fail(Code::kUnauthenticated, "the image does not have the digest it came under");
@@ -371,8 +370,7 @@ Task<Status> DestinationMoves::receive_checkpoint(Move& move, http::BodyReader& 
   const std::string images = move.memory.path() + "/images";
   ICON_CO_CHECK(make_directories(images, 0700));
   Directories directories{{"checkpoint", images}, {"upper", paths.upper}, {"run", paths.run}};
-  ICON_CO_TRY(move.received,
-              co_await extract(body, std::move(directories), kCheckpointBytesMax));
+  ICON_CO_TRY(move.received, co_await extract(body, std::move(directories), kCheckpointBytesMax));
   move.record.end(move.received.bytes);
   co_return Status{};
 }
@@ -465,8 +463,8 @@ Task<Status> DestinationMoves::release(Move& move) {
   // The name servers are this host's from now on.
   if (const auto written = host_.containers->write_files(id, move.icon.spec, move.icon.overlay);
       !written)
-    log::warn("migration.files", {{"migration", move.record.id()},
-                                  {"error", written.error().message}});
+    log::warn("migration.files",
+              {{"migration", move.record.id()}, {"error", written.error().message}});
   co_return Status{};
 }
 

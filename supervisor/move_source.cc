@@ -269,9 +269,8 @@ Task<Status> SourceMove::reserve() {
   record_.begin("reserve");
   if (icon_.image_digest.empty()) {
     const std::string lower = icon_.lower_dir;
-    ICON_CO_TRY(icon_.image_digest, co_await migration::run_on(worker_pool(), [lower] {
-                  return migration::tree_digest(lower);
-                }));
+    auto digest = [lower = icon_.lower_dir] { return migration::tree_digest(lower); };
+    ICON_CO_TRY(icon_.image_digest, co_await migration::run_on(worker_pool(), std::move(digest)));
     ICON_CO_CHECK(host_.journal->put_icon(icon_));
   }
   ICON_CO_TRY(const auto local, host_.network->open_tunnel(peer_id_));
@@ -317,9 +316,8 @@ Task<Status> SourceMove::send_image() {
 Task<Status> SourceMove::send_layer() {
   const auto paths = host_.containers->paths(icon_id());
   record_.begin("layer");
-  const std::string upper = paths.upper;
-  ICON_CO_TRY(staged_layer_, co_await migration::run_on(
-                                 worker_pool(), [upper] { return migration::scan_tree(upper); }));
+  auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
+  ICON_CO_TRY(staged_layer_, co_await migration::run_on(worker_pool(), std::move(scan)));
   std::vector<migration::TreePart> parts{{"upper", paths.upper}, {"bin", paths.run + "/bin"}};
   co_return co_await upload("/v1/migrations/" + id() + "/layer", std::move(parts), nullptr);
 }

@@ -50,7 +50,8 @@ stub::StubOptions Stubs::process_options() const {
 Task<Status> Stubs::prepare(const std::string& mode) {
   if (mode != kRedirect || (process_ && process_->running())) co_return Status{};
   ICON_CO_CHECK(make_directories(process_options().run_directory, 0700));
-  ICON_CO_TRY(auto process, co_await stub::StubProcess::adopt_or_start(process_options()));
+  auto options = process_options();
+  ICON_CO_TRY(auto process, co_await stub::StubProcess::adopt_or_start(std::move(options)));
   process_.emplace(std::move(process));
   co_return Status{};
 }
