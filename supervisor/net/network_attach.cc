@@ -73,10 +73,7 @@ Status NetworkImpl::set_up_namespace(const IconNetwork& icon) {
   ICON_CHECK(set_up_inside(netns, icon));
   const std::string name = veth_name(icon.icon_id);
   ICON_TRY(PublicKey key, PublicKey::from_id(icon.icon_id));
-  ICON_TRY(int veth, routes_.link_index(name));
-  ICON_CHECK(prepare_interface(name));
-  ICON_CHECK(routes_.set_link_mtu(veth, kMtu, kVethQueuePackets));
-  ICON_CHECK(routes_.set_link_up(veth));
+  ICON_TRY(int veth, prepare_interface(name, kVethQueuePackets));
   ICON_CHECK(routes_.set_neighbour(veth, icon.overlay, wire::overlay_mac(key)));
   return routes_.replace_route(
       {.destination = host_prefix(icon.overlay), .metric = kBackstopMetric});

@@ -55,11 +55,17 @@ Status set_interface_sysctl(const std::string& interface, const char* name, cons
   return write_kernel_file("/proc/sys/net/ipv4/conf/" + interface + "/" + name, value);
 }
 
-Status prepare_interface(const std::string& interface) {
+Result<int> NetworkImpl::prepare_interface(const std::string& interface, int queue_packets) {
+  ICON_TRY(int index, routes_.link_index(interface));
+  // The senders are users from anywhere: the loose check, whatever `all` says. It passes nobody on
+  // an interface without an address.
   ICON_CHECK(set_interface_sysctl(interface, "rp_filter", "2"));
   // Absent on kernels without IPv6.
   (void)write_kernel_file("/proc/sys/net/ipv6/conf/" + interface + "/disable_ipv6", "1");
-  return {};
+  ICON_CHECK(routes_.add_address(index, Address::v4(kGateway), /*link_scope=*/true));
+  ICON_CHECK(routes_.set_link_mtu(index, kMtu, queue_packets));
+  ICON_CHECK(routes_.set_link_up(index));
+  return index;
 }
 
 std::array<std::uint8_t, 32> tunnel_secret_from_seed(std::span<const std::uint8_t, 32> seed) {
@@ -166,7 +172,7 @@ Status NetworkImpl::prune() {
   const auto claimed = [&](const auto& all, const auto& one) {
     return std::find(all.begin(), all.end(), one) != all.end();
   };
-  keep_first(first, run_change(current_, wanted));
+  keep_first(first, run_change(Elements(current_), wanted));
   ICON_TRY(std::vector<std::string> links, routes_.link_names());
   for (const auto& name : links) {
     if (claimed(names, name)) continue;

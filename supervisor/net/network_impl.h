@@ -71,6 +71,8 @@ class NetworkImpl final : public Network {
   };
 
   // network_impl.cc
+  // What every interface of ours on the host needs; returns its index.
+  Result<int> prepare_interface(const std::string& interface, int queue_packets);
   Result<Icon*> find(const std::string& icon_id);
   Status reload_elements();
   Status run_change(const Elements& removable, const Elements& wanted);
@@ -129,8 +131,4 @@ class Timed {
 
 // net/ipv4/conf/<interface>/<name>
 Status set_interface_sysctl(const std::string& interface, const char* name, const char* value);
-// What every interface of ours on the host needs: sources are users from anywhere (rp_filter), and
-// only IPv4.
-Status prepare_interface(const std::string& interface);
-
 }  // namespace icon::net

@@ -34,12 +34,9 @@ Status NetworkImpl::ensure_queue(Icon& icon) {
   const std::string name = hold_name(icon.rules.network.icon_id);
   ICON_TRY(icon.queue, HoldQueue::create(loop_, name, config_.hold));
   const auto set_up = [&]() -> Status {
-    ICON_CHECK(prepare_interface(name));
+    ICON_CHECK(prepare_interface(name, kQueueDevicePackets));
     // What a process of this host sent comes back through the device with our own address.
-    ICON_CHECK(set_interface_sysctl(name, "accept_local", "1"));
-    ICON_TRY(int device, routes_.link_index(name));
-    ICON_CHECK(routes_.set_link_mtu(device, kMtu, kQueueDevicePackets));
-    return routes_.set_link_up(device);
+    return set_interface_sysctl(name, "accept_local", "1");
   };
   const auto status = set_up();
   if (!status) icon.queue.reset();
@@ -64,6 +61,9 @@ Status NetworkImpl::set_up_arrival(Icon& icon) {
   ICON_TRY(int device, routes_.link_index(icon.queue->interface()));
   ICON_CHECK(routes_.replace_route(
       {.destination = Prefix::of(Address{}, 0), .interface = device, .table = mark}));
+  // A stub's route stays; without one the queue is the way, or the reverse path check would drop
+  // what the restored process sends.
+  if (!icon.rules.has_stub) ICON_CHECK(route_to(icon, device, kMainTable));
   return routes_.add_rule({mark, mark, kRulePriority});
 }
 

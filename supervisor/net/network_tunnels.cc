@@ -47,10 +47,7 @@ Result<TunnelEnd> NetworkImpl::open_tunnel(const std::string& peer_id) {
   auto opened = devices_->open(interface, key);
   sodium_memzero(key.data(), key.size());
   if (!opened) return fail(opened.error());
-  ICON_CHECK(prepare_interface(interface));
-  ICON_TRY(int device, routes_.link_index(interface));
-  ICON_CHECK(routes_.set_link_mtu(device, kMtu, kTunnelQueuePackets));
-  ICON_CHECK(routes_.set_link_up(device));
+  ICON_TRY(int device, prepare_interface(interface, kTunnelQueuePackets));
   ICON_CHECK(routes_.replace_route(
       {.destination = Prefix::of(Address{}, 0), .interface = device, .table = mark}));
   ICON_CHECK(routes_.add_rule({mark, mark, kRulePriority}));

@@ -274,11 +274,12 @@ Status RouteSocket::set_link_mtu(int interface, int mtu, int queue_packets) {
   return talk(message.get(), "set the MTU of interface " + std::to_string(interface), {});
 }
 
-Status RouteSocket::add_address(int interface, const Address& address) {
+Status RouteSocket::add_address(int interface, const Address& address, bool link_scope) {
   Message message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
   auto& family = message.family<ifaddrmsg>();
   family.ifa_family = AF_INET;
   family.ifa_prefixlen = 32;
+  family.ifa_scope = link_scope ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
   family.ifa_index = static_cast<std::uint32_t>(interface);
   message.put(IFA_LOCAL, address);
   message.put(IFA_ADDRESS, address);

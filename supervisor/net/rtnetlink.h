@@ -63,7 +63,8 @@ class RouteSocket {
   Status delete_link(const std::string& name);
   Status set_link_up(int interface);
   Status set_link_mtu(int interface, int mtu, int queue_packets);
-  Status add_address(int interface, const Address& address);  // as a host address
+  // As a host address. `link_scope`: not chosen as source towards the world.
+  Status add_address(int interface, const Address& address, bool link_scope = false);
   Status set_neighbour(int interface, const Address& address, const Mac& mac);
   // Takes the place of the route with the same destination, table and metric, without a moment
   // in between.

@@ -1,0 +1,2 @@
+set(tunnel_LINKS icon_supervisor_net)
+set(tunnel_PROGRAMS icon-tunnel)
