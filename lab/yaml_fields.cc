@@ -1,5 +1,7 @@
 #include "lab/yaml_fields.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 #include <string_view>
@@ -29,13 +31,13 @@ Status check_keys(const YAML::Node& map, const std::string& key,
   std::set<std::string> seen;
   for (const auto& entry : map) {
     const auto name = entry.first.as<std::string>();
+    const auto path = key.empty() ? name : fmt::format("{}.{}", key, name);
     if (std::find(known.begin(), known.end(), name) == known.end()) {
       std::string names;
       for (const auto one : known) names.append(names.empty() ? "" : ", ").append(one);
-      return bad(entry.first, key.empty() ? name : key + "." + name,
-                 "no such key; known here: " + names);
+      return bad(entry.first, path, "no such key; known here: " + names);
     }
-    if (!seen.insert(name).second) return bad(entry.first, key + "." + name, "given twice");
+    if (!seen.insert(name).second) return bad(entry.first, path, "given twice");
   }
   return {};
 }
