@@ -115,6 +115,8 @@ Task<Result<json::Value>> carry_lease(Host& host, http::Request request) {
   ICON_CO_TRY(const auto bid, wire::open<wire::Bid>(bid_envelope));
   if (bid.icon.id() != request.icon_id)
     co_return fail(Code::kUnauthenticated, "the bid is signed by another ICON");
+  if (bid.provider == host.key.public_key())
+    co_return fail(Code::kConflict, "the bid is for the host that the ICON is on");
   json::Object named = body;
   named["id"] = bid.provider.id();  // a lease is bought from whom the bid names, or not at all
   json::Object question{{"bid", bid_envelope.to_json()}, {"offer", offer_envelope.to_json()}};

@@ -249,6 +249,8 @@ Result<std::vector<LeaseRecord>> Market::expire() {
 Status Market::note_bought(const wire::Envelope& envelope) {
   ICON_TRY(const auto lease, wire::open<wire::Lease>(envelope));
   ICON_TRY(const auto bid, lease.verified_bid());
+  if (lease.provider == key_.public_key())
+    return fail(Code::kInvalid, "the lease was sold by this very host");
   LeaseRecord record{lease.lease_id, bid.icon.id(),    lease.provider.id(), "bought",
                      "active",       bid.resources,    bid.slot_seconds,    bid.price_ucredits,
                      lease.start_ms, lease.expires_ms, envelope.to_json(),  {}};
