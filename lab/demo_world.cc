@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
@@ -65,7 +66,8 @@ std::vector<std::string> DemoWorld::liars() const {
   std::vector<std::string> names;
   for (const auto& provider : lab_.topology().providers) {
     const auto own = lab_.supervisor_id(provider.node);
-    const bool honest = provider.id == "@node" || (own && provider.id == *own);
+    const bool honest = provider.id.empty() || provider.id == "@node" ||
+                        provider.id == "@" + provider.node || (own && provider.id == *own);
     if (!honest && std::find(names.begin(), names.end(), provider.node) == names.end())
       names.push_back(provider.node);
   }
@@ -102,26 +104,39 @@ std::string DemoWorld::config_text(const std::string& node) const {
   return text;
 }
 
+Status DemoWorld::start_supervisor(const std::string& node) {
+  const auto directory = lab_.host_directory(node);
+  ICON_CHECK(make_directories(directory + "/state", 0700));
+  ICON_CHECK(make_directories(directory + "/run", 0755));
+  const auto config = directory + "/supervisor.yaml";
+  ICON_CHECK(write_file_atomic(config, config_text(node), 0644));
+  const UniqueFd log(open(log_file(node).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!log) return fail_errno("open " + log_file(node));
+  RunOptions run;
+  run.argv = {program("icon-supervisor"), "--config", config};
+  run.output_fd = run.error_fd = log.get();
+  run.own_resolv_conf = false;
+  run.die_with_parent = !options_.keep;
+  run.new_session = true;
+  run.grace = kSupervisorGrace;
+  ICON_TRY(auto child, lab_.spawn(node, std::move(run)));
+  supervisors_.emplace_back(node, std::move(child));
+  return {};
+}
+
+Status DemoWorld::kill_supervisor(const std::string& node) {
+  const auto found = std::find_if(supervisors_.begin(), supervisors_.end(),
+                                  [&](const auto& entry) { return entry.first == node; });
+  if (found == supervisors_.end()) return fail(Code::kNotFound, "no supervisor on " + node);
+  found->second.signal(SIGKILL);
+  if (!found->second.wait(kSupervisorGrace))
+    return fail(Code::kTimeout, "the supervisor of " + node + " does not die");
+  supervisors_.erase(found);
+  return {};
+}
+
 Status DemoWorld::start_supervisors(const std::function<Status()>& poll) {
-  for (const auto& node : hosts_) {
-    const auto directory = lab_.host_directory(node);
-    ICON_CHECK(make_directories(directory + "/state", 0700));
-    ICON_CHECK(make_directories(directory + "/run", 0755));
-    const auto config = directory + "/supervisor.yaml";
-    ICON_CHECK(write_file_atomic(config, config_text(node), 0644));
-    const UniqueFd log(
-        open(log_file(node).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
-    if (!log) return fail_errno("open " + log_file(node));
-    RunOptions run;
-    run.argv = {program("icon-supervisor"), "--config", config};
-    run.output_fd = run.error_fd = log.get();
-    run.own_resolv_conf = false;
-    run.die_with_parent = !options_.keep;
-    run.new_session = true;
-    run.grace = kSupervisorGrace;
-    ICON_TRY(auto child, lab_.spawn(node, std::move(run)));
-    supervisors_.emplace_back(node, std::move(child));
-  }
+  for (const auto& node : hosts_) ICON_CHECK(start_supervisor(node));
   const auto deadline = std::chrono::steady_clock::now() + kSupervisorStartMax;
   for (auto& [node, child] : supervisors_) {
     while (!get(node, "/v1/status")) {

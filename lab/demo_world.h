@@ -36,6 +36,10 @@ class DemoWorld {
   // `poll` is called while waiting; its error ends the wait. Errors: kTimeout, kIo with the last
   // line of the log of the one that failed.
   Status start_supervisors(const std::function<Status()>& poll);
+  // One of them; returns at once. Errors: kIo.
+  Status start_supervisor(const std::string& node);
+  // SIGKILL, for tests of what survives it. Errors: kNotFound.
+  Status kill_supervisor(const std::string& node);
   // Errors: kIo with the last line of the log of one that has ended.
   Status check_supervisors();
   // `icon run` at the origin. Errors: kIo with what it said.
