@@ -4,3 +4,13 @@ target_link_options(icon-agent-test-service PRIVATE -static -no-pie)
 icon_library(icon_agent_fake SOURCES agent_fake_supervisor.cc LINKS icon_base_server icon_wire)
 set(agent_LINKS icon_agent_fake icon_lab)
 set(agent_PROGRAMS icon-agent icon-agent-test-service)
+
+# With the real runc and CRIU; it takes more libraries than its neighbours.
+find_program(ICON_CRIU criu HINTS ${CMAKE_SOURCE_DIR}/.deps/criu/sbin NO_DEFAULT_PATH)
+find_program(ICON_CRIU criu REQUIRED)
+icon_test(netns_agent_checkpoint_test
+  SOURCES agent_checkpoint.cc ${CMAKE_SOURCE_DIR}/supervisor/cgroup.cc
+  LINKS icon_agent_fake icon_migration TIMEOUT 120)
+target_compile_definitions(netns_agent_checkpoint_test PRIVATE
+  ICON_CRIU="${ICON_CRIU}" ICON_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+add_dependencies(netns_agent_checkpoint_test icon-agent icon-agent-test-service icon-criu-hold)
