@@ -13,228 +13,21 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/socket.h>
 
-#include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
-#include <future>
-#include <mutex>
-#include <thread>
+#include <memory>
 
 #include "base/keys.h"
 #include "base/log.h"
-#include "base/netns.h"
-#include "base/subprocess.h"
+#include "net_sockets.h"
 #include "supervisor/net/names.h"
 #include "supervisor/net/netns_files.h"
 #include "supervisor/net/network.h"
 #include "wire/overlay.h"
 
 namespace icon::net::test {
-
-inline std::string prefix() { return "net" + std::to_string(getpid()) + "-"; }
-
-inline CommandOutcome shell(const std::string& netns, const std::string& command) {
-  std::vector<std::string> argv{"/bin/sh", "-c", command};
-  if (!netns.empty()) argv.insert(argv.begin(), {"nsenter", "--net=/run/netns/" + netns});
-  Command command_line;
-  command_line.argv = std::move(argv);
-  auto outcome = run_command_blocking(std::move(command_line));
-  if (!outcome) return {127, "", outcome.error().message};
-  return *outcome;
-}
-
-inline void must(const std::string& netns, const std::string& command) {
-  const auto outcome = shell(netns, command);
-  ASSERT_TRUE(outcome.ok()) << command << ": " << outcome.error_output;
-}
-
-// A thread that lives in a namespace and does what it is told, one thing after another.
-class NetnsThread {
- public:
-  explicit NetnsThread(const std::string& netns)
-      : guard_(boost::asio::make_work_guard(loop_)), thread_([this, netns] {
-          auto fd = open_netns(netns);
-          if (!fd || setns(fd->get(), CLONE_NEWNET) != 0) abort();
-          loop_.run();
-        }) {}
-  ~NetnsThread() {
-    guard_.reset();
-    loop_.stop();
-    thread_.join();
-  }
-  template <class Work>
-  auto run(Work work) {
-    std::packaged_task<decltype(work())()> task(std::move(work));
-    auto result = task.get_future();
-    boost::asio::post(loop_, [&task] { task(); });
-    return result.get();
-  }
-  boost::asio::io_context& loop() { return loop_; }
-
- private:
-  boost::asio::io_context loop_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_;
-  std::thread thread_;
-};
-
-inline Endpoint endpoint(const std::string& text) { return *Endpoint::parse(text); }
-
-// A client's socket, made in whichever namespace the thread is in; blocking with a limit.
-class Socket {
- public:
-  explicit Socket(int type) : fd_(socket(AF_INET, type | SOCK_CLOEXEC, 0)) {
-    const timeval limit{5, 0};
-    setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    const int one = 1;
-    setsockopt(fd_.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  }
-  int fd() const { return fd_.get(); }
-  bool bind_to(const Endpoint& local) {
-    sockaddr_storage storage{};
-    const auto bytes = local.address.to_sockaddr(local.port, storage);
-    return bind(fd(), reinterpret_cast<sockaddr*>(&storage), bytes) == 0;
-  }
-  bool connect_to(const Endpoint& remote) {
-    sockaddr_storage storage{};
-    const auto bytes = remote.address.to_sockaddr(remote.port, storage);
-    return connect(fd(), reinterpret_cast<sockaddr*>(&storage), bytes) == 0;
-  }
-  std::uint16_t local_port() const {
-    sockaddr_storage storage{};
-    socklen_t bytes = sizeof storage;
-    getsockname(fd(), reinterpret_cast<sockaddr*>(&storage), &bytes);
-    return ntohs(reinterpret_cast<sockaddr_in*>(&storage)->sin_port);
-  }
-  bool say(const std::string& text) {
-    return send(fd(), text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
-  }
-  // Exactly `bytes`, or what came before the end, an error or 5 s.
-  std::string hear(std::size_t bytes) {
-    std::string text(bytes, '\0');
-    std::size_t done = 0;
-    while (done < bytes) {
-      const ssize_t count = recv(fd(), text.data() + done, bytes - done, 0);
-      if (count <= 0) break;
-      done += static_cast<std::size_t>(count);
-    }
-    text.resize(done);
-    return text;
-  }
-  // Says `text` and hears it back.
-  bool echoes(const std::string& text) { return say(text) && hear(text.size()) == text; }
-  bool silent_for(Millis time) {
-    pollfd poll_fd{fd(), POLLIN, 0};
-    return poll(&poll_fd, 1, static_cast<int>(time.count())) == 0;
-  }
-
- private:
-  UniqueFd fd_;
-};
-
-// Echoes TCP and UDP on port 80 in a namespace, and can speak first on accepted connections.
-class EchoService {
- public:
-  explicit EchoService(UniqueFd netns) : netns_(std::move(netns)), thread_([this] { run(); }) {
-    ready_.get_future().wait();
-  }
-  ~EchoService() {
-    stop_ = true;
-    thread_.join();
-  }
-  // To all open connections; the next echo comes after it.
-  void shout(const std::string& text) {
-    std::promise<void> done;
-    {
-      const std::lock_guard lock(mutex_);
-      shout_ = text;
-      shouted_ = &done;
-    }
-    done.get_future().wait();
-  }
-  std::string netns_file() const {
-    return "/proc/" + std::to_string(getpid()) + "/task/" + std::to_string(thread_id_) + "/ns/net";
-  }
-  std::vector<std::string> peers() const {
-    const std::lock_guard lock(mutex_);
-    return peers_;
-  }
-
- private:
-  void run() {
-    if (setns(netns_.get(), CLONE_NEWNET) != 0) abort();
-    Socket listener(SOCK_STREAM);
-    Socket datagrams(SOCK_DGRAM);
-    if (!listener.bind_to(endpoint("0.0.0.0:80")) || listen(listener.fd(), 64) != 0 ||
-        !datagrams.bind_to(endpoint("0.0.0.0:80")))
-      abort();
-    thread_id_ = gettid();
-    ready_.set_value();
-    std::vector<UniqueFd> connections;
-    char buffer[65536];
-    while (!stop_) {
-      std::vector<pollfd> fds{{listener.fd(), POLLIN, 0}, {datagrams.fd(), POLLIN, 0}};
-      for (const auto& connection : connections) fds.push_back({connection.get(), POLLIN, 0});
-      poll(fds.data(), fds.size(), 5);
-      for (std::size_t i = 2; i < fds.size(); ++i) {
-        if (fds[i].revents == 0) continue;
-        const ssize_t count = recv(fds[i].fd, buffer, sizeof buffer, 0);
-        if (count <= 0) connections[i - 2].reset();
-        for (ssize_t done = 0; done < count;)
-          if (const ssize_t sent = send(fds[i].fd, buffer + done,
-                                        static_cast<std::size_t>(count - done), MSG_NOSIGNAL);
-              sent > 0)
-            done += sent;
-          else
-            break;
-      }
-      std::erase_if(connections, [](const UniqueFd& fd) { return !fd; });
-      if (fds[0].revents != 0) accept_one(listener.fd(), connections);
-      if (fds[1].revents != 0) echo_datagram(datagrams.fd(), buffer, sizeof buffer);
-      const std::lock_guard lock(mutex_);
-      if (shouted_ == nullptr) continue;
-      for (const auto& connection : connections)
-        (void)!send(connection.get(), shout_.data(), shout_.size(), MSG_NOSIGNAL);
-      std::exchange(shouted_, nullptr)->set_value();
-    }
-  }
-  void accept_one(int listener, std::vector<UniqueFd>& connections) {
-    sockaddr_storage storage{};
-    socklen_t bytes = sizeof storage;
-    UniqueFd fd(accept4(listener, reinterpret_cast<sockaddr*>(&storage), &bytes, SOCK_CLOEXEC));
-    if (!fd) return;
-    const std::lock_guard lock(mutex_);
-    if (auto peer = Address::from_sockaddr(reinterpret_cast<sockaddr*>(&storage)))
-      peers_.push_back(peer->to_string());
-    connections.push_back(std::move(fd));
-  }
-  static void echo_datagram(int fd, char* buffer, std::size_t room) {
-    sockaddr_storage from{};
-    socklen_t bytes = sizeof from;
-    const ssize_t count = recvfrom(fd, buffer, room, 0, reinterpret_cast<sockaddr*>(&from), &bytes);
-    if (count >= 0)
-      (void)!sendto(fd, buffer, static_cast<std::size_t>(count), 0,
-                    reinterpret_cast<sockaddr*>(&from), bytes);
-  }
-
-  UniqueFd netns_;
-  std::atomic<bool> stop_{false};
-  std::atomic<int> thread_id_{0};
-  mutable std::mutex mutex_;
-  std::string shout_;
-  std::promise<void>* shouted_ = nullptr;
-  std::vector<std::string> peers_;
-  std::promise<void> ready_;
-  std::thread thread_;
-};
 
 // One host: its namespace, and a supervisor's Network on a loop of its own inside it.
 class Host {
@@ -308,7 +101,9 @@ class Host {
 class World : public ::testing::Test {
  protected:
   void SetUp() override {
-    log::init(log::Level::kInfo, "/dev/null");
+    // The events, with the time that each step took, for who wants to see them.
+    const char* path = getenv("ICON_TEST_LOG");
+    log::init(log::Level::kInfo, path == nullptr ? "/dev/null" : path);
     for (const char* name : {"client", "router", "a", "b", "c"}) {
       const auto made = ensure_netns(prefix() + name);
       ASSERT_TRUE(made) << made.error().message;
