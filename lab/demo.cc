@@ -81,21 +81,25 @@ Status complete(Arguments& arguments) {
       std::filesystem::read_symlink("/proc/self/exe", error).parent_path().parent_path();
   options.rootfs = arguments.rootfs.empty() ? (build / "images/redis/rootfs").string()
                                             : std::filesystem::absolute(arguments.rootfs).string();
-  if (const char* criu = std::getenv("ICON_CRIU"); criu != nullptr) options.criu = criu;
+  const auto own_criu = build.parent_path().parent_path() / ".deps/criu/sbin/criu";
+  if (options.criu.empty() && std::filesystem::exists(own_criu, error))
+    options.criu = own_criu.string();
   return {};
 }
 
-void print_next_steps(const Arguments& arguments) {
+void print_next_steps(const Arguments& arguments, const DemoResult& result) {
   if (arguments.options.keep)
     fmt::print(
-        "\nStill running. Look around, then `icon lab down --all`:\n"
+        "\nIt still runs. Look around, then take it away with `icon lab down demo`:\n"
         "  icon lab status\n"
-        "  icon --socket /run/icon-lab/demo/hosts/origin/run/supervisor.sock history\n"
-        "  icon lab exec users-a -- redis-cli -h ADDRESS INFO server\n");
+        "  export ICON_SOCKET=/run/icon-lab/demo/hosts/{}/run/supervisor.sock\n"
+        "  icon history; icon stubs; icon explain {}\n"
+        "  ICON_SOCKET=/run/icon-lab/demo/hosts/{}/run/supervisor.sock icon ps\n",
+        result.from, result.migration, result.to);
   else
     fmt::print(
-        "\nTo look further: `icon demo --keep` leaves it running; then `icon lab status`, "
-        "`icon history`, `icon explain MIGRATION`.\n");
+        "\nTo look further: `icon demo --keep` leaves it running, and then `icon lab status`, "
+        "`icon history` and `icon explain` show more.\n");
 }
 
 // What a run must not leave. Errors: kConflict naming it.
@@ -124,7 +128,7 @@ int finish(const Arguments& arguments, const Result<DemoOutcome>& outcome) {
       return kExitFailed;
     }
   }
-  print_next_steps(arguments);
+  print_next_steps(arguments, outcome->result);
   std::fflush(stdout);
   for (const auto& sentence : failed)
     std::fprintf(stderr, "icon demo: expected that %s\n", sentence.c_str());
@@ -178,6 +182,8 @@ void add_demo_command(CLI::App& app, int& exit_status) {
   demo->add_option("--price", arguments->prices, "HOST=CREDITS for a slot there; may be repeated");
   demo->add_option("--rootfs", arguments->rootfs,
                    "redis' root directory; else the one that `make demo` has made");
+  demo->add_option("--criu", arguments->options.criu,
+                   "the CRIU program; else the one in .deps, else the system's");
   demo->add_flag("--keep", arguments->options.keep, "leave everything running, to look around");
   demo->callback([arguments, &exit_status] { exit_status = run(*arguments); });
 }

@@ -212,24 +212,41 @@ class Play {
     for (const auto& line : lines) stage_.say(line);
   }
 
-  // What is new at `node`, told. Failures are passed over: it is asked again soon.
-  void look_at(const std::string& node) {
+  // What is new at `node`, told in the order in which it happened. Failures are passed over: it is
+  // asked again soon.
+  void look_at(const std::string& node, bool decisions) {
     if (const auto icon = world_->get(node, "/v1/icons/redis"))
       if (const auto status = json::get_object(*icon, "status")) {
         say_all(story_->status(**status));
         last_status_ = **status;
       }
+    using News = std::pair<std::int64_t, json::Object>;
+    std::vector<News> events, choices;
+    if (const auto answer = decisions ? world_->get(node, "/v1/decisions?icon=" + result_.icon)
+                                      : Result<json::Object>(json::Object{}))
+      if (const auto list = json::get_array(*answer, "decisions", 10'000))
+        for (const auto& item : **list)
+          if (item.is_object()) {
+            const auto& choice = item.get_object();
+            const auto evidence = json::get_object(choice, "evidence");
+            choices.emplace_back(evidence ? number(**evidence, "decided_ms") : 0, choice);
+          }
     if (const auto lines = world_->get_lines(node, "/v1/icons/redis/logs?source=agent&lines=500"))
       for (const auto& line : *lines) {
         const auto inner = text(line, "line");
         if (!seen_lines_.insert(inner).second) continue;
         if (const auto event = json::parse_object(inner, kLogLineBytesMax))
-          say_all(story_->agent_event(*event));
+          events.emplace_back(number(*event, "time_ms"), *event);
       }
-    if (const auto answer = world_->get(node, "/v1/decisions?icon=" + result_.icon))
-      if (const auto list = json::get_array(*answer, "decisions", 10'000))
-        for (const auto& item : **list)
-          if (item.is_object()) say_all(story_->decision(item.get_object()));
+    const auto earlier = [](const News& a, const News& b) { return a.first < b.first; };
+    std::stable_sort(choices.begin(), choices.end(), earlier);
+    auto choice = choices.begin();
+    for (const auto& [at_ms, event] : events) {
+      for (; choice != choices.end() && choice->first <= at_ms; ++choice)
+        say_all(story_->decision(choice->second));
+      say_all(story_->agent_event(event));
+    }
+    for (; choice != choices.end(); ++choice) say_all(story_->decision(choice->second));
   }
 
   std::string state_of_migration() {
@@ -264,7 +281,7 @@ class Play {
     bool moving = false;
     while (true) {
       ICON_CHECK(world_->check_supervisors());
-      look_at(origin);
+      look_at(origin, true);
       const auto state = state_of_migration();
       if (!state.empty() && !moving) {
         moving = true;
@@ -272,11 +289,12 @@ class Play {
         stage_.headline("It moves: " + name_of(text(migration_, "from")) + " to " +
                         name_of(text(migration_, "to")));
       }
+      if (moving) tell_phases();
       if (state == "done") break;
       if (state == "rolled_back" || state == "failed")
-        return fail(Code::kIo, fmt::format("the move did not succeed: {} ({}); logs: {}",
-                                           text(migration_, "reason"), text(migration_, "error"),
-                                           world_->log_file(origin)));
+        return fail(Code::kIo,
+                    fmt::format("the move did not succeed, redis serves on at {}: {}; log: {}",
+                                origin, text(migration_, "error"), world_->log_file(origin)));
       if (now_ms() > deadline)
         return fail(Code::kTimeout, fmt::format("no move within {} s; migration state: '{}'",
                                                 kMoveMaxMs / 1000, state));
@@ -294,14 +312,30 @@ class Play {
     return found == world_->names().end() ? key : found->second;
   }
 
-  Status tell_the_move() {
-    ICON_TRY(migration_,
-             world_->get(world_->options().origin, "/v1/migrations/" + result_.migration));
+  void tell_phases() {
+    auto migration = world_->get(world_->options().origin, "/v1/migrations/" + result_.migration);
+    if (!migration) return;
+    migration_ = std::move(*migration);
     say_all(story_->migration(migration_));
+  }
+
+  // What went over the network. A dump is written to memory, where it was made.
+  std::int64_t bytes_moved() const {
+    std::int64_t sum = 0;
+    if (const auto phases = json::get_array(migration_, "phases", 1'000))
+      for (const auto& phase : **phases)
+        if (phase.is_object() && text(phase.get_object(), "name") != "dump")
+          sum += number(phase.get_object(), "bytes");
+    return sum;
+  }
+
+  Status tell_the_move() {
+    // After the move others look worse or better from there: that is another story.
+    result_.rejected = story_->rejected();
     result_.from = name_of(text(migration_, "from"));
     result_.to = name_of(text(migration_, "to"));
     result_.service_gap_us = number(migration_, "gap_us");
-    result_.bytes_moved = number(migration_, "bytes");
+    result_.bytes_moved = bytes_moved();
     stage_.say(fmt::format("Moved to {}: {} travelled, the service stood still for {}", result_.to,
                            bytes_text(result_.bytes_moved), ms_text(result_.service_gap_us)));
     ICON_CHECK(stage_.pass(kSettleMs));
@@ -321,7 +355,7 @@ class Play {
     for (auto& users : users_) ICON_CHECK(users.anew->mark("after"));
     const auto end_ms = now_ms() + kAfterMs;
     while (now_ms() < end_ms) {
-      look_at(result_.to);
+      look_at(result_.to, false);
       ICON_CHECK(stage_.pass(kPollMs));
     }
     ICON_CHECK(mark_all("check", &NetworkResult::open));
@@ -343,7 +377,6 @@ class Play {
       result_.networks.push_back(users.result);
     }
     ICON_CHECK(wait_for_settlement());
-    result_.rejected = story_->rejected();
     result_.took_ms = now_ms() - begun_ms_;
     return {};
   }
@@ -352,7 +385,7 @@ class Play {
   Status wait_for_settlement() {
     const auto deadline = now_ms() + kSettlementMaxMs;
     while (true) {
-      look_at(result_.to);
+      look_at(result_.to, false);
       if (const auto purse = json::get_object(last_status_, "purse")) {
         result_.budget_ucredits = number(**purse, "budget_ucredits");
         result_.spent_ucredits = number(**purse, "spent_ucredits");

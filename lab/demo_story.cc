@@ -51,13 +51,23 @@ std::string DemoStory::name_of(const std::string& key) const {
   return found == names_.end() ? key : found->second;
 }
 
+// The words of others speak of domains; the reader of the demo sees hosts.
+std::string DemoStory::with_hosts(std::string message) const {
+  for (const auto& [key, host] : names_) {
+    if (key.find('.') == std::string::npos) continue;  // an id
+    for (std::size_t at = 0; (at = message.find(key, at)) != std::string::npos; at += host.size())
+      message.replace(at, key.size(), host);
+  }
+  return message;
+}
+
 void DemoStory::reject(const std::string& domain, const std::string& api, const std::string& reason,
                        const std::string& message) {
   // Being there already, or not being the best, is no fault of the provider.
   if (reason == "current_host" || reason == "outbid" || reason == "won" || reason.empty()) return;
   auto name = name_of(domain);
   if (name == domain && !api.empty() && names_.contains(host_of(api))) name = name_of(host_of(api));
-  rejected_[name] = {name, domain, reason, message};
+  rejected_[name] = {name, domain, reason, with_hosts(message)};
 }
 
 std::vector<RejectedProvider> DemoStory::rejected() const {
@@ -92,9 +102,9 @@ Lines DemoStory::agent_event(const json::Object& event) {
       tell(provider + reason,
            fmt::format("{} is refused ({}): {}", provider, reason, text(event, "message")));
     }
-  } else if (kind == "round.decided") {
-    tell(std::to_string(number(event, "round")),
-         fmt::format("Round {}: {}", number(event, "round"), text(event, "message")));
+  } else if (kind == "decision") {
+    tell(std::to_string(number(event, "time_ms")),
+         "It decides: " + with_hosts(text(event, "message")));
   } else if (kind == "purse.hold") {
     tell(migration, fmt::format("It sets {} aside for {}; {} stay free",
                                 credits_text(number(event, "price_ucredits")), provider,
@@ -168,7 +178,7 @@ Lines DemoStory::decision(const json::Object& decision) {
         distances.empty() ? "" : fmt::format(" would be {}", fmt::join(distances, " and "));
     lines.push_back(fmt::format("{}{}{}{}", name, away,
                                 verdict == "won" ? ": leads, " : ": " + verdict + ", ",
-                                text(*candidate, "message")));
+                                with_hosts(text(*candidate, "message"))));
   }
   return lines;
 }

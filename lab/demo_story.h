@@ -33,6 +33,7 @@ class DemoStory {
 
  private:
   std::string name_of(const std::string& key) const;
+  std::string with_hosts(std::string message) const;
   std::vector<std::string> paths(const json::Object& discovery);
   void reject(const std::string& domain, const std::string& api, const std::string& reason,
               const std::string& message);

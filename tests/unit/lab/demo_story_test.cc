@@ -57,6 +57,14 @@ TEST(DemoStory, RemembersWhoWasRefusedAndWhy) {
                           RejectedProvider{"liar", "ixp.test", "key_mismatch", "another key"}));
 }
 
+TEST(DemoStory, SpeaksOfHostsWhereTheAgentSpeaksOfDomains) {
+  auto demo = story();
+  EXPECT_THAT(
+      demo.agent_event(object(
+          R"({"event":"decision","time_ms":7,"message":"transit.test leads in 1 of 2 rounds"})")),
+      ElementsAre("It decides: dear leads in 1 of 2 rounds"));
+}
+
 TEST(DemoStory, DrawsThePathWithNames) {
   auto demo = story();
   const auto decision = object(
