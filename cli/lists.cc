@@ -103,14 +103,19 @@ std::string purse_of(const json::Object& status) {
 }
 
 void add_icon(Table& table, const json::Object& icon) {
-  const auto& status = object_of(icon, "status");
+  // What the agent said last is about its life here: once it has left, it is old news.
+  const auto state = text_of(icon, "state");
+  static const json::Object kNoStatus;
+  const bool here = state == "running" || state == "migrating";
+  const auto& status = here ? object_of(icon, "status") : kNoStatus;
   const auto users = users_of(status);
   auto lifecycle = text_of(status, "lifecycle");
   const auto* held = status.if_contains("held");
   if (held != nullptr && held->is_bool() && held->get_bool()) lifecycle += " held";
   table.add({text_of(icon, "name"), short_of(icon, "id"), state_cell(icon), lifecycle,
-             or_dash(number_of(icon, "epoch"), plain), ports_of(icon), plain(users.connections),
-             or_dash(users.rtt_us, human_us), purse_of(status)});
+             or_dash(number_of(icon, "epoch"), plain), ports_of(icon),
+             here ? plain(users.connections) : "-", or_dash(users.rtt_us, human_us),
+             purse_of(status)});
 }
 
 }  // namespace

@@ -99,13 +99,10 @@ class Migration {
   std::string decisions_target() const { return "/v1/decisions?icon=" + url_encode(icon_id_); }
   bool late() const { return context_.clock.steady() >= deadline_; }
   void pause() const { std::this_thread::sleep_for(options_.poll); }
-  tl::unexpected<Failure> too_late(const std::string& what) const {
-    return failure(kTimedOut, what + " within " + human_duration(options_.timeout.count()),
-                   "It may still happen: look with `icon ps` and `icon history`.");
-  }
 
   // The id of the migration that answers our request. The agent decides: it may also refuse.
   Outcome<std::string> wait_for_begin() {
+    const auto limit = std::min(deadline_, context_.clock.steady() + options_.begin_max);
     for (;;) {
       CLI_TRY(const auto moves, api_.get_object("/v1/migrations"));
       for (const auto& value : array_of(moves, "migrations")) {
@@ -118,7 +115,10 @@ class Migration {
       for (const auto& value : array_of(decisions, "decisions"))
         if (value.is_object())
           if (auto refusal = refusal_in(value.get_object())) return tl::unexpected(*refusal);
-      if (late()) return too_late("the migration did not begin");
+      if (context_.clock.steady() >= limit)
+        return failure(
+            kTimedOut, "the ICON has ordered no move to " + printable(options_.to),
+            "It may still do so. Why not yet: icon logs --source agent " + options_.icon);
       pause();
     }
   }
@@ -153,7 +153,11 @@ class Migration {
       const auto move = api_.get_object("/v1/migrations/" + url_encode(id));
       if (move && ended(*move)) return finish(*move, printer.printed());
       if (!move && move.error().exit_code != kNoSupervisor) return tl::unexpected(move.error());
-      if (late()) return too_late("the migration " + id + " did not end");
+      if (late())
+        return failure(kTimedOut,
+                       fmt::format("the migration {} did not end within {}", id,
+                                   human_duration(options_.timeout.count())),
+                       "It goes on: look with `icon ps` and `icon history`.");
       pause();
     }
   }

@@ -12,8 +12,9 @@ struct MigrateOptions {
   std::string icon;
   std::string to;
   bool wait = true;
-  Millis timeout{300'000};  // for all of it
-  Millis poll{100};         // between looks at whether it has begun
+  Millis timeout{300'000};   // for all of it
+  Millis begin_max{30'000};  // for the agent to ask, buy and order
+  Millis poll{100};          // between looks at whether it has begun
 };
 
 // kOk when the ICON runs at its destination; kRefused when it was refused or rolled back (and

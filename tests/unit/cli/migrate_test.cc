@@ -79,7 +79,10 @@ TEST_F(MigrateTest, TheAgentMayRefuse) {
 
 TEST_F(MigrateTest, GivesUpWaitingButNotTheMigration) {
   EXPECT_EQ(icon({"migrate", "cache", "--to", "edge-a", "--timeout", "0.05"}), kTimedOut);
-  EXPECT_THAT(err(), HasSubstr("It may still happen"));
+  EXPECT_THAT(err(), HasSubstr("icon logs --source agent cache"));
+  begins();
+  supervisor_.on("GET /v1/migrations/m2", std::string(kMove) + R"("state":"staging"})");
+  EXPECT_EQ(icon({"migrate", "cache", "--to", "edge-a", "--timeout", "0.3"}), kTimedOut);
 }
 
 TEST_F(MigrateTest, DoesNotWaitWhenTold) {
