@@ -519,7 +519,7 @@ Task<void> SourceMove::tell_stub_host(const json::Object& stub) {
   if (!host_id || !api) co_return;
   const auto key = PublicKey::from_id(*host_id);
   const auto endpoint = Endpoint::parse(*api);
-  if (!key || !endpoint) co_return;
+  if (!key || !endpoint || *key == order_.to) co_return;  // its new host needs no stub
   PeerRequest request;
   request.api = *endpoint;
   request.peer = *key;

@@ -1,0 +1,181 @@
+// The real daemon, runc, agent and kernel, on one host:
+//
+//   namespace icon-core-<pid>a: lo 192.0.2.10, icon-supervisor --DNAT--> veth --> ICON (echo)
+#include <fcntl.h>
+
+#include "tests/netns/supervisor_host.h"
+
+namespace icon::test {
+namespace {
+
+constexpr const char* kEcho = R"(["icon-core-echo","echo","7000"])";
+
+class SupervisorDaemonTest : public ::testing::Test {
+ protected:
+  std::string run_echo() {
+    icon_ = host_.run_icon("echo", kEcho, R"(["7000:9000"])");
+    return SupervisorHost::text(icon_, "id");
+  }
+  void remove(const std::string& icon, const std::string& expected_status) {
+    const auto answer = host_.ask("DELETE", "/v1/icons/" + icon + "?grace_ms=5000");
+    ASSERT_TRUE(answer) << answer.error().message;
+    EXPECT_EQ(answer->status, 200) << answer->body;
+    EXPECT_EQ(answer->body, R"({"exit_status":)" + expected_status + "}\n");
+    EXPECT_EQ(host_.left_overs(), "") << host_.log();
+  }
+
+  SupervisorHost host_{"a", "192.0.2.10"};
+  json::Object icon_;
+};
+
+TEST_F(SupervisorDaemonTest, RunsAContainerAndRemovesEveryTrace) {
+  host_.start();
+  const auto id = run_echo();
+  ASSERT_FALSE(id.empty());
+  EXPECT_EQ(host_.state_of("echo"), "running");
+  EXPECT_EQ(host_.state_of(id.substr(0, 10)), "running");
+  EXPECT_EQ(host_.get("/v1/icons").at("icons").as_array().size(), 1u);
+  EXPECT_TRUE(host_.reachable(9000)) << host_.log();
+  // The agent speaks through the ICON's own socket.
+  EXPECT_TRUE(eventually([&] {
+    const auto shown = host_.get("/v1/icons/echo");
+    const auto* status = shown.if_contains("status");
+    return status != nullptr && SupervisorHost::text(status->as_object(), "lifecycle") == "ACTIVE";
+  })) << host_.log();
+  const auto self = host_.ask("GET", "/v1/self", "", host_.icon_dir(id) + "/run/supervisor.sock");
+  ASSERT_TRUE(self) << self.error().message;
+  EXPECT_NE(self->body.find("\"icon\":\"" + id), std::string::npos);
+
+  EXPECT_EQ(*read_file(host_.icon_dir(id) + "/bundle/rootfs/etc/resolv.conf", 1000),
+            "nameserver 192.0.2.53\n");
+  EXPECT_FALSE(std::filesystem::exists(host_.image() + "/etc")) << "the image was written to";
+  const auto logs = host_.ask("GET", "/v1/icons/echo/logs?source=service");
+  EXPECT_NE(logs->body.find("listening on 7000"), std::string::npos);
+  EXPECT_NE(host_.ask("GET", "/metrics")->body.find("icon_icons{state=\"running\"} 1"),
+            std::string::npos);
+  remove("echo", "7");
+  EXPECT_EQ(host_.dial(9000), -1);
+  EXPECT_EQ(host_.get("/v1/icons").at("icons").as_array().size(), 0u);
+  EXPECT_EQ(host_.stop(SIGTERM), 0);
+  EXPECT_FALSE(std::filesystem::exists(host_.socket()));
+}
+
+TEST_F(SupervisorDaemonTest, KilledAndStartedAgainItAdopts) {
+  host_.start();
+  const auto id = run_echo();
+  ASSERT_TRUE(host_.reachable(9000)) << host_.log();
+  const int open_connection = host_.dial(9000);
+  ASSERT_TRUE(SupervisorHost::echoes(open_connection, "before"));
+  EXPECT_EQ(host_.stop(SIGKILL), 137);
+  EXPECT_TRUE(SupervisorHost::echoes(open_connection, "nobody supervises"));
+  EXPECT_TRUE(host_.reachable(9000));
+  host_.start();
+  EXPECT_TRUE(SupervisorHost::echoes(open_connection, "after"));
+  EXPECT_TRUE(host_.reachable(9000));
+  const auto shown = host_.get("/v1/icons/echo");
+  EXPECT_EQ(SupervisorHost::text(shown, "state"), "running");
+  EXPECT_EQ(shown.at("pid"), icon_.at("pid"));
+  // The agent comes back by itself, and hears.
+  EXPECT_TRUE(eventually([&] {
+    return host_.ask("POST", "/v1/icons/echo/migrate", R"({"to":"192.0.2.99:7946"})")->status ==
+           202;
+  })) << host_.log();
+  close(open_connection);
+  remove(id, "null");  // somebody else's child by now: nobody told us
+}
+
+TEST_F(SupervisorDaemonTest, WhatEndedWhileNobodyLookedIsFound) {
+  host_.start();
+  run_echo();
+  host_.stop(SIGKILL);
+  kill(static_cast<int>(icon_.at("pid").as_int64()), SIGKILL);
+  host_.start();
+  EXPECT_EQ(host_.state_of("echo"), "failed");
+  EXPECT_EQ(SupervisorHost::text(host_.get("/v1/icons/echo"), "error"),
+            "ended while no supervisor ran");
+  remove("echo", "null");
+}
+
+TEST_F(SupervisorDaemonTest, AServiceThatEndsFreesAllButItsLogs) {
+  host_.start();
+  const auto icon = host_.run_icon("short", R"(["/bin/icon-core-echo","exit","5"])", "[]");
+  const auto id = SupervisorHost::text(icon, "id");
+  ASSERT_TRUE(eventually([&] { return host_.state_of("short") == "stopped"; })) << host_.log();
+  EXPECT_EQ(host_.get("/v1/icons/short").at("exit_status"), 5);
+  EXPECT_NE(host_.ask("GET", "/v1/icons/short/logs")->body.find("ending with 5"),
+            std::string::npos);
+  EXPECT_EQ(host_.left_overs(), id + "\n");  // the directory with the logs
+  remove("short", "5");
+}
+
+TEST_F(SupervisorDaemonTest, FailedStartsLeaveNothing) {
+  host_.start();
+  run_echo();
+  const auto refused = [&](const std::string& body, int status, const std::string& words) {
+    const auto answer = host_.ask("POST", "/v1/icons", body);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, status) << answer->body;
+    EXPECT_NE(answer->body.find(words), std::string::npos) << answer->body;
+  };
+  const std::string root = R"("rootfs":")" + host_.image() + "\"";
+  refused(R"({"name":"x","rootfs":"/nowhere","command":["a"]})", 404, "/nowhere does not exist");
+  refused(R"({"name":"x",)" + root + R"(,"command":["nope"]})", 400, "command nope");
+  refused(R"({"name":"x",)" + root + R"(,"command":["../../bin/sh"]})", 400, "no program");
+  refused(R"({"name":"x",)" + root + R"(,"command":[]})", 400, "no command");
+  refused(R"({"name":"echo",)" + root + R"(,"command":["icon-core-echo"]})", 409, "named echo");
+  refused(R"({"name":"x",)" + root + R"(,"command":["icon-core-echo"],"ports":["1:9000"]})", 409,
+          "9000");
+  refused(
+      R"({"name":"x",)" + root +
+          R"(,"command":["icon-core-echo"],"resources":{"cpu_millis":9000,"memory_bytes":0,"bandwidth_bps":0}})",
+      413, "not enough");
+  refused(R"({"name":"x","command":["a"]})", 400, "rootfs");
+  refused("{", 400, "");
+  remove("echo", "7");
+}
+
+TEST_F(SupervisorDaemonTest, SigtermLeavesIconsUnlessToldOtherwise) {
+  host_.start();
+  run_echo();
+  ASSERT_TRUE(host_.reachable(9000));
+  EXPECT_EQ(host_.stop(SIGTERM), 0);
+  EXPECT_FALSE(std::filesystem::exists(host_.socket()));
+  EXPECT_TRUE(host_.reachable(9000));
+  host_.start({"--stop-icons"});
+  EXPECT_EQ(host_.state_of("echo"), "running");
+  EXPECT_EQ(host_.stop(SIGTERM), 0);
+  EXPECT_EQ(host_.dial(9000), -1);
+  host_.start();
+  EXPECT_EQ(host_.state_of("echo"), "stopped");
+  remove("echo", "null");
+}
+
+TEST_F(SupervisorDaemonTest, HostileFilesOfAnIconStayInside) {
+  host_.start();
+  const auto id = run_echo();
+  // A container may write its run directory: a link where a log was must not be followed.
+  const std::string log = host_.icon_dir(id) + "/run/log/service.log";
+  std::filesystem::remove(log);
+  std::filesystem::create_symlink("/etc/passwd", log);
+  EXPECT_EQ(host_.ask("GET", "/v1/icons/echo/logs")->body, "");
+  remove("echo", "7");
+}
+
+TEST_F(SupervisorDaemonTest, BadConfigurationsAndConflicts) {
+  host_.start();
+  const std::string program = std::string(ICON_BIN_DIR) + "/icon-supervisor";
+  const std::string enter = "nsenter --net=/run/netns/" + host_.netns() + " ";
+  const std::string config = host_.directory() + "/config.yaml";
+  EXPECT_NE(run_text(program + " --config " + config + " --check-config; echo $?").find("good"),
+            std::string::npos);
+  EXPECT_NE(run_text(enter + program + " --config " + config + "; echo exit $?")
+                .find("another icon-supervisor uses this journal"),
+            std::string::npos);
+  host_.write_config("capacty: {}\n");
+  const auto bad = run_text(program + " --config " + config + "; echo exit $?");
+  EXPECT_NE(bad.find("'capacty': no such key"), std::string::npos);
+  EXPECT_NE(bad.find("exit 2"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace icon::test

@@ -1,0 +1,143 @@
+// An ICON shops at another provider, through its own host, over the real API:
+//
+//   icon-core-<pid>a 192.0.2.10 (the ICON's host) --veth-- icon-core-<pid>b 192.0.2.20 (a seller)
+#include "base/encoding.h"
+#include "base/keys.h"
+#include "tests/netns/supervisor_host.h"
+#include "wire/documents.h"
+
+namespace icon::test {
+namespace {
+
+class SupervisorMarketTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    SupervisorHost::join(a_, b_);
+    a_.start();
+    b_.start();
+    const auto icon = a_.run_icon("echo", R"(["icon-core-echo","echo","7000"])", "[]");
+    const auto id = SupervisorHost::text(icon, "id");
+    ASSERT_FALSE(id.empty());
+    socket_ = a_.icon_dir(id) + "/run/supervisor.sock";
+    auto key = KeyPair::load(a_.icon_dir(id) + "/run/icon.key", false);
+    ASSERT_TRUE(key) << key.error().message;
+    key_.emplace(std::move(*key));
+    EXPECT_EQ(key_->id(), id);
+  }
+  void TearDown() override {
+    EXPECT_TRUE(a_.ask("DELETE", "/v1/icons/echo?grace_ms=2000"));
+    EXPECT_EQ(a_.left_overs(), "");
+  }
+
+  http::Response as_icon(const std::string& target, const json::Object& body) {
+    const auto answer = a_.ask("POST", target, boost::json::serialize(body), socket_);
+    return answer ? *answer : http::Response{0, "", answer.error().message};
+  }
+  json::Object question(const std::string& id, std::int64_t cpu_millis = 500) {
+    return {{"api", b_.api()},
+            {"id", id},
+            {"nonce", random_token(12)},
+            {"resources", wire::Resources{cpu_millis, 1'000'000, 1'000}.to_json()},
+            {"slot_seconds", 600}};
+  }
+  Result<wire::Envelope> ask_offer() {
+    const auto answer = as_icon("/v1/self/offers", question(b_.id()));
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    ICON_TRY(const auto object, json::parse_object(answer.body, 1 << 20));
+    EXPECT_EQ(SupervisorHost::text(object, "observed_id"), b_.id());
+    EXPECT_GT(object.at("connect_rtt_us").as_int64() + 1, 0);
+    return wire::parse_envelope(object.at("offer"));
+  }
+  wire::Bid bid_on(const wire::Envelope& envelope) {
+    const auto offer = *wire::open<wire::Offer>(envelope);
+    wire::Bid bid;
+    bid.icon = key_->public_key();
+    bid.provider = offer.provider;
+    bid.offer_digest = envelope.digest();
+    bid.resources = offer.resources;
+    bid.slot_seconds = offer.slot_seconds;
+    bid.price_ucredits = offer.price_ucredits;
+    bid.epoch = 2;
+    bid.nonce = random_token(12);
+    bid.issued_ms = offer.issued_ms;
+    bid.expires_ms = offer.expires_ms;
+    return bid;
+  }
+  std::string lease_role(SupervisorHost& host) {
+    const auto leases = host.get("/v1/leases").at("leases").as_array();
+    if (leases.empty()) return "none";
+    const auto& lease = leases.at(0).as_object();
+    return SupervisorHost::text(lease, "role") + " " + SupervisorHost::text(lease, "state");
+  }
+
+  SupervisorHost a_{"a", "192.0.2.10"};
+  SupervisorHost b_{"b", "192.0.2.20"};
+  std::string socket_;
+  std::optional<KeyPair> key_;
+};
+
+TEST_F(SupervisorMarketTest, AnOfferBecomesALease) {
+  const auto offer = ask_offer();
+  ASSERT_TRUE(offer) << offer.error().message;
+  const auto bid = *wire::seal(*key_, bid_on(*offer));
+  const auto answer = as_icon(
+      "/v1/self/leases",
+      {{"api", b_.api()}, {"id", b_.id()}, {"bid", bid.to_json()}, {"offer", offer->to_json()}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const auto object = *json::parse_object(answer.body, 1 << 20);
+  const auto lease = wire::open<wire::Lease>(*wire::parse_envelope(object.at("lease")));
+  ASSERT_TRUE(lease) << lease.error().message;
+  EXPECT_TRUE(lease->verified_bid());
+  EXPECT_EQ(lease->provider.id(), b_.id());
+  EXPECT_EQ(lease_role(a_), "bought active");
+  EXPECT_EQ(lease_role(b_), "sold held");
+  EXPECT_EQ(b_.get("/v1/status").at("free").at("cpu_millis"), 1'500);
+  // The seller forgets nothing over a kill.
+  b_.stop(SIGKILL);
+  b_.start();
+  EXPECT_EQ(lease_role(b_), "sold held");
+}
+
+TEST_F(SupervisorMarketTest, AWrongKeyIsNamedOnBothSides) {
+  const auto expected = KeyPair::generate();
+  const auto answer = as_icon("/v1/self/offers", question(expected.id()));
+  EXPECT_EQ(answer.status, 401) << answer.body;
+  EXPECT_NE(answer.body.find("\"unauthenticated\""), std::string::npos);
+  EXPECT_NE(answer.body.find(expected.id()), std::string::npos);
+  EXPECT_NE(answer.body.find(b_.id()), std::string::npos);
+}
+
+TEST_F(SupervisorMarketTest, WhatDoesNotWorkSaysWhy) {
+  EXPECT_EQ(as_icon("/v1/self/offers", question(b_.id(), 9'000)).status, 413);
+  auto nobody = question("");
+  nobody["api"] = "192.0.2.10:1";
+  EXPECT_EQ(as_icon("/v1/self/offers", nobody).status, 502);
+  EXPECT_EQ(as_icon("/v1/self/offers", {{"api", "x"}}).status, 400);
+  const auto offer = ask_offer();
+  ASSERT_TRUE(offer);
+  const auto stranger = KeyPair::generate();
+  auto bid = bid_on(*offer);
+  bid.icon = stranger.public_key();
+  const json::Object order{{"api", b_.api()},
+                           {"id", b_.id()},
+                           {"bid", wire::seal(stranger, bid)->to_json()},
+                           {"offer", offer->to_json()}};
+  EXPECT_EQ(as_icon("/v1/self/leases", order).status, 401);
+  EXPECT_EQ(lease_role(b_), "none");
+}
+
+TEST_F(SupervisorMarketTest, DecisionsAreKept) {
+  const auto answer = as_icon(
+      "/v1/self/decisions",
+      {{"decision", "d1"}, {"outcome", "stay"}, {"evidence", json::Object{{"why", "cheap"}}}});
+  EXPECT_EQ(answer.status, 204) << answer.body;
+  const auto decisions = a_.get("/v1/decisions?icon=echo").at("decisions").as_array();
+  bool found = false;
+  for (const auto& decision : decisions)
+    found = found || (decision.at("outcome") == "stay" &&
+                      decision.at("evidence").as_object().if_contains("why") != nullptr);
+  EXPECT_TRUE(found);
+}
+
+}  // namespace
+}  // namespace icon::test
