@@ -6,6 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <utility>
 
+#include "agent/log_limit.h"
 #include "base/log.h"
 
 namespace icon::agent {
@@ -267,8 +268,15 @@ void Agent::report_periodically() {
   report_timer_.async_wait([this](boost::system::error_code error) {
     if (error) return;
     report_status();
+    limit_logs();
     report_periodically();
   });
+}
+
+void Agent::limit_logs() {
+  for (const char* name : {"/log/service.log", "/log/agent.log"})
+    if (const auto status = limit_log(options_.run_dir + name, {}); !status)
+      log::warn("log.limit_failed", {{"message", status.error().message}});
 }
 
 void Agent::report_status() {

@@ -58,6 +58,7 @@ class Agent {
   void report_status();
   Task<void> send_status();
   void report_periodically();
+  void limit_logs();
 
   IoContext& loop_;
   const Clock& clock_;
