@@ -52,13 +52,18 @@ std::string lab_directory(const std::string& lab) {
   return std::string(kLabsDirectory) + "/" + lab;
 }
 
-// Short ids of the supervisors that a lab's keys stand for: they are in the names of the
-// namespaces and cgroups that these supervisors make.
+// Short ids of the supervisors that a lab's keys stand for: they are in the names of the namespaces
+// and cgroups that these supervisors make. A supervisor may have been told to make a key of its own
+// in its directory, so every key there counts.
 std::set<std::string> short_ids_of(const std::string& lab) {
+  constexpr int kDepthMax = 2;  // hosts/<node>/<state directory>/
   std::set<std::string> ids;
-  const std::string hosts = lab_directory(lab) + "/hosts";
-  for (const auto& host : names_in(hosts)) {
-    const auto key = KeyPair::load(joined(joined(hosts, host), "supervisor.key"), /*create=*/false);
+  std::error_code error;
+  fs::recursive_directory_iterator entry(joined(lab_directory(lab), "hosts"), error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    if (entry.depth() >= kDepthMax) entry.disable_recursion_pending();
+    if (entry->path().extension() != ".key") continue;
+    const auto key = KeyPair::load(entry->path(), /*create=*/false);
     if (key) ids.insert(short_id(key->id()));
   }
   return ids;

@@ -125,7 +125,11 @@ TEST_F(LabTeardown, WorksWithoutTheDirectory) {
 TEST_F(LabTeardown, TakesTheSupervisorsIconsToo) {
   const auto lab = persistent_lab(name_);
   ASSERT_TRUE(lab) << lab.error().message;
-  const std::string supervisor = short_id(*lab->supervisor_id("host-a"));
+  // One that did not take the key that the lab made for it.
+  ASSERT_TRUE(make_directories(lab->host_directory("host-a") + "/state"));
+  const auto key = KeyPair::load(lab->host_directory("host-a") + "/state/host.key", true);
+  ASSERT_TRUE(key) << key.error().message;
+  const std::string supervisor = short_id(key->id());
   const bool v1 = fs::exists("/sys/fs/cgroup/freezer");
   const std::string cgroup = std::string(v1 ? "/sys/fs/cgroup/freezer" : "/sys/fs/cgroup") +
                              "/icon/" + supervisor + "/anicon";
