@@ -1,7 +1,7 @@
 // The agent under a supervisor: it sees far users, buys a slot near them, closes what cannot
 // travel, and goes on at the new place. The freeze itself is left out: SIGUSR1 follows at once.
 //
-//   user 10.78.1.2 --- relay, 10 ms each way --- 10.78.1.1 host: agent + echo service
+//   user 203.0.113.2 --- relay, 10 ms each way --- 203.0.113.1 host: agent + echo service
 //                                                run directory: socket of a fake supervisor
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -51,7 +51,7 @@ class Users {
       for (int i = 0; i < connections; ++i) {
         UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         sockaddr_storage storage{};
-        const socklen_t size = Address::parse("10.78.1.1")->to_sockaddr(kPort, storage);
+        const socklen_t size = Address::parse("203.0.113.1")->to_sockaddr(kPort, storage);
         const timeval limit{10, 0};
         setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         if (connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0)
@@ -143,8 +143,8 @@ class AgentSupervisorTest : public ::testing::Test {
       must({"ip", "-n", name, "address", "add", address, "dev", "wan"});
       must({"ip", "-n", name, "link", "set", "wan", "up"});
     };
-    set_up(host_, "10.78.1.1/24");
-    set_up(user_, "10.78.1.2/24");
+    set_up(host_, "203.0.113.1/24");
+    set_up(user_, "203.0.113.2/24");
   }
 
   std::string policy(const std::string& more = "") const {
@@ -198,6 +198,11 @@ class AgentSupervisorTest : public ::testing::Test {
       if (!gone) names.push_back(target.string());
     }
     return names;
+  }
+  std::ptrdiff_t sockets() const {
+    const auto names = descriptors();
+    return std::count_if(names.begin(), names.end(),
+                         [](const auto& name) { return name.starts_with("socket:"); });
   }
   std::string lifecycle() const {
     return fake_->status.contains("lifecycle")
@@ -323,6 +328,24 @@ TEST_F(AgentSupervisorTest, HeldItStaysUntilTheOperatorMovesIt) {
   EXPECT_EQ(fake_->orders[0].reason, "operator");
   EXPECT_EQ(fake_->orders[0].to, near_.key.public_key());
   EXPECT_THAT(boost::json::serialize(fake_->decisions.back()), HasSubstr("operator"));
+}
+
+TEST_F(AgentSupervisorTest, AQuiesceInTheMiddleOfADiscoveryIsObeyedAtOnce) {
+  // Questions to name servers leave, and nobody answers them.
+  must({"ip", "-n", host_, "route", "add", "default", "via", "203.0.113.2"});
+  start_agent(policy());
+  start_users(2);
+  // Beside the event stream and the kernel's notifications: probes or questions to name servers.
+  ASSERT_TRUE(fake_->run_until([&] { return sockets() >= 4; }));
+  fake_->send({{"event", "quiesce"}, {"migration", "somebody-elses"}});
+  const auto before = std::chrono::steady_clock::now();
+  ASSERT_TRUE(fake_->run_until([&] { return !fake_->connected(); }));
+  EXPECT_LT(std::chrono::steady_clock::now() - before, Millis(500));
+  expect_only_travelling_descriptors();
+  agent_->signal(SIGUSR1);
+  ASSERT_TRUE(fake_->run_until([&] { return fake_->connected(); }));
+  fake_->send({{"event", "rolled_back"}, {"migration", "somebody-elses"}, {"reason", "test"}});
+  ASSERT_TRUE(fake_->run_until([&] { return lifecycle() == "ACTIVE"; }));
 }
 
 TEST_F(AgentSupervisorTest, OutlivesItsSupervisor) {
