@@ -79,7 +79,7 @@ Status complete(Arguments& arguments) {
   std::error_code error;
   const auto build =
       std::filesystem::read_symlink("/proc/self/exe", error).parent_path().parent_path();
-  options.rootfs = arguments.rootfs.empty() ? (build / "images/redis/rootfs").string()
+  options.rootfs = arguments.rootfs.empty() ? (build / "rootfs/redis").string()
                                             : std::filesystem::absolute(arguments.rootfs).string();
   const auto own_criu = build.parent_path().parent_path() / ".deps/criu/sbin/criu";
   if (options.criu.empty() && std::filesystem::exists(own_criu, error))
@@ -88,14 +88,15 @@ Status complete(Arguments& arguments) {
 }
 
 void print_next_steps(const Arguments& arguments, const DemoResult& result) {
+  const auto& lab = arguments.options.lab_name;
   if (arguments.options.keep)
     fmt::print(
-        "\nIt still runs. Look around, then take it away with `icon lab down demo`:\n"
+        "\nIt still runs. Look around, then take it away with `icon lab down {0}`:\n"
         "  icon lab status\n"
-        "  export ICON_SOCKET=/run/icon-lab/demo/hosts/{}/run/supervisor.sock\n"
-        "  icon history; icon stubs; icon explain {}\n"
-        "  ICON_SOCKET=/run/icon-lab/demo/hosts/{}/run/supervisor.sock icon ps\n",
-        result.from, result.migration, result.to);
+        "  export ICON_SOCKET=/run/icon-lab/{0}/hosts/{1}/run/supervisor.sock\n"
+        "  icon history; icon stubs; icon explain {2}\n"
+        "  ICON_SOCKET=/run/icon-lab/{0}/hosts/{3}/run/supervisor.sock icon ps\n",
+        lab, result.from, result.migration, result.to);
   else
     fmt::print(
         "\nTo look further: `icon demo --keep` leaves it running, and then `icon lab status`, "
@@ -103,8 +104,8 @@ void print_next_steps(const Arguments& arguments, const DemoResult& result) {
 }
 
 // What a run must not leave. Errors: kConflict naming it.
-Status check_clean() {
-  const auto remains = scan_lab("demo");
+Status check_clean(const std::string& lab) {
+  const auto remains = scan_lab(lab);
   if (remains.empty()) return {};
   return fail(Code::kConflict, "left behind:\n" + remains.describe());
 }
@@ -156,7 +157,7 @@ int run(Arguments& arguments) {
   auto code = finish(arguments, outcome);
   const bool stopped = !outcome && outcome.error().code == Code::kCancelled;
   if (arguments.options.keep && !stopped) return code;
-  if (const auto clean = check_clean(); !clean) {
+  if (const auto clean = check_clean(arguments.options.lab_name); !clean) {
     std::fprintf(stderr, "icon demo: %s\n", clean.error().message.c_str());
     if (code == 0) code = kExitFailed;
   }
@@ -184,6 +185,7 @@ void add_demo_command(CLI::App& app, int& exit_status) {
                    "redis' root directory; else the one that `make demo` has made");
   demo->add_option("--criu", arguments->options.criu,
                    "the CRIU program; else the one in .deps, else the system's");
+  demo->add_option("--lab", arguments->options.lab_name, "name of the lab")->capture_default_str();
   demo->add_flag("--keep", arguments->options.keep, "leave everything running, to look around");
   demo->callback([arguments, &exit_status] { exit_status = run(*arguments); });
 }

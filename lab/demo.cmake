@@ -7,3 +7,8 @@ target_sources(icon_lab PRIVATE demo.cc demo_data.cc demo_play.cc demo_result.cc
                                 demo_world.cc)
 target_include_directories(icon_lab PRIVATE ${CMAKE_BINARY_DIR}/generated)
 target_compile_definitions(icon_lab PUBLIC ICON_WITH_DEMO)
+
+# What a run of the demo needs: not the tests.
+add_custom_target(icon_demo_programs)
+add_dependencies(icon_demo_programs icon icon-agent icon-supervisor icon-tunnel icon-stub
+                 icon-criu-hold icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)

@@ -86,6 +86,7 @@ class Play {
   Status build_world() {
     stage_.headline("An internet on this machine: networks, routers, delays, DNS");
     DemoWorldOptions world;
+    world.lab_name = options_.lab_name;
     world.topology_text = options_.topology_text;
     world.rootfs = options_.rootfs;
     world.criu = options_.criu;

@@ -12,6 +12,7 @@
 namespace icon::lab {
 
 struct DemoOptions {
+  std::string lab_name = "demo";
   std::string topology_text;
   std::string rootfs;
   std::string criu;
