@@ -21,7 +21,7 @@ struct Node {
 };
 
 std::string first_sentence(std::string text) {
-  text = text.substr(0, text.find_first_of(".;\n"));
+  for (const char* end : {". ", ";", "\n"}) text = text.substr(0, text.find(end));
   // In single quotes in every shell.
   std::replace(text.begin(), text.end(), '\'', '`');
   return text;
