@@ -44,10 +44,10 @@ std::string base32_encode(std::span<const std::uint8_t> bytes) {
 }
 
 Result<std::vector<std::uint8_t>> hex_decode(std::string_view text, std::size_t bytes_max) {
-  std::vector<std::uint8_t> bytes(bytes_max);
+  std::vector<std::uint8_t> bytes(bytes_max + 1);  // never empty: libsodium wants an address
   std::size_t size = 0;
   const char* end = nullptr;
-  if (sodium_hex2bin(bytes.data(), bytes.size(), text.data(), text.size(), nullptr, &size, &end) !=
+  if (sodium_hex2bin(bytes.data(), bytes_max, text.data(), text.size(), nullptr, &size, &end) !=
           0 ||
       end != text.data() + text.size())
     return fail(Code::kInvalid, "not hexadecimal");
@@ -57,10 +57,10 @@ Result<std::vector<std::uint8_t>> hex_decode(std::string_view text, std::size_t 
 }
 
 Result<std::vector<std::uint8_t>> base64_decode(std::string_view text, std::size_t bytes_max) {
-  std::vector<std::uint8_t> bytes(bytes_max);
+  std::vector<std::uint8_t> bytes(bytes_max + 1);  // never empty: libsodium wants an address
   std::size_t size = 0;
   const char* end = nullptr;
-  if (sodium_base642bin(bytes.data(), bytes.size(), text.data(), text.size(), nullptr, &size, &end,
+  if (sodium_base642bin(bytes.data(), bytes_max, text.data(), text.size(), nullptr, &size, &end,
                         sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
       end != text.data() + text.size())
     return fail(Code::kInvalid, "not base64 (URL-safe, no padding)");
