@@ -85,4 +85,13 @@ Status make_directories(const std::string& path, unsigned mode) {
   }
 }
 
+std::string find_above(const std::string& directory, const std::string& relative) {
+  for (std::string at = directory; !at.empty(); at = at.substr(0, at.rfind('/'))) {
+    const std::string candidate = at + "/" + relative;
+    if (access(candidate.c_str(), F_OK) == 0) return candidate;
+    if (at.find('/') == std::string::npos) break;
+  }
+  return {};
+}
+
 }  // namespace icon

@@ -18,4 +18,8 @@ Status write_kernel_file(const std::string& path, std::string_view content);
 // mkdir -p. Errors: kIo, kRefused.
 Status make_directories(const std::string& path, unsigned mode = 0755);
 
+// DIRECTORY/RELATIVE, or the same below one of DIRECTORY's parents: how a program that was built in
+// a source tree finds what the tree's set-up made. Empty when there is none.
+std::string find_above(const std::string& directory, const std::string& relative);
+
 }  // namespace icon

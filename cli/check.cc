@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "base/file.h"
 #include "base/subprocess.h"
 #include "cli/api.h"
 #include "cli/probes.h"
@@ -123,12 +124,8 @@ class Checker {
 
   std::string find_criu() const {
     if (!options_.criu.empty()) return options_.criu;
-    // The project's own, where scripts/setup puts it: a build directory is inside the source tree.
-    std::filesystem::path directory = options_.program_dir;
-    for (; directory.has_relative_path(); directory = directory.parent_path()) {
-      const auto candidate = directory / ".deps/criu/sbin/criu";
-      if (access(candidate.c_str(), X_OK) == 0) return candidate.string();
-    }
+    const auto own = find_above(options_.program_dir, ".deps/criu/sbin/criu");
+    if (!own.empty()) return own;
     return "criu";
   }
 

@@ -1,8 +1,10 @@
 #include "supervisor/config.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <set>
+#include <sstream>
 
 #include "base/file.h"
 
@@ -14,6 +16,41 @@ constexpr std::size_t kProvidersMax = 1024;
 constexpr std::size_t kResolversMax = 8;
 constexpr std::size_t kTextBytesMax = 1024;
 constexpr std::int64_t kCapacityMax = std::int64_t{1} << 50;
+
+// Only counts documents and notes where the last one begins.
+struct DocumentCounter final : YAML::EventHandler {
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    ++documents;
+    line = mark.line + 1;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  int documents = 0;
+  int line = 0;
+};
+
+// A bracket too many, or "---", ends the document: what follows would silently be ignored.
+Status check_one_document(const std::string& text) {
+  DocumentCounter counter;
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  while (counter.documents < 2 && parser.HandleNextDocument(counter)) {
+  }
+  if (counter.documents < 2) return {};
+  return fail(Code::kInvalid, "line " + std::to_string(counter.line) +
+                                  ": a second document begins here: look for '---' or a bracket "
+                                  "too many");
+}
 
 // One YAML map: hands its keys out and, at the end, complains about those nobody asked for.
 class Section {
@@ -269,6 +306,7 @@ json::Object ConfiguredProvider::to_json() const {
 
 Result<Config> parse_config(const std::string& yaml_text) {
   try {
+    ICON_CHECK(check_one_document(yaml_text));
     const auto node = YAML::Load(yaml_text);
     if (node.IsNull()) return fail(Code::kInvalid, "the configuration is empty");
     return read_root(node);
@@ -294,6 +332,9 @@ void complete_programs(Config& config, const std::string& program_dir) {
   complete(config.tunnel_binary, "icon-tunnel");
   complete(config.freeze_guard_binary, "icon-freeze-guard");
   complete(config.criu_hold_binary, "icon-criu-hold");
+  if (!config.criu.empty()) return;
+  config.criu = find_above(program_dir, ".deps/criu/sbin/criu");
+  if (config.criu.empty()) config.criu = "criu";
 }
 
 }  // namespace icon::supervisor

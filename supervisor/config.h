@@ -53,7 +53,7 @@ struct Config {
   std::string tunnel_binary;
   std::string freeze_guard_binary;
   std::string criu_hold_binary;
-  std::string criu = "criu";
+  std::string criu;  // else what `make deps` built, else the one in PATH
   std::string runc = "runc";
   std::string external_interface;  // towards the world; "" = whichever the routes say
   std::vector<Address> resolvers;  // for the containers' resolv.conf
