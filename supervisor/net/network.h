@@ -38,6 +38,8 @@ struct NetworkConfig {
   std::string external_interface;  // towards the world; empty: whichever the routes say
   std::string run_directory;       // sockets and pid files of tunnels; better a tmpfs
   std::string tunnel_program = "icon-tunnel";
+  // UDP ports of tunnels begin here, one per peer, for who must open them in a firewall; 0: any.
+  std::uint16_t tunnel_port_first = 0;
   // The private keys of the tunnels derive from it, so that a restarted tunnel is the same peer.
   // Itself derived from the supervisor's seed: see tunnel_secret_from_seed().
   std::array<std::uint8_t, 32> tunnel_secret{};
@@ -188,7 +190,7 @@ class Network {
   virtual std::vector<IconState> icons() const = 0;
   virtual Result<IconState> icon_state(const std::string& icon_id) const = 0;
   virtual std::vector<TunnelState> tunnels() = 0;
-  // Packets that the rules refused, by reason: "policed", "spoofed", "leaked", "foreign", "muted".
+  // Packets that the rules refused, by reason: docs/network.md, "What is refused".
   virtual Result<std::vector<std::pair<std::string, std::uint64_t>>> refused_packets() = 0;
 };
 

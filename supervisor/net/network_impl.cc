@@ -85,7 +85,8 @@ Result<std::unique_ptr<Network>> Network::create(IoContext& loop, NetworkConfig 
   ICON_CHECK(make_directories(config.run_directory, 0700));
   ICON_TRY(Nft nft, Nft::open());
   ICON_TRY(RouteSocket routes, RouteSocket::open());
-  auto devices = make_tunnel_processes(loop, config.tunnel_program, config.run_directory);
+  auto devices = make_tunnel_processes(
+      loop, {config.tunnel_program, config.run_directory, config.tunnel_port_first});
   auto network = std::make_unique<NetworkImpl>(loop, std::move(config), std::move(nft),
                                                std::move(routes), std::move(devices));
   ICON_CHECK(network->load());
@@ -164,8 +165,7 @@ Status NetworkImpl::prune() {
     marks.push_back(icon.rules.hold_mark);
   }
   for (const auto& [peer, tunnel] : tunnels_) {
-    const auto elements = tunnel_elements(peer, tunnel.mark);
-    wanted.insert(elements.begin(), elements.end());
+    wanted.merge(tunnel_elements(peer, tunnel.mark));
     names.push_back(tunnel.interface);
     marks.push_back(tunnel.mark);
   }
@@ -263,11 +263,27 @@ Status NetworkImpl::run_change(const Elements& removable, const Elements& wanted
     if (status) break;
     // Somebody else changed the table: look again, once.
     if (attempt > 0) return status;
-    ICON_CHECK(reload_elements());
+    ICON_CHECK(look_again());
   }
   for (const auto& [id, value] : removable)
     if (!wanted.contains(id)) current_.erase(id);
   for (const auto& [id, value] : wanted) current_[id] = value;
+  return {};
+}
+
+Status NetworkImpl::look_again() {
+  const auto reloaded = reload_elements();
+  if (reloaded || reloaded.error().code != Code::kNotFound) return reloaded;
+  // A firewall's restart ("flush ruleset") took the table away.
+  log::warn("net.table_lost", {});
+  ICON_CHECK(nft_.run(table_script(config_.public_address, config_.external_interface)));
+  current_.clear();
+  Elements everything;
+  for (const auto& [id, icon] : icons_)
+    everything.insert(icon.elements.begin(), icon.elements.end());
+  for (const auto& [peer, tunnel] : tunnels_) everything.merge(tunnel_elements(peer, tunnel.mark));
+  ICON_CHECK(nft_.run(change_script(current_, {}, everything)));
+  current_ = std::move(everything);
   return {};
 }
 

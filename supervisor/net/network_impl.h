@@ -75,6 +75,7 @@ class NetworkImpl final : public Network {
   Result<int> prepare_interface(const std::string& interface, int queue_packets);
   Result<Icon*> find(const std::string& icon_id);
   Status reload_elements();
+  Status look_again();  // reads the elements back; loads the table anew when it is gone
   Status run_change(const Elements& removable, const Elements& wanted);
   Status check_conflicts(const std::string& icon_id, const Elements& wanted) const;
   // Applies `change` to a copy of the rules, loads the difference, keeps the copy on success.

@@ -21,6 +21,7 @@ table ip icon {{
   counter leaked {{ }}
   counter foreign {{ }}
   counter muted {{ }}
+  counter unknown {{ }}
   map dnat_tcp {{ type inet_service : ipv4_addr . inet_service; }}
   map dnat_udp {{ type inet_service : ipv4_addr . inet_service; }}
   map snat_udp {{ type ipv4_addr . inet_service : ipv4_addr . inet_service; }}
@@ -57,7 +58,7 @@ table ip icon {{
     type filter hook prerouting priority mangle; policy accept;
     ct state untracked accept
     iifname "it*" iifname . ip daddr @deliver_to goto mark_to_icon
-    iifname "it*" goto mark_from_icon
+    iifname "it*" goto mark_back_home
     iifname "iv*" goto mark_from_icon
     iifname "ih*" goto mark_from_icon
   }}
@@ -66,9 +67,13 @@ table ip icon {{
     meta mark set ip daddr map @arriving_to
   }}
   chain mark_from_icon {{
-    ct mark and 0xffff8000 == {tunnel_marks} meta mark set ct mark accept
-    ct state new tcp flags & (fin | syn | rst | ack) != syn ct mark set ip saddr map @previous_host meta mark set ct mark accept
+    ct mark and 0xffff8000 == {tunnel_marks} meta mark set ct mark return
+    ct state new tcp flags & (fin | syn | rst | ack) != syn ct mark set ip saddr map @previous_host meta mark set ct mark return
     ct state new ip saddr . udp sport @snat_udp ct mark set ip saddr map @previous_host meta mark set ct mark
+  }}
+  chain mark_back_home {{
+    jump mark_from_icon
+    meta mark 0 ct state new counter name unknown drop
   }}
   chain nat_in {{
     type nat hook prerouting priority dstnat; policy accept;

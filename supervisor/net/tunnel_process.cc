@@ -28,6 +28,7 @@ constexpr Millis kStartTimeout{5'000};
 constexpr Millis kStopTimeout{2'000};
 constexpr timeval kAnswerTimeout{1, 0};
 constexpr int kKeepaliveSeconds = 10;
+constexpr int kPortsTried = 1024;
 constexpr Millis kRestartFirst{50};
 constexpr Millis kRestartMax{10'000};
 constexpr Millis kStable{60'000};  // lived that long: the next restart is a first one again
@@ -91,8 +92,8 @@ struct Remembered {
 
 class TunnelProcesses final : public TunnelDevices {
  public:
-  TunnelProcesses(IoContext& loop, std::string program, std::string directory)
-      : loop_(loop), program_(std::move(program)), directory_(std::move(directory)) {}
+  TunnelProcesses(IoContext& loop, TunnelProcessOptions options)
+      : loop_(loop), options_(std::move(options)) {}
   ~TunnelProcesses() override {
     for (auto& [name, process] : processes_) tunnel::wipe(process.key);
   }
@@ -114,20 +115,22 @@ class TunnelProcesses final : public TunnelDevices {
   };
 
   std::string path(const std::string& interface, const char* suffix) const {
-    return directory_ + "/" + interface + suffix;
+    return options_.directory + "/" + interface + suffix;
   }
   Result<TunnelStatus> start(const std::string& interface, Process& process);
   Status configure(const std::string& interface, const TunnelKey& key);
+  Status choose_port(const std::string& interface, std::uint16_t remembered);
   void watch(const std::string& interface, Process& process);
   void on_end(const std::string& interface);
   void restart_later(const std::string& interface, Process& process);
+  // SIGTERM, then SIGKILL to whoever listens on the control socket, else to `pid`.
+  void end_process(const std::string& interface, int pid) const;
   Remembered recall(const std::string& interface) const;
   Status remember(const std::string& interface, const Remembered& remembered) const;
   Status tell(const std::string& interface, std::string request);
 
   IoContext& loop_;
-  std::string program_;
-  std::string directory_;
+  TunnelProcessOptions options_;
   std::map<std::string, Process> processes_;
 };
 
@@ -171,15 +174,27 @@ Status TunnelProcesses::configure(const std::string& interface, const TunnelKey&
   const auto keyed = tell(interface, "private_key=" + secret + "\n");
   wipe_text(secret);
   ICON_CHECK(keyed);
-  if (remembered.listen_port != 0) {
-    // Somebody else may have taken it meanwhile; the peer then learns the new one when it asks.
-    const auto status =
-        tell(interface, "listen_port=" + std::to_string(remembered.listen_port) + "\n");
-    if (!status)
-      log::warn("tunnel.port", {{"interface", interface}, {"error", status.error().message}});
-  }
+  ICON_CHECK(choose_port(interface, remembered.listen_port));
   if (remembered.peer_public_key.empty()) return {};
   return set_peer(interface, remembered.peer_public_key, remembered.peer_endpoint);
+}
+
+Status TunnelProcesses::choose_port(const std::string& interface, std::uint16_t remembered) {
+  const auto listen = [&](int port) {
+    return tell(interface, "listen_port=" + std::to_string(port) + "\n");
+  };
+  if (remembered != 0) {
+    const auto status = listen(remembered);
+    if (status) return {};
+    // Somebody else has taken it meanwhile; the peer learns the new one when it asks.
+    log::warn("tunnel.port", {{"interface", interface}, {"error", status.error().message}});
+  }
+  if (options_.port_first == 0) return {};
+  const int end = std::min(options_.port_first + kPortsTried, 65'536);
+  for (int port = options_.port_first; port < end; ++port)
+    if (listen(port)) return {};
+  return fail(Code::kLimit,
+              "no free UDP port for a tunnel from " + std::to_string(options_.port_first) + " on");
 }
 
 Result<TunnelStatus> TunnelProcesses::start(const std::string& interface, Process& process) {
@@ -189,8 +204,8 @@ Result<TunnelStatus> TunnelProcesses::start(const std::string& interface, Proces
   UniqueFd ready_write(ready[1]);
   ChildProcess::Options options;
   options.argv = {
-      program_, "--interface",           interface,    "--socket", path(interface, ".sock"),
-      "--log",  path(interface, ".log"), "--ready-fd", "3"};
+      options_.program, "--interface",           interface,    "--socket", path(interface, ".sock"),
+      "--log",          path(interface, ".log"), "--ready-fd", "3"};
   options.inherit = {{ready_write.get(), 3}};
   options.die_with_parent = false;
   options.new_session = true;
@@ -269,12 +284,9 @@ Result<TunnelStatus> TunnelProcesses::open(const std::string& interface,
     log::info("tunnel.adopted", {{"interface", interface}, {"pid", process.pid}});
     return adopted;
   }
-  if (adopted) {
-    // Of another identity: its interface is in our way.
-    ICON_CHECK(close(interface));
-    processes_[interface].key = private_key;
-  }
-  auto started = start(interface, processes_[interface]);
+  // Of another identity, or it does not answer: the interface is in its hands.
+  end_process(interface, -1);
+  auto started = start(interface, process);
   if (!started) processes_.erase(interface);
   return started;
 }
@@ -315,24 +327,28 @@ Result<TunnelStatus> TunnelProcesses::status(const std::string& interface) {
   return status;
 }
 
+void TunnelProcesses::end_process(const std::string& interface, int pid) const {
+  if (const auto control = ControlSocket::connect(path(interface, ".sock"))) pid = control->pid();
+  if (pid <= 0) return;
+  UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd) return;
+  pollfd ended{pidfd.get(), POLLIN, 0};
+  kill(pid, SIGTERM);
+  if (poll(&ended, 1, static_cast<int>(kStopTimeout.count())) == 0) {
+    kill(pid, SIGKILL);
+    poll(&ended, 1, static_cast<int>(kStopTimeout.count()));
+  }
+  waitpid(pid, nullptr, WNOHANG);  // when it was our child
+}
+
 Status TunnelProcesses::close(const std::string& interface) {
   int pid = -1;
-  if (const auto control = ControlSocket::connect(path(interface, ".sock"))) pid = control->pid();
   if (const auto known = processes_.find(interface); known != processes_.end()) {
-    if (pid < 0) pid = known->second.pid;
+    pid = known->second.pid;
     tunnel::wipe(known->second.key);
     processes_.erase(known);
   }
-  if (pid > 0) {
-    UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-    pollfd ended{pidfd.get(), POLLIN, 0};
-    kill(pid, SIGTERM);
-    if (pidfd && poll(&ended, 1, static_cast<int>(kStopTimeout.count())) == 0) {
-      kill(pid, SIGKILL);
-      poll(&ended, 1, static_cast<int>(kStopTimeout.count()));
-    }
-    waitpid(pid, nullptr, WNOHANG);
-  }
+  end_process(interface, pid);
   // Killed or crashed, it has left the interface behind: take it over and let it go.
   if (const auto tun = tunnel::open_tun(interface, /*persistent=*/false))
     (void)tunnel::drop_persistence(*tun);
@@ -342,9 +358,9 @@ Status TunnelProcesses::close(const std::string& interface) {
 
 }  // namespace
 
-std::unique_ptr<TunnelDevices> make_tunnel_processes(IoContext& loop, std::string program,
-                                                     std::string directory) {
-  return std::make_unique<TunnelProcesses>(loop, std::move(program), std::move(directory));
+std::unique_ptr<TunnelDevices> make_tunnel_processes(IoContext& loop,
+                                                     TunnelProcessOptions options) {
+  return std::make_unique<TunnelProcesses>(loop, std::move(options));
 }
 
 }  // namespace icon::net

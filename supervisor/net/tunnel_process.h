@@ -1,6 +1,7 @@
 // Tunnels as processes of icon-tunnel (supervisor/tunnel), spoken to over their control sockets.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -9,10 +10,14 @@
 
 namespace icon::net {
 
-// `program` is looked up in PATH unless it is a path; `directory` holds <interface>.sock, .conf and
-// .log. The processes outlive this object and are adopted by the next one; while it lives, one that
-// dies is started again.
-std::unique_ptr<TunnelDevices> make_tunnel_processes(IoContext& loop, std::string program,
-                                                     std::string directory);
+struct TunnelProcessOptions {
+  std::string program;           // looked up in PATH unless it is a path
+  std::string directory;         // holds <interface>.sock, .conf and .log
+  std::uint16_t port_first = 0;  // see NetworkConfig::tunnel_port_first
+};
+
+// The processes outlive this object and are adopted by the next one; while it lives, one that dies
+// is started again.
+std::unique_ptr<TunnelDevices> make_tunnel_processes(IoContext& loop, TunnelProcessOptions options);
 
 }  // namespace icon::net

@@ -48,9 +48,6 @@ Status Device::listen_udp(std::uint16_t port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
-  // The same port again right after a crash.
-  const int one = 1;
-  setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     return fail_errno("listen on UDP port " + std::to_string(port));
   setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kSocketBufferBytes, sizeof kSocketBufferBytes);
@@ -175,6 +172,8 @@ Status Device::apply_peer(const PeerSettings& settings) {
     return {};
   }
   if (!has_key_) return fail(Code::kInvalid, "tunnel control: a peer before the private key");
+  if (settings.endpoint && !settings.endpoint->address.is_v4())
+    return fail(Code::kInvalid, "tunnel control: the endpoint is not IPv4");
   const bool fresh = !peer_ || peer_->public_key() != settings.public_key;
   PeerSink& sink = *this;
   if (fresh) peer_ = std::make_unique<Peer>(key_, settings.public_key, sink);

@@ -111,6 +111,29 @@ TEST_F(NetAdopt, WhatNobodyClaimsIsPruned) {
             std::string::npos);
 }
 
+TEST_F(NetAdopt, ALostTableIsLoadedAgain) {
+  start_service(*a_);
+  must(a_->netns(), "nft flush ruleset");
+  a_->ok([&](Network& n) { return n.hold(icon_.icon_id); }, "hold");
+  a_->ok([&](Network& n) { return n.unhold(icon_.icon_id); }, "unhold");
+  auto tcp = connect_client(a_->at(8080));
+  EXPECT_TRUE(tcp && tcp->echoes("healed"));
+}
+
+TEST_F(NetAdopt, AHungTunnelIsReplaced) {
+  start_service(*a_);
+  move(*a_, *b_, {a_.get()}, {});
+  const int pid = a_->call([](Network& n) { return n.tunnels(); })[0].pid;
+  a_->stop();
+  kill(pid, SIGSTOP);
+  a_->start();
+  EXPECT_TRUE(a_->call([&](Network& n) { return n.open_tunnel(b_->id()); }));
+  EXPECT_NE(a_->call([](Network& n) { return n.tunnels(); })[0].pid, pid);
+  a_->ok([&](Network& n) { return n.attach_stub(icon_, {b_->id(), {}, 0}); }, "attach_stub");
+  auto tcp = connect_client(a_->at(8080));
+  EXPECT_TRUE(tcp && tcp->echoes("through the new one"));
+}
+
 TEST_F(NetAdopt, AKilledTunnelIsStartedAgain) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));

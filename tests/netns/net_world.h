@@ -59,6 +59,7 @@ class Host {
     config.public_address = address_;
     config.run_directory = directory_;
     config.tunnel_program = std::string(ICON_BIN_DIR) + "/icon-tunnel";
+    config.tunnel_port_first = kTunnelPortFirst;
     config.tunnel_secret.fill(static_cast<std::uint8_t>(id_[0]));
     config.hold = limits;
     const auto status = thread_->run([&]() -> Status {
@@ -88,6 +89,7 @@ class Host {
   Endpoint at(std::uint16_t port) const { return {address_, port}; }
   NetnsThread& thread() { return *thread_; }
   static inline HoldLimits limits{};
+  static constexpr std::uint16_t kTunnelPortFirst = 27'000;
 
  private:
   std::string name_;
@@ -152,6 +154,8 @@ class World : public ::testing::Test {
     const auto end_one = open(one, other);
     const auto end_other = open(other, one);
     ASSERT_TRUE(end_one && end_other);
+    ASSERT_GE(end_one->endpoint.port, Host::kTunnelPortFirst);
+    ASSERT_LT(end_one->endpoint.port, Host::kTunnelPortFirst + 3);
     one.ok([&](Network& n) { return n.connect_tunnel(other.id(), *end_other); }, "connect");
     other.ok([&](Network& n) { return n.connect_tunnel(one.id(), *end_one); }, "connect");
   }

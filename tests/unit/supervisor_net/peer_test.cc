@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <functional>
+#include <random>
 
 namespace icon::tunnel {
 namespace {
@@ -283,6 +284,28 @@ TEST_F(PeerTest, OnlyAllowedAddressesPass) {
   exchange();
   EXPECT_EQ(bob_->inbox.size(), 1u);
   EXPECT_EQ(bob_->peer.counters().refused, 1u);
+}
+
+TEST_F(PeerTest, RandomBytesChangeNothing) {
+  establish();
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  for (int i = 0; i < 50'000; ++i) {
+    Bytes_ datagram(random() % 2 == 0 ? random() % 200 : random() % 1500);
+    for (auto& byte : datagram) byte = static_cast<std::uint8_t>(random());
+    if (datagram.size() >= 4) {
+      datagram[0] = static_cast<std::uint8_t>(random() % 6);
+      datagram[1] = datagram[2] = datagram[3] = 0;
+    }
+    if (i % 7 == 0) datagram.resize(kInitiationMessageBytes);
+    if (i % 7 == 1) datagram.resize(kAnswerMessageBytes);
+    bob_->receive(std::move(datagram));
+    clock_.advance(Millis(i % 3 == 0 ? 1 : 0));
+  }
+  EXPECT_TRUE(bob_->outbox.empty());
+  EXPECT_TRUE(bob_->inbox.empty());
+  EXPECT_TRUE(passes(*alice_, *bob_));
 }
 
 TEST(InnerPacket, LengthsAreChecked) {
