@@ -33,6 +33,12 @@ std::string program(const std::string& name) {
 
 void must(const Status& status) { ASSERT_TRUE(status) << (status ? "" : status.error().message); }
 
+Command command(std::vector<std::string> argv) {
+  Command made;
+  made.argv = std::move(argv);
+  return made;
+}
+
 json::Array strings(std::initializer_list<const char*> texts) {
   json::Array array;
   for (const char* text : texts) array.emplace_back(text);
@@ -50,7 +56,7 @@ class CriuTest : public ::testing::Test {
       fs::create_directories(base_ + "/bundle/rootfs/" + directory);
     fs::create_directories(base_ + "/run");
     fs::copy_file(program("ticker"), base_ + "/bundle/rootfs/ticker");
-    must(run_checked_blocking({.argv = {"ip", "netns", "add", tag_}}));
+    must(run_checked_blocking(command({"ip", "netns", "add", tag_})));
     // CRIU wants the root to be a mount.
     ASSERT_EQ(mount((base_ + "/bundle/rootfs").c_str(), (base_ + "/bundle/rootfs").c_str(), nullptr,
                     MS_BIND, nullptr),
@@ -69,11 +75,11 @@ class CriuTest : public ::testing::Test {
 
   void TearDown() override {
     run([](CriuTest& test) -> Task<void> { (void)co_await test.cgroup_->kill_all(); });
-    (void)run_command_blocking({.argv = runc({"delete", "--force", tag_})});
+    (void)run_command_blocking(command(runc({"delete", "--force", tag_})));
     run([](CriuTest& test) -> Task<void> { must(co_await test.cgroup_->remove()); });
     images_.reset();
     EXPECT_EQ(umount2((base_ + "/bundle/rootfs").c_str(), MNT_DETACH), 0);
-    must(run_checked_blocking({.argv = {"ip", "netns", "delete", tag_}}));
+    must(run_checked_blocking(command({"ip", "netns", "delete", tag_})));
     fs::remove_all(base_);
   }
 
@@ -91,8 +97,8 @@ class CriuTest : public ::testing::Test {
   }
 
   void start() {
-    Command create{.argv = runc({"run", "--detach", "--bundle", base_ + "/bundle", "--pid-file",
-                                 base_ + "/pid", tag_})};
+    Command create = command(runc(
+        {"run", "--detach", "--bundle", base_ + "/bundle", "--pid-file", base_ + "/pid", tag_}));
     create.discard_output = true;
     must(run_checked_blocking(std::move(create)));
     pid_ = std::stoi(read_file(base_ + "/pid", 32).value());
