@@ -82,11 +82,20 @@ Status inherit_cpuset(const std::string& directory) {
   return {};
 }
 
-// mkdir -p below the hierarchy's mountpoint; a neighbour may remove an empty parent in between.
-Status make_levels(const std::string& mountpoint, const std::string& path, bool cpuset) {
+// v2: a controller works below a directory only if that directory hands it down. One at a time, as
+// not every kernel has each; a limit that cannot be set then is none.
+void hand_down_controllers(const std::string& directory) {
+  for (const char* controller : {"+cpu", "+memory", "+pids"})
+    (void)write_kernel_file(directory + "/cgroup.subtree_control", controller);
+}
+
+// mkdir -p below the hierarchy's mountpoint.
+Status make_levels(const std::string& mountpoint, const std::string& path, bool v2) {
+  const bool cpuset = !v2 && exists(mountpoint + "/cpuset.cpus");
   for (std::size_t at = 1; at != std::string::npos && at <= path.size();) {
     const auto next = std::min(path.find('/', at), path.size());
     const std::string level = mountpoint + path.substr(0, next);
+    if (v2) hand_down_controllers(level.substr(0, level.rfind('/')));
     if (mkdir(level.c_str(), 0755) != 0 && errno != EEXIST) return fail_errno("mkdir " + level);
     if (cpuset) ICON_CHECK(inherit_cpuset(level));
     at = next + 1;
@@ -149,8 +158,14 @@ Result<Cgroup> Cgroup::at(const std::string& path) {
   if (found.v2.empty())
     return fail(Code::kUnavailable,
                 "no control groups: mount a cgroup v1 freezer or cgroup2 on /sys/fs/cgroup");
+  return on_v2(found.v2, path);
+}
+
+Cgroup Cgroup::on_v2(const std::string& mountpoint, const std::string& path) {
+  Cgroup cgroup;
+  cgroup.path_ = path;
   cgroup.v2_ = true;
-  cgroup.directories_ = {found.v2 + path};
+  cgroup.directories_ = {mountpoint + path};
   cgroup.freezer_ = cgroup.directories_.front();
   return cgroup;
 }
@@ -158,7 +173,7 @@ Result<Cgroup> Cgroup::at(const std::string& path) {
 Status Cgroup::create(const wire::Resources& limits) const {
   for (const auto& directory : directories_) {
     const std::string mountpoint = directory.substr(0, directory.size() - path_.size());
-    ICON_CHECK(make_levels(mountpoint, path_, exists(mountpoint + "/cpuset.cpus") && !v2_));
+    ICON_CHECK(make_levels(mountpoint, path_, v2_));
     if (exists(directory + "/devices.deny")) ICON_CHECK(limit_devices(directory));
     ICON_CHECK(set_limits(directory, v2_, limits));
   }

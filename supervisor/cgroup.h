@@ -19,6 +19,8 @@ class Cgroup {
   // `path` is absolute within each hierarchy: "/icon/<host>/<icon>". Errors: kUnavailable when no
   // cgroup file system is mounted.
   static Result<Cgroup> at(const std::string& path);
+  // The same on a v2 hierarchy mounted at `mountpoint`, whatever else there is.
+  static Cgroup on_v2(const std::string& mountpoint, const std::string& path);
 
   const std::string& path() const { return path_; }
   bool is_v2() const { return v2_; }

@@ -67,12 +67,9 @@ Task<void> Daemon::look_after() {
     timer.expires_after(kLookAfterEvery);
     const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
     if (error) co_return;
+    if (const auto expired = host_->market->expire(); !expired)
+      log::error("leases.not_expired", {{"error", expired.error().message}});
     host_->icons->check_all();
-    const auto over = host_->market->expire();
-    if (!over) log::error("leases.not_expired", {{"error", over.error().message}});
-    if (over)
-      for (const auto& lease : *over)
-        host_->icons->evict(lease.icon, lease.lease_id, "the slot of its lease is over");
     co_await host_->mover->expire();
   }
 }

@@ -201,15 +201,6 @@ Task<void> Icons::stop_and_settle(std::string icon_id, Millis grace, std::string
   co_await settle(icon_id, exit_status, error);
 }
 
-void Icons::evict(const std::string& icon_id, const std::string& lease_id,
-                  const std::string& reason) {
-  const auto icon = host_.journal->find_icon(icon_id);
-  if (!icon || !*icon || (*icon)->state != icon_state::kRunning || (*icon)->lease_id != lease_id)
-    return;
-  boost::asio::co_spawn(host_.loop, stop_and_settle(icon_id, kEvictGrace, reason),
-                        boost::asio::detached);
-}
-
 Task<void> Icons::stop_all(Millis grace) {
   const auto icons = host_.journal->icons();
   if (!icons) co_return;
@@ -236,9 +227,19 @@ Task<void> Icons::stop_all(Millis grace) {
 void Icons::check_all() {
   const auto icons = host_.journal->icons();
   if (!icons) return;
-  for (const auto& icon : *icons)
-    if (icon.state == icon_state::kRunning && !host_.containers->running(icon.id))
+  for (const auto& icon : *icons) {
+    if (icon.state != icon_state::kRunning) continue;
+    if (!host_.containers->running(icon.id)) {
       ended(icon.id, std::nullopt);
+      continue;
+    }
+    if (icon.lease_id.empty()) continue;
+    const auto lease = host_.journal->find_lease(icon.lease_id);
+    if (lease && *lease && (*lease)->state == "expired")
+      boost::asio::co_spawn(host_.loop,
+                            stop_and_settle(icon.id, kEvictGrace, "the slot of its lease is over"),
+                            boost::asio::detached);
+  }
 }
 
 Task<void> Icons::adopt_all() {

@@ -38,11 +38,9 @@ class Icons {
   // After a restart: takes up what still runs, cleans up what does not. Before Mover::recover().
   Task<void> adopt_all();
   // About once a second: notices a "running" ICON without a process (one that ended while it
-  // migrated, say).
+  // migrated, say), and ends one whose lease is over ("failed"). One that is moving away is left
+  // alone until it has moved or is back.
   void check_all();
-  // Ends an ICON whose right to run here is over; it becomes "failed" with that reason. Nothing
-  // happens when it has another lease by now, or is moving away.
-  void evict(const std::string& icon_id, const std::string& lease_id, const std::string& reason);
   // Stops every running ICON ("stopped"), all at the same time.
   Task<void> stop_all(Millis grace);
   // By id, name or a unique prefix of the id. Errors: kNotFound, kConflict (not unique).

@@ -76,8 +76,7 @@ bool judge_key(const PublicKey& key, void* pointer) {
 
 curl_socket_t on_open_socket(void* pointer, curlsocktype, curl_sockaddr* address) {
   auto* transfer = static_cast<Transfer*>(pointer);
-  transfer->socket =
-      socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  transfer->socket = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
   return transfer->socket;
 }
 

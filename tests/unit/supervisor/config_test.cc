@@ -83,8 +83,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Bad{"providers: [{name: x, id: y, api: z}]\n", "'providers[0].id'"},
                       Bad{"log: {level: loud}\n", "debug, info, warn or error"},
                       Bad{"state_dir: relative\n", "absolute path"},
-                      Bad{"provider_name: again\n", "stands twice"},
-                      Bad{"public: [\n", "no YAML"}));
+                      Bad{"provider_name: again\n", "stands twice"}, Bad{"public: [\n", "no YAML"},
+                      Bad{"resolvers: [192.0.2.1]]\ncapacity: {}\n", "a bracket too many"},
+                      Bad{"---\nlisten: 192.0.2.1:1\n", "second document"}));
 
 TEST(Config, MissingAndEmpty) {
   EXPECT_FALSE(parse_config(""));

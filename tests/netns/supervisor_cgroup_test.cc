@@ -1,0 +1,114 @@
+// Control groups on the real kernel: the layout of this machine, and v2 where it is mounted.
+#include <signal.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <fstream>
+
+#include "supervisor/cgroup.h"
+#include "tests/netns/supervisor_host.h"
+
+namespace icon::supervisor {
+namespace {
+
+class CgroupTest : public ::testing::TestWithParam<bool> {
+ protected:
+  CgroupTest() : path_("/icon-core-" + std::to_string(getpid()) + "/one") {}
+
+  std::optional<Cgroup> cgroup() {
+    if (!GetParam()) {
+      auto here = Cgroup::at(path_);
+      EXPECT_TRUE(here) << here.error().message;
+      return *here;
+    }
+    for (const char* mountpoint : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"})
+      if (std::filesystem::exists(std::string(mountpoint) + "/cgroup.procs"))
+        return Cgroup::on_v2(mountpoint, path_);
+    return std::nullopt;
+  }
+  Status run(Task<Status> task) {
+    Status result;
+    boost::asio::co_spawn(
+        loop_,
+        [](Task<Status> task, Status& result) -> Task<void> { result = co_await std::move(task); }(
+                                                  std::move(task), result),
+        boost::asio::detached);
+    loop_.run();
+    loop_.restart();
+    return result;
+  }
+  static char state_of(int pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    std::string line;
+    std::getline(file, line);
+    return line.empty() ? '-' : line[line.rfind(')') + 2];
+  }
+
+  std::string path_;
+  IoContext loop_;
+};
+
+TEST_P(CgroupTest, HoldsFreezesAndKills) {
+  const auto group = cgroup();
+  ASSERT_TRUE(group) << "no cgroup v2 is mounted on this machine";
+  ASSERT_TRUE(group->create({500, 64 << 20, 0}));
+  const auto procs = group->open_procs();
+  ASSERT_TRUE(procs) << procs.error().message;
+  ChildProcess::Options options;
+  options.argv = {"sleep", "1000"};
+  options.before_exec = [&] { return Cgroup::join(*procs); };
+  auto child = ChildProcess::start(std::move(options));
+  ASSERT_TRUE(child) << child.error().message;
+  EXPECT_EQ(group->processes(), std::vector<int>{child->pid()});
+  EXPECT_EQ(run(group->remove()).error().code, Code::kConflict);
+  const auto frozen = run(group->freeze());
+  ASSERT_TRUE(frozen) << frozen.error().message;
+  EXPECT_TRUE(group->frozen());
+  ASSERT_TRUE(group->thaw());
+  EXPECT_FALSE(group->frozen());
+  // Killed while frozen: thawed, or it would never die.
+  ASSERT_TRUE(run(group->freeze()));
+  const auto killed = run(group->kill_all());
+  ASSERT_TRUE(killed) << killed.error().message;
+  EXPECT_TRUE(child->wait(Millis(5'000)));
+  EXPECT_TRUE(group->processes().empty());
+  const auto removed = run(group->remove());
+  ASSERT_TRUE(removed) << removed.error().message;
+  for (const auto& directory : group->directories())
+    EXPECT_FALSE(std::filesystem::exists(std::filesystem::path(directory).parent_path()));
+  EXPECT_TRUE(run(group->remove()));
+  EXPECT_FALSE(run(group->freeze(Millis(10))));
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, CgroupTest, ::testing::Values(false, true),
+                         [](const auto& info) { return info.param ? "V2" : "OfThisMachine"; });
+
+TEST(CgroupLimits, AreSetWhereTheControllerIs) {
+  const auto group = Cgroup::at("/icon-core-" + std::to_string(getpid()) + "/limits");
+  ASSERT_TRUE(group->create({1'500, 64 << 20, 0}));
+  int seen = 0;
+  for (const auto& directory : group->directories()) {
+    const auto check = [&](const char* file, const std::string& expected) {
+      const auto value = read_file(directory + file, 100);
+      if (!value) return;
+      ++seen;
+      EXPECT_EQ(*value, expected + "\n") << file;
+    };
+    check("/cpu.cfs_quota_us", "150000");
+    check("/memory.limit_in_bytes", std::to_string(64 << 20));
+    check("/cpu.max", "150000 100000");
+  }
+  EXPECT_GT(seen, 0);
+  IoContext loop;
+  boost::asio::co_spawn(
+      loop,
+      [](const Cgroup& group) -> Task<void> {
+        const auto removed = co_await group.remove();
+        EXPECT_TRUE(removed);
+      }(*group),
+      boost::asio::detached);
+  loop.run();
+}
+
+}  // namespace
+}  // namespace icon::supervisor
