@@ -81,9 +81,6 @@ Status complete(Arguments& arguments) {
       std::filesystem::read_symlink("/proc/self/exe", error).parent_path().parent_path();
   options.rootfs = arguments.rootfs.empty() ? (build / "rootfs/redis").string()
                                             : std::filesystem::absolute(arguments.rootfs).string();
-  const auto own_criu = build.parent_path().parent_path() / ".deps/criu/sbin/criu";
-  if (options.criu.empty() && std::filesystem::exists(own_criu, error))
-    options.criu = own_criu.string();
   return {};
 }
 
@@ -184,7 +181,7 @@ void add_demo_command(CLI::App& app, int& exit_status) {
   demo->add_option("--rootfs", arguments->rootfs,
                    "redis' root directory; else the one that `make demo` has made");
   demo->add_option("--criu", arguments->options.criu,
-                   "the CRIU program; else the one in .deps, else the system's");
+                   "the CRIU program; else the tree's own, else the system's");
   demo->add_option("--lab", arguments->options.lab_name, "name of the lab")->capture_default_str();
   demo->add_flag("--keep", arguments->options.keep, "leave everything running, to look around");
   demo->callback([arguments, &exit_status] { exit_status = run(*arguments); });
