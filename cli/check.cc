@@ -112,7 +112,8 @@ class Checker {
       ok("runc", *runc);
     else
       missing("runc", "not found", "apt-get install runc");
-    for (const char* name : {"icon-supervisor", "icon-agent", "icon-stub"}) {
+    for (const char* name : {"icon-supervisor", "icon-agent", "icon-stub", "icon-tunnel",
+                             "icon-freeze-guard", "icon-criu-hold"}) {
       const auto path = options_.program_dir + "/" + name;
       if (access(path.c_str(), X_OK) == 0)
         ok(name, path);
@@ -124,9 +125,8 @@ class Checker {
 
   std::string find_criu() const {
     if (!options_.criu.empty()) return options_.criu;
-    const auto own = find_above(options_.program_dir, ".deps/criu/sbin/criu");
-    if (!own.empty()) return own;
-    return "criu";
+    auto own = find_above(options_.program_dir, ".deps/criu/sbin/criu");
+    return own.empty() ? "criu" : own;
   }
 
   void check_criu() {

@@ -105,9 +105,9 @@ std::string purse_of(const json::Object& status) {
 void add_icon(Table& table, const json::Object& icon) {
   // What the agent said last is about its life here: once it has left, it is old news.
   const auto state = text_of(icon, "state");
-  static const json::Object kNoStatus;
+  static const json::Object no_status;
   const bool here = state == "running" || state == "migrating";
-  const auto& status = here ? object_of(icon, "status") : kNoStatus;
+  const auto& status = here ? object_of(icon, "status") : no_status;
   const auto users = users_of(status);
   auto lifecycle = text_of(status, "lifecycle");
   const auto* held = status.if_contains("held");

@@ -89,15 +89,15 @@ std::optional<std::int64_t> number_of(const json::Object& object, std::string_vi
 }
 
 const json::Object& object_of(const json::Object& object, std::string_view key) {
-  static const json::Object kEmpty;
+  static const json::Object empty;
   const auto* value = object.if_contains(key);
-  return value != nullptr && value->is_object() ? value->get_object() : kEmpty;
+  return value != nullptr && value->is_object() ? value->get_object() : empty;
 }
 
 const json::Array& array_of(const json::Object& object, std::string_view key) {
-  static const json::Array kEmpty;
+  static const json::Array empty;
   const auto* value = object.if_contains(key);
-  return value != nullptr && value->is_array() ? value->get_array() : kEmpty;
+  return value != nullptr && value->is_array() ? value->get_array() : empty;
 }
 
 }  // namespace icon::cli
