@@ -3,6 +3,7 @@
 //   namespace icon-core-<pid>a: lo 192.0.2.10, icon-supervisor --DNAT--> veth --> ICON (echo)
 #include <fcntl.h>
 
+#include "supervisor/journal.h"
 #include "tests/netns/supervisor_host.h"
 
 namespace icon::test {
@@ -147,6 +148,40 @@ TEST_F(SupervisorDaemonTest, SigtermLeavesIconsUnlessToldOtherwise) {
   EXPECT_EQ(host_.dial(9000), -1);
   host_.start();
   EXPECT_EQ(host_.state_of("echo"), "stopped");
+  remove("echo", "null");
+}
+
+TEST_F(SupervisorDaemonTest, WhenItsSlotIsOverAnIconEnds) {
+  host_.start();
+  const auto id = run_echo();
+  ASSERT_TRUE(host_.reachable(9000));
+  host_.stop(SIGKILL);
+  {
+    // As if the ICON had moved in on a lease that has just run out.
+    const auto journal = supervisor::Journal::open(host_.directory() + "/state/journal.db");
+    ASSERT_TRUE(journal) << journal.error().message;
+    auto icon = **(*journal)->find_icon(id);
+    supervisor::LeaseRecord lease;
+    lease.lease_id = icon.lease_id = "lease-1";
+    lease.icon = id;
+    lease.role = "sold";
+    lease.state = "active";
+    lease.slot_seconds = 10;
+    lease.price_ucredits = 100;
+    lease.start_ms = icon.started_ms;
+    lease.expires_ms = icon.started_ms + 1;
+    ASSERT_TRUE((*journal)->put_lease(lease));
+    ASSERT_TRUE((*journal)->put_icon(icon));
+  }
+  host_.start();
+  EXPECT_TRUE(eventually([&] { return host_.state_of("echo") == "failed"; })) << host_.log();
+  EXPECT_EQ(SupervisorHost::text(host_.get("/v1/icons/echo"), "error"),
+            "the slot of its lease is over");
+  EXPECT_EQ(host_.dial(9000), -1);
+  const auto leases = host_.get("/v1/leases").at("leases").as_array();
+  ASSERT_EQ(leases.size(), 1u);
+  EXPECT_EQ(leases.at(0).at("state"), "expired");
+  EXPECT_FALSE(leases.at(0).at("receipt").as_object().empty());
   remove("echo", "null");
 }
 

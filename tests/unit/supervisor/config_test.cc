@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Bad{"log: {level: loud}\n", "debug, info, warn or error"},
                       Bad{"state_dir: relative\n", "absolute path"},
                       Bad{"provider_name: again\n", "stands twice"}, Bad{"public: [\n", "no YAML"},
-                      Bad{"resolvers: [192.0.2.1]]\ncapacity: {}\n", "a bracket too many"},
+                      Bad{"resolvers: [192.0.2.1]]\ncapacity: {}\n", "line 3: no YAML"},
                       Bad{"---\nlisten: 192.0.2.1:1\n", "second document"}));
 
 TEST(Config, MissingAndEmpty) {
