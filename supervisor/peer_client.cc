@@ -18,7 +18,8 @@ namespace {
 
 namespace asio = boost::asio;
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
-constexpr long kUploadBufferBytes = 1 << 20;
+// Small enough to stay in the cache between the copy into it and the encryption out of it.
+constexpr long kUploadBufferBytes = 64 << 10;
 constexpr long kReceiveBufferBytes = 64 << 10;
 // How often an upload is looked at for stalls and progress.
 constexpr Millis kUploadTick{250};
