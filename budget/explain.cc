@@ -62,8 +62,12 @@ std::string basis_in_words(EstimateBasis basis) {
   return "not known";
 }
 
+// An operator's order is not weighed: there is nothing to tell about worth.
+bool weighed(const Evidence& e) { return e.zero_us > 0; }
+
 void render_head(const Evidence& e, std::vector<std::string>& lines) {
   lines.push_back(fmt::format("Decided {}: {}.", when(e.decided_ms), e.message));
+  if (!weighed(e)) return;
   lines.push_back(fmt::format(
       "The policy wants {} or less for {} of 100 measurements; a connection served so well is "
       "worth {} per hour, one at {} nothing.",
@@ -123,8 +127,10 @@ void render_candidate(const EvidenceCandidate& c, std::vector<std::string>& line
 std::vector<std::string> render_evidence(const Evidence& evidence) {
   std::vector<std::string> lines;
   render_head(evidence, lines);
-  render_prefixes(evidence, lines);
-  if (evidence.candidates.empty()) lines.emplace_back("No provider was found.");
+  if (weighed(evidence)) {
+    render_prefixes(evidence, lines);
+    if (evidence.candidates.empty()) lines.emplace_back("No provider was found.");
+  }
   for (const auto& candidate : evidence.candidates) render_candidate(candidate, lines);
   const auto shown = static_cast<std::int64_t>(evidence.candidates.size());
   if (evidence.candidates_total > shown)

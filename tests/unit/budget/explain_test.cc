@@ -51,6 +51,22 @@ TEST(Explain, SaysWhatWasSeenWhoWonWhoLostAndWhatWouldHaveChangedIt) {
   EXPECT_THAT(lines, Contains(HasSubstr("of 99999 micro-credits or less for a slot, dear would")));
 }
 
+TEST(Explain, AnOperatorsOrderIsNotWeighed) {
+  Evidence evidence;
+  evidence.decided_ms = kNow;
+  evidence.message = "the operator asked for a move to 'edge'";
+  EvidenceCandidate edge;
+  edge.name = "edge";
+  edge.verdict = Verdict::kWon;
+  edge.reason = "won";
+  edge.message = "chosen by the operator";
+  evidence.candidates.push_back(edge);
+  EXPECT_THAT(render_evidence(evidence.to_json()),
+              testing::ElementsAre(
+                  "Decided 2023-11-14 22:13:20 UTC: the operator asked for a move to 'edge'.",
+                  "edge: won [won]: chosen by the operator."));
+}
+
 TEST(Explain, ReadsBackAllThatIsWritten) {
   const auto evidence = decide(world(), kNow).evidence;
   EXPECT_EQ(render_evidence(evidence.to_json()), render_evidence(evidence));
