@@ -47,7 +47,7 @@ class Session {
   Session(Stream& stream, const SessionContext& context, std::optional<PublicKey> peer_key)
       : stream_(stream),
         context_(context),
-        peer_key_(std::move(peer_key)),
+        peer_key_(peer_key),
         buffer_(context.limits.header_bytes_max + kReadAheadBytes) {}
 
   // Returns when the connection is to be closed.

@@ -227,7 +227,7 @@ Task<void> stream_migration(Host& host, http::Request request, http::LineWriter&
   const auto migration = find_migration(host, id);
   if (!listener || !migration) {
     const std::string line = problem_line(!migration ? migration.error() : listener.error());
-    co_await lines.write_line(line);
+    (void)co_await lines.write_line(line);
     co_return;
   }
   for (const auto& phase : migration->phases) {
@@ -238,7 +238,7 @@ Task<void> stream_migration(Host& host, http::Request request, http::LineWriter&
   }
   if (migration->ended_ms != 0) {
     auto line = short_form(*migration);
-    co_await lines.write_line(boost::json::serialize(line));
+    (void)co_await lines.write_line(boost::json::serialize(line));
     co_return;
   }
   for (;;) {
@@ -348,7 +348,7 @@ Task<void> stream_logs(Host& host, http::Request request, http::LineWriter& line
   if (source != "service" && source != "agent")
     problem = Error{Code::kInvalid, "source is neither service nor agent"};
   if (problem) {
-    co_await lines.write_line(problem_line(*problem));
+    (void)co_await lines.write_line(problem_line(*problem));
     co_return;
   }
   co_await stream_log(host.containers->paths(icon->id).run, "/log/" + source + ".log",

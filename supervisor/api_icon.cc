@@ -68,7 +68,7 @@ Task<void> stream_events(Host& host, http::Request request, http::LineWriter& li
   auto listener = host.events.listen(EventHub::icon_topic(request.icon_id));
   if (!listener) {
     const json::Object refusal{{"event", "refused"}, {"reason", listener.error().message}};
-    co_await lines.write_line(boost::json::serialize(refusal));
+    (void)co_await lines.write_line(boost::json::serialize(refusal));
     co_return;
   }
   if (!co_await lines.write_line(R"({"event":"hello"})")) co_return;

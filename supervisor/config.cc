@@ -132,8 +132,8 @@ class Section {
   }
 
  private:
-  Section(YAML::Node node, std::string path, std::set<std::string> keys)
-      : node_(std::move(node)), path_(std::move(path)), left_(std::move(keys)) {}
+  Section(const YAML::Node& node, std::string path, std::set<std::string> keys)
+      : node_(node), path_(std::move(path)), left_(std::move(keys)) {}
   static std::string join(const std::string& path, const std::string& key) {
     return path.empty() ? key : path + "." + key;
   }

@@ -297,9 +297,9 @@ Result<IconRecord> Icons::find(const std::string& text) const {
 }
 
 const json::Object& Icons::status(const std::string& icon_id) const {
-  static const json::Object kNone;
+  static const json::Object nothing;
   const auto found = statuses_.find(icon_id);
-  return found == statuses_.end() ? kNone : found->second;
+  return found == statuses_.end() ? nothing : found->second;
 }
 
 void Icons::set_status(const std::string& icon_id, json::Object status) {
