@@ -220,7 +220,11 @@ bool Agent::on_supervisor_event(const SupervisorEvent& event) {
       later(event::RolledBack{event.migration, event.reason});
       break;
     case Kind::kMigrate:
-      later(event::OperatorMigrate{event.target});
+      if (lifecycle_.state() != State::kActive)
+        rounds_.refuse(event.target, "the ICON is " + std::string(to_string(lifecycle_.state())) +
+                                         "; try again when it is ACTIVE");
+      else
+        later(event::OperatorMigrate{event.target});
       break;
     case Kind::kHold:
       later(event::Hold{});

@@ -224,7 +224,8 @@ Task<void> Rounds::post(const budget::Evidence& evidence) {
   std::string summary = evidence.outcome + ' ' + evidence.reason + ' ' + evidence.to_id;
   for (const auto& candidate : evidence.candidates)
     summary += ' ' + candidate.id + candidate.reason;
-  if (std::exchange(last_posted_, summary) == summary && evidence.outcome != "move") co_return;
+  const bool repeated = std::exchange(last_posted_, summary) == summary;
+  if (repeated && evidence.outcome != "move" && evidence.reason != "operator") co_return;
   log::info("decision", {{"outcome", evidence.outcome},
                          {"reason", evidence.reason},
                          {"to", evidence.to_name},
@@ -272,41 +273,43 @@ Task<Result<KnownProvider>> Rounds::locate(std::string target) {
 
 Task<Result<PurchaseRequest>> Rounds::operators_move(std::string target) {
   ICON_CO_TRY(KnownProvider provider, co_await locate(target));
-  if (provider.view.names.id == here_.id)
-    co_return fail(Code::kConflict, "the ICON is already at " + provider.view.names.name);
-  provider = co_await survey_.ask_offer(std::move(provider), options_.policy, money_left());
-  const budget::AllowList allowed{options_.policy.allow, options_.policy.deny};
   auto& view = provider.view;
-  // The policy is the owner's word; an operator of the host does not overrule it.
-  if (const auto barred = allowed.check(view.names)) view.rejection = barred;
-  if (!view.rejection && view.names.id == here_.id)
+  const budget::AllowList allowed{options_.policy.allow, options_.policy.deny};
+  if (view.names.id != here_.id) {
+    provider = co_await survey_.ask_offer(std::move(provider), options_.policy, money_left());
+    // The policy is the owner's word; an operator of the host does not overrule it.
+    if (const auto barred = allowed.check(view.names)) view.rejection = barred;
+  }
+  if (view.names.id == here_.id)
     view.rejection = budget::Rejection{"current_host", "the ICON is already there"};
+  if (view.rejection && options_.policy.budget_ucredits == 0)
+    view.rejection->message += " (its policy has no budget: set one, like 'budget: 1')";
   const auto evidence = operator_evidence(options_.policy, provider, target, here_.name, here_.id,
                                           money_left(), clock_.utc_ms());
+  if (view.rejection) {
+    refusal_ = evidence;
+    co_return fail(Code::kRefused, view.rejection->code + ": " + view.rejection->message);
+  }
   co_await post(evidence);
-  if (view.rejection)
-    co_return fail(Code::kRefused,
-                   view.names.name + ": " + view.rejection->code + ": " + view.rejection->message);
   co_return PurchaseRequest{std::move(provider), "operator", evidence.to_json()};
 }
 
-Task<void> Rounds::order_task(std::string target, std::string reason) {
-  if (!may_buy()) {
-    later(event::OrderFailed{"this ICON has no purse or no key of its own: see agent.log"});
-    co_return;
-  }
-  // The first await of a task must not be a conditional expression: g++ 12 destroys both sides.
+Task<Status> Rounds::order(std::string target, std::string reason) {
+  if (!may_buy())
+    co_return fail(Code::kUnavailable,
+                   "this ICON has no purse or no key of its own: see agent.log");
   Result<PurchaseRequest> request = fail(Code::kInternal, "");
   if (reason == "operator")
     request = co_await operators_move(target);
   else
     request = co_await decided_move(target);
-  Status status;
-  if (request)
-    status =
-        co_await buyer_->buy(*self_, options_.policy, std::move(*request), *wallet_, purchase_);
-  else
-    status = fail(request.error());
+  if (!request) co_return fail(request.error());
+  co_return co_await buyer_->buy(*self_, options_.policy, std::move(*request), *wallet_, purchase_);
+}
+
+Task<void> Rounds::order_task(std::string target, std::string reason) {
+  refusal_.reset();
+  const auto status = co_await order(target, reason);
   if (status) {
     later(event::OrderAccepted{purchase_.migration});
     co_return;
@@ -315,8 +318,25 @@ Task<void> Rounds::order_task(std::string target, std::string reason) {
                                       {"reason", reason},
                                       {"code", to_string(status.error().code)},
                                       {"message", status.error().message}});
+  // An operator waits for the answer; also a cancelled order tells its end to the lifecycle first.
   later(event::OrderFailed{status.error().message});
+  if (reason == "operator" && status.error().code != Code::kCancelled) {
+    const auto evidence = refusal_ ? *refusal_ : refusal(target, status.error().message);
+    co_await post(evidence);
+  }
 }
+
+budget::Evidence Rounds::refusal(const std::string& target, const std::string& why) const {
+  return operator_refusal(options_.policy, target, why, here_.name, here_.id, clock_.utc_ms());
+}
+
+void Rounds::refuse(const std::string& target, const std::string& why) {
+  log::warn("migration.not_ordered",
+            {{"to", target}, {"reason", "operator"}, {"code", "conflict"}, {"message", why}});
+  tasks_.spawn("refusal", post_refusal(refusal(target, why)));
+}
+
+Task<void> Rounds::post_refusal(budget::Evidence evidence) { co_await post(evidence); }
 
 void Rounds::move_ended(const action::MoveEnded& ended) {
   using action::MoveOutcome;

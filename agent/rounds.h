@@ -44,6 +44,8 @@ class Rounds {
   void start_offers(std::int64_t round);
   void start_decision(std::int64_t round);
   void start_order(std::string target, std::string reason);
+  // Tells the operator that his order is not even tried.
+  void refuse(const std::string& target, const std::string& why);
   void move_ended(const action::MoveEnded& ended);
   // Before the freeze: whatever sockets the tasks left behind.
   void close();
@@ -61,10 +63,13 @@ class Rounds {
   Task<void> offers_task(std::int64_t round);
   Task<void> decision_task(std::int64_t round);
   Task<void> order_task(std::string target, std::string reason);
+  Task<Status> order(std::string target, std::string reason);
   Task<Result<PurchaseRequest>> decided_move(std::string target);
   Task<Result<PurchaseRequest>> operators_move(std::string target);
   Task<Result<KnownProvider>> locate(std::string target);
   Task<void> post(const budget::Evidence& evidence);
+  Task<void> post_refusal(budget::Evidence evidence);
+  budget::Evidence refusal(const std::string& target, const std::string& why) const;
   Observations observations() const;
   bool objective_met() const;
   bool may_buy() const;
@@ -88,7 +93,8 @@ class Rounds {
   std::string lease_nonce_;  // of the lease under which we run: the hold that paid for it
   std::vector<PrefixLatency> users_;
   budget::DecisionHistory history_;
-  json::Object move_evidence_;  // of the last decision to move
+  json::Object move_evidence_;               // of the last decision to move
+  std::optional<budget::Evidence> refusal_;  // of an operator's order under way
   std::string last_posted_;
   std::vector<std::pair<std::string, std::int64_t>> estimates_us_;
   Purchase purchase_;

@@ -65,23 +65,33 @@ json::Object status_json(const StatusInput& input) {
   return status;
 }
 
-budget::Evidence operator_evidence(const Policy& policy, const KnownProvider& provider,
-                                   std::string_view target, const std::string& here_name,
-                                   const std::string& here_id,
-                                   wire::MicroCredits budget_left_ucredits, UtcMillis now_ms) {
-  const auto& view = provider.view;
+budget::Evidence operator_refusal(const Policy& policy, std::string_view target,
+                                  const std::string& why, const std::string& here_name,
+                                  const std::string& here_id, UtcMillis now_ms) {
   budget::Evidence evidence;
   evidence.decided_ms = now_ms;
-  evidence.outcome = view.rejection ? "stay" : "move";
+  evidence.outcome = "stay";
   evidence.reason = "operator";
-  evidence.message = "the operator asked for a move to '" + std::string(target) + "'";
-  evidence.to_name = view.names.name;
-  evidence.to_id = view.names.id;
+  evidence.message = why;
+  evidence.to_name = target;
   evidence.here_name = here_name;
   evidence.here_id = here_id;
   evidence.objective_us = policy.objective_us;
   evidence.percentile = policy.percentile;
   evidence.horizon_ms = policy.horizon_ms;
+  return evidence;
+}
+
+budget::Evidence operator_evidence(const Policy& policy, const KnownProvider& provider,
+                                   std::string_view target, const std::string& here_name,
+                                   const std::string& here_id,
+                                   wire::MicroCredits budget_left_ucredits, UtcMillis now_ms) {
+  const auto& view = provider.view;
+  const std::string wish = "the operator asked for a move to '" + std::string(target) + "'";
+  auto evidence = operator_refusal(policy, target, wish, here_name, here_id, now_ms);
+  evidence.outcome = view.rejection ? "stay" : "move";
+  evidence.to_name = view.names.name;
+  evidence.to_id = view.names.id;
   evidence.budget_left_ucredits = budget_left_ucredits;
   evidence.candidates_total = 1;
 

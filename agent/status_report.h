@@ -37,6 +37,10 @@ budget::Evidence operator_evidence(const Policy& policy, const KnownProvider& pr
                                    std::string_view target, const std::string& here_name,
                                    const std::string& here_id,
                                    wire::MicroCredits budget_left_ucredits, UtcMillis now_ms);
+// The same for an order that came to nothing before anybody was asked.
+budget::Evidence operator_refusal(const Policy& policy, std::string_view target,
+                                  const std::string& why, const std::string& here_name,
+                                  const std::string& here_id, UtcMillis now_ms);
 // Estimates of the heaviest prefix out of a decision's evidence.
 std::vector<std::pair<std::string, std::int64_t>> estimates_of(const budget::Evidence& evidence);
 

@@ -323,6 +323,22 @@ TEST_F(AgentSupervisorTest, HeldItStaysUntilTheOperatorMovesIt) {
   fake_->send({{"event", "migrate"}, {"to", "nobody"}, {"reason", "operator"}});
   ASSERT_TRUE(fake_->run_until([&] { return log_text().find("'nobody'") != std::string::npos; }));
   EXPECT_TRUE(fake_->orders.empty());
+  // The operator hears every refusal, also one that he has heard before.
+  const auto refused = [&](const char* why, std::size_t times) {
+    std::size_t found = 0;
+    for (const auto& decision : fake_->decisions) {
+      const auto text = boost::json::serialize(decision);
+      if (text.find("\"reason\":\"operator\"") != std::string::npos &&
+          text.find(why) != std::string::npos)
+        ++found;
+    }
+    return found >= times;
+  };
+  EXPECT_TRUE(fake_->run_until([&] { return refused("over_budget", 1) && refused("nobody", 1); }));
+  ASSERT_TRUE(fake_->run_until([&] { return lifecycle() == "ACTIVE"; }));
+  fake_->send({{"event", "migrate"}, {"to", "nobody"}, {"reason", "operator"}});
+  EXPECT_TRUE(fake_->run_until([&] { return refused("nobody", 2); }));
+  ASSERT_TRUE(fake_->run_until([&] { return lifecycle() == "ACTIVE"; }));
   fake_->send({{"event", "migrate"}, {"to", near_.api}, {"reason", "operator"}});
   ASSERT_TRUE(fake_->run_until([&] { return !fake_->orders.empty(); }));
   EXPECT_EQ(fake_->orders[0].reason, "operator");
