@@ -106,13 +106,14 @@ Result<Spawned> spawn(std::vector<std::string> argv, Streams streams,
     std::vector<std::pair<int, int>> moves;
     for (const auto& [ours, theirs] : inherit)
       moves.emplace_back(fcntl(ours, F_DUPFD_CLOEXEC, kFirstFreeFd), theirs);
+    // Before anything is put in place: it may use descriptors of ours under any number.
+    if (before_exec && before_exec() != 0) give_up(errno != 0 ? errno : EINVAL);
     // What was opened without close-on-exec, by a library or by whoever started us, stays here.
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     for (int i = 0; i < 3; ++i)
       if (dup2(parked[i], i) < 0) give_up(errno);
     for (const auto& [from, to] : moves)
       if (dup2(from, to) < 0) give_up(errno);
-    if (before_exec && before_exec() != 0) give_up(errno != 0 ? errno : EINVAL);
     execvpe(arguments[0], arguments.data(), environment.data());
     give_up(errno);
   }

@@ -23,6 +23,7 @@ struct Command {
   // Descriptors that the child inherits under a fixed number: {ours, child's}.
   std::vector<std::pair<int, int>> inherit;
   // Runs in the child between fork and exec: only async-signal-safe calls; non-zero aborts.
+  // It has all descriptors of the parent, under the parent's numbers.
   std::function<int()> before_exec;
   std::vector<std::string> extra_environment;  // "NAME=value"
   // Both streams to /dev/null: for programs whose detached children keep their streams (runc).

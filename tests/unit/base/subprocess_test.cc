@@ -141,6 +141,21 @@ TEST(Subprocess, BeforeExecRunsInTheChildAndMayRefuse) {
   EXPECT_EQ(run_command_blocking(std::move(command)).error().code, Code::kNotFound);
 }
 
+TEST(Subprocess, BeforeExecHasOurDescriptorsUnderEveryNumber) {
+  // What the child inherits goes where a descriptor stands that before_exec writes to.
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd read_end(ends[0]);
+  const UniqueFd write_end(ends[1]);
+  auto command = shell("true");
+  command.inherit = {{read_end.get(), write_end.get()}};
+  command.before_exec = [fd = write_end.get()] { return write(fd, "in", 2) == 2 ? 0 : 1; };
+  const auto outcome = run_command_blocking(std::move(command));
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  char text[8];
+  EXPECT_EQ(read(read_end.get(), text, sizeof text), 2);
+}
+
 TEST(Subprocess, EnvironmentIsReplacedNotDoubled) {
   ASSERT_EQ(setenv("ICON_TEST_VALUE", "old", 1), 0);
   ASSERT_EQ(setenv("ICON_TEST_VALUE_2", "kept", 1), 0);
