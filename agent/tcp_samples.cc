@@ -92,6 +92,13 @@ std::optional<TcpSample> read_sample(Bytes payload, bool ended) {
   return sample;
 }
 
+// Netlink has errors as negative errno; nothing for what is none.
+std::optional<int> error_number(int field) {
+  constexpr int kErrnoMax = 4095;
+  if (field >= 0 || field < -kErrnoMax) return std::nullopt;
+  return -field;
+}
+
 }  // namespace
 
 DiagOutcome parse_diag(Bytes datagram, bool ended,
@@ -105,12 +112,12 @@ DiagOutcome parse_diag(Bytes datagram, bool ended,
       // Newer kernels put the error of a failed dump here.
       const auto error = read_at<int>(payload, 0);
       outcome.done = true;
-      if (error && *error < 0) outcome.error = -*error;
+      if (error) outcome.error = error_number(*error).value_or(0);
       break;
     }
     if (header->nlmsg_type == NLMSG_ERROR) {
       const auto error = read_at<nlmsgerr>(payload, 0);
-      outcome.error = error && error->error < 0 ? -error->error : EPROTO;
+      outcome.error = error ? error_number(error->error).value_or(EPROTO) : EPROTO;
       break;
     }
     if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY)
