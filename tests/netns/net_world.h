@@ -194,10 +194,12 @@ class World : public ::testing::Test {
     const std::string path = "/run/netns/" + netns_of(to);
     must("", "umount -l " + path + " && mount --bind " + service_->netns_file() + " " + path);
   }
-  // The queue devices of finished moves have gone.
+  // The queue devices of finished moves have gone, and what belonged to them.
   static void settle(Host& host) {
     must(host.netns(),
          "for i in $(seq 200); do ip -o link | grep -q ' ih' || exit 0; sleep 0.02; done; exit 1");
+    // The device goes first: the loop answers when the rest has gone too.
+    host.call([](Network&) { return true; });
   }
   IconNetwork icon_at(const std::vector<const Host*>& stub_hosts) const {
     IconNetwork icon = icon_;
