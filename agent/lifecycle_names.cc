@@ -1,7 +1,7 @@
 // Names of states, timers, events and actions, for the log and for the status.
 #include <array>
 
-#include "agent/lifecycle.h"
+#include "agent/lifecycle_types.h"
 
 namespace icon::agent {
 namespace {

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -8,9 +7,9 @@
 #include <limits>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "agent/policy.h"
+#include "agent/policy_yaml.h"
 
 namespace icon::agent {
 namespace {
@@ -21,28 +20,6 @@ constexpr std::int64_t kUsPerHour = 3'600 * kUsPerSecond;
 constexpr std::int64_t kUsPerYear = 366 * 24 * kUsPerHour;
 constexpr std::size_t kPatternBytesMax = 255;
 constexpr std::int64_t kCpuMillisMax = 1'000'000;
-
-// Only counts.
-struct DocumentCounter final : YAML::EventHandler {
-  void OnDocumentStart(const YAML::Mark& mark) override {
-    ++documents;
-    last_line = mark.line + 1;
-  }
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                  YAML::EmitterStyle::value) override {}
-  void OnMapEnd() override {}
-
-  int documents = 0;
-  int last_line = 0;
-};
 
 // Reads one document and collects every problem. A member per key; the tables at the end say which
 // key goes where, so that an unknown one can name those that exist.
@@ -96,30 +73,6 @@ class Reader {
   std::map<std::string, int> lines_;  // of each key, for what only shows at the end
 };
 
-// The known key that a typing error is nearest to; empty when none is near.
-std::string_view nearest(std::string_view key, const std::vector<std::string_view>& known) {
-  std::string_view best;
-  std::size_t best_distance = 3;  // more than two edits is another word
-  for (const auto candidate : known) {
-    if (key.size() > 64) break;
-    std::vector<std::size_t> row(candidate.size() + 1);
-    for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
-    for (std::size_t i = 1; i <= key.size(); ++i) {
-      std::size_t diagonal = row[0]++;
-      for (std::size_t j = 1; j < row.size(); ++j) {
-        const std::size_t replaced = diagonal + (key[i - 1] == candidate[j - 1] ? 0 : 1);
-        diagonal = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-      }
-    }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
-      best = candidate;
-    }
-  }
-  return best;
-}
-
 void Reader::map(const YAML::Node& node, const std::string& path, const Table& table) {
   const std::string where = path.empty() ? "the policy" : path;
   if (!node.IsMap()) {
@@ -140,7 +93,7 @@ void Reader::map(const YAML::Node& node, const std::string& path, const Table& t
     const auto found =
         std::find_if(table.begin(), table.end(), [&](const auto& row) { return row.first == key; });
     if (found == table.end()) {
-      const auto guess = nearest(key, known);
+      const auto guess = nearest_key(key, known);
       problem(entry.first, full, "unknown key",
               guess.empty() ? fmt::format("Known here: {}.", fmt::join(known, ", "))
                             : fmt::format("Did you mean '{}'?", guess));
@@ -436,14 +389,9 @@ PolicyReading Reader::read(std::string_view yaml) {
   try {
     if (problems_.empty()) {
       const std::string text(yaml);
-      // Not YAML::LoadAll: after a stray ']' it finds empty documents without end (yaml-cpp 0.7).
-      DocumentCounter counter;
-      std::istringstream stream(text);
-      YAML::Parser parser(stream);
-      while (counter.documents < 2 && parser.HandleNextDocument(counter)) {
-      }
-      if (counter.documents > 1)
-        problem_at(counter.last_line, "", "a second document begins here",
+      const auto count = count_documents(text);
+      if (count.documents > 1)
+        problem_at(count.last_line, "", "a second document begins here",
                    "Keep one: look for '---' or a bracket too many.");
       else if (const auto document = YAML::Load(text); !document.IsNull())
         root(document);

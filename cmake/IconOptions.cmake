@@ -29,7 +29,7 @@ function(icon_library name)
   target_link_libraries(${name} PUBLIC icon_options ${arg_LINKS})
 endfunction()
 
-# All programs of tests/unit: what the sanitizer run builds.
+# All unit tests: what the sanitizer run builds.
 add_custom_target(icon_unit_tests)
 
 # icon_test(NAME SOURCES.. LINKS.. LABELS.. TIMEOUT s): one GoogleTest program, run by ctest as a
@@ -48,7 +48,7 @@ function(icon_test name)
   list(APPEND arg_LABELS ${kind})
   list(REMOVE_DUPLICATES arg_LABELS)
   set(serial TRUE)
-  if(kind STREQUAL "unit")
+  if("unit" IN_LIST arg_LABELS)
     set(serial FALSE)
     add_dependencies(icon_unit_tests ${name})
   endif()
