@@ -106,7 +106,7 @@ Status NetworkImpl::attach(const IconNetwork& network) {
     ICON_TRY(int veth, routes_.link_index(veth_name(network.icon_id)));
     return route_to(icon, veth, kMainTable);
   };
-  const auto status = set_up();
+  auto status = set_up();
   if (!status) (void)forget(network.icon_id);
   return status;
 }
@@ -128,7 +128,7 @@ Status NetworkImpl::attach_held(const IconNetwork& network) {
       rules.muted = false;
     });
   };
-  const auto status = set_up();
+  auto status = set_up();
   if (!status) (void)detach(network.icon_id);
   return status;
 }
@@ -182,7 +182,7 @@ Status NetworkImpl::attach_stub(const IconNetwork& network, const StubTarget& ta
     }));
     return route_to(icon, tunnel, kMainTable);
   };
-  const auto status = set_up();
+  auto status = set_up();
   if (!status) (void)forget(network.icon_id);
   return status;
 }

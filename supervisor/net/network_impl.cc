@@ -259,7 +259,7 @@ Status NetworkImpl::run_change(const Elements& removable, const Elements& wanted
   for (int attempt = 0;; ++attempt) {
     const std::string script = change_script(current_, removable, wanted);
     if (script.empty()) return {};
-    const auto status = nft_.run(script);
+    auto status = nft_.run(script);
     if (status) break;
     // Somebody else changed the table: look again, once.
     if (attempt > 0) return status;
@@ -272,7 +272,7 @@ Status NetworkImpl::run_change(const Elements& removable, const Elements& wanted
 }
 
 Status NetworkImpl::look_again() {
-  const auto reloaded = reload_elements();
+  auto reloaded = reload_elements();
   if (reloaded || reloaded.error().code != Code::kNotFound) return reloaded;
   // A firewall's restart ("flush ruleset") took the table away.
   log::warn("net.table_lost", {});

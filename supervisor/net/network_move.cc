@@ -38,7 +38,7 @@ Status NetworkImpl::ensure_queue(Icon& icon) {
     // What a process of this host sent comes back through the device with our own address.
     return set_interface_sysctl(name, "accept_local", "1");
   };
-  const auto status = set_up();
+  auto status = set_up();
   if (!status) icon.queue.reset();
   return status;
 }
