@@ -34,7 +34,7 @@ Error error_of(int status, const std::string& what) {
     case ARES_ETIMEOUT:
       return {Code::kTimeout, message};
     case ARES_ECONNREFUSED:
-      return {Code::kUnavailable, what + ": no DNS server answers"};
+      return {Code::kUnavailable, what + ": no DNS server answers, or all refuse"};
     case ARES_EREFUSED:
       return {Code::kRefused, message};
     case ARES_EDESTRUCTION:

@@ -1,0 +1,1 @@
+set(discovery_PROGRAMS icon-trace)
