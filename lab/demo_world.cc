@@ -168,13 +168,25 @@ std::string DemoWorld::last_log_line(const std::string& node) const {
   return text->substr(begin == std::string::npos ? 0 : begin + 1, end - begin);
 }
 
+Result<std::string> DemoWorld::run_icon(const std::string& node,
+                                        const std::vector<std::string>& arguments) {
+  Command command;
+  command.argv = {program("icon"), "--socket", socket(node)};
+  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
+  command.timeout = kRunMax;
+  ICON_TRY(auto outcome, lab_.run(node, std::move(command)));
+  if (outcome.ok()) return std::move(outcome.output);
+  auto said = outcome.error_output.empty() ? outcome.output : outcome.error_output;
+  while (said.ends_with('\n')) said.pop_back();
+  return fail(Code::kIo, fmt::format("icon {} at {} failed (exit {}): {}", arguments.front(), node,
+                                     outcome.exit_status, said));
+}
+
 Status DemoWorld::run_redis(const std::string& policy_text,
                             const std::vector<std::string>& arguments) {
   const auto policy = lab_.host_directory(options_.origin) + "/policy.yaml";
   ICON_CHECK(write_file_atomic(policy, policy_text, 0644));
-  std::vector<std::string> words{"--socket",
-                                 socket(options_.origin),
-                                 "run",
+  std::vector<std::string> words{"run",
                                  "--name",
                                  "redis",
                                  "--rootfs",
@@ -186,16 +198,10 @@ Status DemoWorld::run_redis(const std::string& policy_text,
   words.insert(words.end(), arguments.begin(), arguments.end());
   for (const auto* word : {"--", "/usr/bin/redis-server", "/etc/redis/icon.conf"})
     words.emplace_back(word);
-  run_command_line_ = fmt::format("icon {}", fmt::join(words, " "));
-  Command command;
-  command.argv = std::move(words);
-  command.argv.insert(command.argv.begin(), program("icon"));
-  command.timeout = kRunMax;
-  ICON_TRY(const auto outcome, lab_.run(options_.origin, std::move(command)));
-  if (outcome.ok()) return {};
-  auto said = outcome.error_output.empty() ? outcome.output : outcome.error_output;
-  while (said.ends_with('\n')) said.pop_back();
-  return fail(Code::kIo, fmt::format("icon run at {} failed: {}", options_.origin, said));
+  run_command_line_ =
+      fmt::format("icon --socket {} {}", socket(options_.origin), fmt::join(words, " "));
+  ICON_TRY([[maybe_unused]] const auto said, run_icon(options_.origin, words));
+  return {};
 }
 
 Result<json::Object> DemoWorld::get(const std::string& node, const std::string& target) const {

@@ -42,7 +42,10 @@ class DemoWorld {
   Status kill_supervisor(const std::string& node);
   // Errors: kIo with the last line of the log of one that has ended.
   Status check_supervisors();
-  // `icon run` at the origin. Errors: kIo with what it said.
+  // `icon ARGUMENTS` at a host, for that host's supervisor; what it printed. Errors: kIo with its
+  // exit status and what it said; kTimeout.
+  Result<std::string> run_icon(const std::string& node, const std::vector<std::string>& arguments);
+  // `icon run` at the origin. Errors: as run_icon.
   Status run_redis(const std::string& policy_text, const std::vector<std::string>& arguments);
   // What a person would type, for the same.
   const std::string& run_command_line() const { return run_command_line_; }

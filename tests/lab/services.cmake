@@ -1,0 +1,25 @@
+# Services that the project knows nothing about, as anybody would bring them.
+set(service_roots ${CMAKE_BINARY_DIR}/rootfs)
+set(service_files ${CMAKE_CURRENT_SOURCE_DIR}/services)
+function(icon_service_root name)
+  add_custom_command(
+    OUTPUT ${service_roots}/${name}.stamp
+    COMMAND ${CMAKE_SOURCE_DIR}/images/make-rootfs ${service_roots}/${name} ${ARGN}
+    COMMAND ${CMAKE_COMMAND} -E touch ${service_roots}/${name}.stamp
+    DEPENDS ${service_files}/nginx.conf ${service_files}/index.html
+    VERBATIM)
+  set_property(GLOBAL APPEND PROPERTY icon_service_stamps ${service_roots}/${name}.stamp)
+endfunction()
+icon_service_root(nginx nginx --add-file ${service_files}/nginx.conf:/etc/nginx/icon.conf
+                  --add-file ${service_files}/index.html:/srv/index.html
+                  --add-dir /var/lib/nginx --add-dir /var/log/nginx)
+icon_service_root(python python3 --add-file ${service_files}/index.html:/srv/index.html)
+icon_service_root(memcached memcached)
+get_property(stamps GLOBAL PROPERTY icon_service_stamps)
+add_custom_target(service_roots DEPENDS ${stamps})
+
+icon_test(services_lab_test SOURCES services_test.cc LINKS icon_lab TIMEOUT 200)
+target_compile_definitions(services_lab_test PRIVATE ICON_CRIU="${ICON_CRIU}"
+  ICON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ICON_SERVICE_ROOTS="${service_roots}")
+add_dependencies(services_lab_test service_roots icon icon-agent icon-supervisor icon-tunnel
+  icon-stub icon-criu-hold icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)

@@ -1,0 +1,163 @@
+// Services that the project has never seen, run and moved by the commands that a person types, with
+// their users' connections open.
+//
+//   client (6 users) --- router --- a        the service starts at a; users dial a
+//                        |    |
+//                        b    c
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <boost/json/serialize.hpp>
+#include <iostream>
+#include <thread>
+
+#include "base/file.h"
+#include "lab/demo_world.h"
+#include "lab/load_client.h"
+#include "lab/remains.h"
+
+namespace icon::lab {
+namespace {
+
+constexpr const char* kPolicy =
+    "latency: {objective: 1s}\n"  // no moves of its own
+    "budget: 5.0\n";
+
+constexpr std::int64_t kConnections = 6;
+constexpr Millis kServedMax{20'000};
+constexpr Millis kStep{20};
+
+struct Service {
+  std::string name;
+  std::uint16_t port;
+  std::string protocol;  // what icon-lab-load speaks with it
+  std::vector<std::string> command;
+};
+
+void PrintTo(const Service& service, std::ostream* stream) { *stream << service.name; }
+
+class ServicesTest : public ::testing::TestWithParam<Service> {
+ protected:
+  void SetUp() override {
+    DemoWorldOptions options;
+    options.lab_name = "st" + std::to_string(getpid());
+    options.topology_text =
+        read_file(ICON_SOURCE_DIR "/lab/topologies/three-hosts.yaml", 1 << 16).value();
+    options.rootfs = std::string(ICON_SERVICE_ROOTS) + "/" + GetParam().name;
+    options.criu = ICON_CRIU;
+    options.origin = "a";
+    auto world = DemoWorld::create(std::move(options));
+    ASSERT_TRUE(world) << world.error().message;
+    world_.emplace(std::move(*world));
+    const auto started = world_->start_supervisors([] { return Status{}; });
+    ASSERT_TRUE(started) << started.error().message;
+  }
+
+  void TearDown() override {
+    if (!world_) return;
+    const std::string name = world_->lab().name();
+    if (HasFailure())
+      for (const auto& host : world_->hosts())
+        std::cerr << "--- log of " << host << "\n"
+                  << read_file(world_->log_file(host), 1 << 20).value_or("") << "\n";
+    EXPECT_TRUE(world_->down());
+    world_.reset();
+    EXPECT_EQ(scan_lab(name).describe(), "");
+  }
+
+  std::string icon(const std::string& host, const std::vector<std::string>& arguments) {
+    const auto said = world_->run_icon(host, arguments);
+    EXPECT_TRUE(said) << said.error().message;
+    return said.value_or("");
+  }
+
+  Address address(const std::string& node) const { return world_->lab().address(node).value(); }
+
+  Result<LoadClient> users_of(const std::string& host) {
+    LoadOptions options;
+    options.target = {address(host), GetParam().port};
+    options.sources = world_->lab().users("client").value();
+    options.connections = kConnections;
+    options.protocol.name = GetParam().protocol;
+    return LoadClient::start(world_->lab(), "client", options);
+  }
+
+  // Every connection has had replies since the last mark.
+  static void expect_served(Result<LoadClient>& users) {
+    ASSERT_TRUE(users) << users.error().message;
+    const auto deadline = std::chrono::steady_clock::now() + kServedMax;
+    std::int64_t right = 0;
+    while (right < 2 * kConnections && std::chrono::steady_clock::now() < deadline) {
+      const auto report = users->report();
+      ASSERT_TRUE(report) << report.error().message;
+      right = report->window_replies.right;
+      std::this_thread::sleep_for(kStep);
+    }
+    EXPECT_GE(right, 2 * kConnections);
+  }
+
+  static void expect_exact(const Result<LoadReport>& report) {
+    ASSERT_TRUE(report) << report.error().message;
+    const std::string all = boost::json::serialize(report->to_json());
+    EXPECT_EQ(report->alive, kConnections) << all;
+    EXPECT_EQ(report->owed, 0) << all;
+    EXPECT_EQ(report->total_replies.lost, 0);
+    EXPECT_EQ(report->total_replies.duplicated, 0);
+    EXPECT_EQ(report->total_replies.reordered, 0);
+    EXPECT_EQ(report->total_replies.wrong, 0);
+    EXPECT_GT(report->total_replies.right, 0);
+  }
+
+  std::optional<DemoWorld> world_;
+};
+
+TEST_P(ServicesTest, MovesThereAndBackWithOpenConnections) {
+  const auto& service = GetParam();
+  const std::string policy = world_->lab().host_directory("a") + "/policy.yaml";
+  ASSERT_TRUE(write_file_atomic(policy, kPolicy, 0644));
+  std::vector<std::string> run{"run",
+                               "--name",
+                               service.name,
+                               "--rootfs",
+                               world_->options().rootfs,
+                               "--policy",
+                               policy,
+                               "-p",
+                               std::to_string(service.port),
+                               "--"};
+  run.insert(run.end(), service.command.begin(), service.command.end());
+  icon("a", run);
+  auto users = users_of("a");
+  expect_served(users);
+  icon("a", {"migrate", service.name, "--to", address("b").to_string() + ":7946"});
+  auto newcomers = users_of("b");
+  expect_served(newcomers);
+  icon("b", {"migrate", service.name, "--to", address("a").to_string() + ":7946"});
+  auto returned = users_of("a");
+  expect_served(returned);
+  // All three kinds at once: of before the first move, of between the two, of now.
+  for (auto* each : {&users, &newcomers, &returned}) {
+    ASSERT_TRUE(*each && (*each)->mark("home again"));
+    expect_served(*each);
+  }
+  expect_exact(users->stop());
+  expect_exact(newcomers->stop());
+  expect_exact(returned->stop());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , ServicesTest,
+    ::testing::Values(
+        Service{"nginx", 8080, "http", {"/usr/sbin/nginx", "-c", "/etc/nginx/icon.conf"}},
+        Service{
+            "python",
+            8000,
+            "http",
+            {"/usr/bin/python3", "-m", "http.server", "--protocol", "HTTP/1.1", "--directory",
+             "/srv", "8000"},
+        },
+        Service{"memcached", 11211, "memcached", {"/usr/bin/memcached", "-u", "root"}}),
+    [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace icon::lab
