@@ -10,6 +10,7 @@ namespace icon::supervisor {
 namespace {
 
 constexpr Millis kPing{15'000};
+constexpr Millis kAgentMax{5'000};
 constexpr std::int64_t kGraceMsMax = 10 * 60 * 1000;
 constexpr std::int64_t kGraceMsDefault = 5'000;
 constexpr std::size_t kDecisionsMax = 1'000;
@@ -153,22 +154,24 @@ json::Object target_of(const Host& host, const std::string& to) {
   return {{"name", to}};
 }
 
-Result<json::Value> ask_to_migrate(Host& host, http::Request request) {
-  ICON_TRY(const auto icon, host.icons->find(request.params["id"]));
-  ICON_TRY(const auto body, body_of(request));
-  ICON_TRY(const auto to, json::get_string(body, "to", 255));
+Task<Result<json::Value>> ask_to_migrate(Host& host, http::Request request) {
+  ICON_CO_TRY(const auto icon, host.icons->find(request.params["id"]));
+  ICON_CO_TRY(const auto body, body_of(request));
+  ICON_CO_TRY(const auto to, json::get_string(body, "to", 255));
   if (icon.state != icon_state::kRunning)
-    return fail(Code::kConflict, "ICON " + icon.name + " is " + icon.state);
+    co_return fail(Code::kConflict, "ICON " + icon.name + " is " + icon.state);
   const std::string topic = EventHub::icon_topic(icon.id);
-  if (host.events.listeners(topic) == 0)
-    return fail(Code::kUnavailable,
-                "the agent of " + icon.name + " does not listen; see `icon logs --source agent`");
+  // After a start or a move the agent needs a moment to come.
+  const auto listens = co_await host.events.until_somebody_listens(topic, kAgentMax);
+  if (!listens)
+    co_return fail(Code::kUnavailable, "the agent of " + icon.name +
+                                           " does not listen; see `icon logs --source agent`");
   const std::string id = random_token(12);
   host.events.publish(topic, json::Object{{"event", "migrate"},
                                           {"to", target_of(host, to)},
                                           {"reason", "operator"},
                                           {"request", id}});
-  return json::Object{{"request", id}};
+  co_return json::Object{{"request", id}};
 }
 
 Result<json::Value> set_hold(Host& host, http::Request request, bool hold) {
@@ -375,7 +378,9 @@ void add_host_routes(http::Router& router, Host& host) {
                    [&host](http::Request request, http::LineWriter& lines) -> Task<void> {
                      co_await stream_logs(host, std::move(request), lines);
                    });
-  router.on("POST", "/v1/icons/{id}/migrate", plain(host, 202, &ask_to_migrate));
+  router.on("POST", "/v1/icons/{id}/migrate", answering(202, [&host](http::Request request) {
+              return ask_to_migrate(host, std::move(request));
+            }));
   router.on("POST", "/v1/icons/{id}/hold",
             answering(200, [&host](http::Request request) -> Task<Result<json::Value>> {
               co_return set_hold(host, std::move(request), true);

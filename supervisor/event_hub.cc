@@ -14,7 +14,10 @@ struct EventHub::State {
   explicit State(IoContext& loop) : loop(loop) {}
   IoContext& loop;
   std::map<std::string, std::list<Queue*>> topics;
-  std::list<asio::steady_timer*> waiting_for_silence;
+  std::list<asio::steady_timer*> waiting;  // for somebody who comes or the last who goes
+  void wake() {
+    for (auto* waiter : waiting) waiter->cancel();
+  }
 };
 
 class EventHub::Queue final : public EventHub::Listener {
@@ -22,13 +25,14 @@ class EventHub::Queue final : public EventHub::Listener {
   Queue(std::shared_ptr<State> state, std::string topic)
       : state_(std::move(state)), topic_(std::move(topic)), something_(state_->loop) {
     state_->topics[topic_].push_back(this);
+    state_->wake();
   }
   ~Queue() override {
     const auto topic = state_->topics.find(topic_);
     if (topic == state_->topics.end()) return;
     topic->second.remove(this);
     if (topic->second.empty()) state_->topics.erase(topic);
-    for (auto* waiter : state_->waiting_for_silence) waiter->cancel();
+    state_->wake();
   }
 
   Task<Result<std::string>> next(Millis limit) override {
@@ -97,20 +101,31 @@ std::size_t EventHub::listeners(const std::string& topic) const {
   return found == state_->topics.end() ? 0 : found->second.size();
 }
 
-Task<Status> EventHub::until_nobody_listens(const std::string& topic, Millis limit) {
+Task<bool> EventHub::until_listened(std::string topic, bool wanted, Millis limit) {
   const auto state = state_;
   asio::steady_timer timer(state->loop);
-  const auto place = state->waiting_for_silence.insert(state->waiting_for_silence.end(), &timer);
-  const auto remove = [&](void*) { state->waiting_for_silence.erase(place); };
+  const auto place = state->waiting.insert(state->waiting.end(), &timer);
+  const auto remove = [&](void*) { state->waiting.erase(place); };
   int nothing = 0;
   const std::unique_ptr<int, decltype(remove)> on_every_way_out(&nothing, remove);
   const auto end = asio::steady_timer::clock_type::now() + limit;
-  while (state->topics.count(topic) > 0) {
-    if (asio::steady_timer::clock_type::now() >= end)
-      co_return fail(Code::kTimeout, "somebody still listens to " + topic);
+  while ((state->topics.count(topic) > 0) != wanted) {
+    if (asio::steady_timer::clock_type::now() >= end) co_return false;
     timer.expires_at(end);
     co_await timer.async_wait(kNoThrow);
   }
+  co_return true;
+}
+
+Task<Status> EventHub::until_nobody_listens(const std::string& topic, Millis limit) {
+  const bool silent = co_await until_listened(topic, false, limit);
+  if (!silent) co_return fail(Code::kTimeout, "somebody still listens to " + topic);
+  co_return Status{};
+}
+
+Task<Status> EventHub::until_somebody_listens(const std::string& topic, Millis limit) {
+  const bool heard = co_await until_listened(topic, true, limit);
+  if (!heard) co_return fail(Code::kTimeout, "nobody listens to " + topic);
   co_return Status{};
 }
 

@@ -40,12 +40,16 @@ class EventHub {
   // Waits until nobody listens: how a quiesced agent says that it is ready. Errors: kTimeout.
   Task<Status> until_nobody_listens(const std::string& topic, Millis limit);
 
+  // Errors: kTimeout.
+  Task<Status> until_somebody_listens(const std::string& topic, Millis limit);
+
   static std::string icon_topic(const std::string& icon_id) { return "icon/" + icon_id; }
   static std::string migration_topic(const std::string& id) { return "migration/" + id; }
 
  private:
   struct State;
   class Queue;
+  Task<bool> until_listened(std::string topic, bool wanted, Millis limit);
   std::shared_ptr<State> state_;
 };
 

@@ -73,13 +73,19 @@ class ServicesTest : public ::testing::TestWithParam<Service> {
 
   Address address(const std::string& node) const { return world_->lab().address(node).value(); }
 
+  // Tries until the service listens: it tells nobody when it is ready.
   Result<LoadClient> users_of(const std::string& host) {
     LoadOptions options;
     options.target = {address(host), GetParam().port};
     options.sources = world_->lab().users("client").value();
     options.connections = kConnections;
     options.protocol.name = GetParam().protocol;
-    return LoadClient::start(world_->lab(), "client", options);
+    const auto deadline = std::chrono::steady_clock::now() + kServedMax;
+    for (;;) {
+      auto users = LoadClient::start(world_->lab(), "client", options);
+      if (users || std::chrono::steady_clock::now() > deadline) return users;
+      std::this_thread::sleep_for(kStep);
+    }
   }
 
   // Every connection has had replies since the last mark.

@@ -91,5 +91,26 @@ TEST_F(EventHubTest, WaitsForSilence) {
   }(hub_));
 }
 
+TEST_F(EventHubTest, WaitsForSomebodyToListen) {
+  run([](EventHub& hub) -> Task<void> {
+    const auto nobody = co_await hub.until_somebody_listens("a", Millis(1));
+    EXPECT_EQ(nobody.error().code, Code::kTimeout);
+  }(hub_));
+  bool heard = false;
+  asio::co_spawn(
+      loop_,
+      [](EventHub& hub, bool& done) -> Task<void> {
+        done = (co_await hub.until_somebody_listens("a", Millis(60'000))).has_value();
+      }(hub_, heard),
+      asio::detached);
+  loop_.poll();
+  const auto elsewhere = hub_.listen("b");
+  loop_.poll();
+  EXPECT_FALSE(heard);
+  const auto listener = hub_.listen("a");
+  loop_.run_for(std::chrono::seconds(5));
+  EXPECT_TRUE(heard);
+}
+
 }  // namespace
 }  // namespace icon::supervisor
