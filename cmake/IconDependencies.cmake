@@ -6,10 +6,11 @@ find_package(Boost 1.81 REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(CURL REQUIRED)
-foreach(module libsodium libcares libpsl libnftables libmnl libarchive sqlite3 libnl-route-3.0)
+foreach(module libsodium libb2 libcares libpsl libbpf libnftables libmnl libarchive sqlite3 libnl-route-3.0)
   string(MAKE_C_IDENTIFIER ${module} id)
   pkg_check_modules(${id} REQUIRED IMPORTED_TARGET ${module})
 endforeach()
+find_library(IPSEC_MB_LIBRARY IPSec_MB)  # amd64 only; without it the tunnel uses OpenSSL
 find_library(SQLITECPP_LIBRARY SQLiteCpp REQUIRED)
 find_path(BOOST_JSON_INCLUDE boost/json.hpp REQUIRED)
 

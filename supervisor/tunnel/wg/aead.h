@@ -11,13 +11,16 @@
 namespace icon::tunnel::wg {
 
 enum class AeadBackend {
-  kAutomatic,  // the first of those below that works here
-  kIpsecMb,    // libipsec-mb: AVX2 or AVX-512
-  kOpenssl,    // EVP
+  kAutomatic,    // the first of those below that works here
+  kIpsecMb,      // libipsec-mb: AVX-512 or AVX2
+  kIpsecMbAvx2,  // the same without AVX-512
+  kOpenssl,      // EVP
   kSodium,
 };
+inline constexpr AeadBackend kAeadBackends[] = {AeadBackend::kIpsecMb, AeadBackend::kIpsecMbAvx2,
+                                                AeadBackend::kOpenssl, AeadBackend::kSodium};
 
-// "ipsec-mb", "openssl", "sodium", "auto".
+// "auto", "ipsec-mb", "ipsec-mb-avx2", "openssl", "sodium".
 std::string_view to_string(AeadBackend backend);
 // Errors: kInvalid.
 Result<AeadBackend> parse_aead_backend(std::string_view name);
@@ -46,5 +49,12 @@ class Aead {
   virtual void seal(const Secret& key, std::span<AeadJob> jobs) = 0;
   virtual void open(const Secret& key, std::span<AeadJob> jobs) = 0;
 };
+
+// The adapters, one library each. Null where the library or the CPU does not serve it.
+namespace internal {
+std::unique_ptr<Aead> create_ipsec_mb_aead(AeadBackend backend);
+std::unique_ptr<Aead> create_openssl_aead();
+std::unique_ptr<Aead> create_sodium_aead();
+}  // namespace internal
 
 }  // namespace icon::tunnel::wg

@@ -30,7 +30,8 @@ class AllowedIps {
   PeerId lookup_v4(const std::uint8_t* address) const;
   PeerId lookup_v6(const std::uint8_t* address) const;
   // In order of address, shorter prefixes first.
-  void for_each(const std::function<void(const Prefix&, PeerId)>& visit) const;
+  using Visitor = std::function<void(const Prefix&, PeerId)>;
+  void for_each(const Visitor& visit) const;
   std::size_t size() const { return size_; }
 
  private:
@@ -43,11 +44,15 @@ class AllowedIps {
     std::uint8_t length = 0;
   };
 
-  NodeIndex* root(bool v4) { return v4 ? &root_v4_ : &root_v6_; }
+  static Status too_many();
+  NodeIndex* find_link(const std::uint8_t* bits, int length, bool is_v4);
+  // On which side of a branch after `place` bits a node belongs.
+  std::size_t child_of(NodeIndex node, int place) const;
   NodeIndex make(const std::uint8_t* bits, int length, PeerId peer);
   void release(NodeIndex index);
   void collapse(NodeIndex* link);
   void remove_peer_below(NodeIndex* link, PeerId peer);
+  void visit_below(NodeIndex index, bool is_v4, const Visitor& visit) const;
   template <int kBytes>
   PeerId find(NodeIndex index, const std::uint8_t* address) const;
 

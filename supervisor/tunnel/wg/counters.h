@@ -13,7 +13,7 @@ enum class Drop : std::uint8_t {
   kMalformed,           // no type, unknown type, wrong length
   kNoKey,               // a handshake message, and we have no private key
   kBadMac1,             // a handshake message that is not meant for our key
-  kBadMac2,             // under load: no message of ours would have this cookie
+  kCookieDemanded,      // under load: answered with a cookie, nothing else
   kRateLimited,         // under load: too many handshakes from one source
   kUnknownIndex,        // a receiver index that is not ours
   kForgedHandshake,     // failed authentication

@@ -5,7 +5,7 @@
 // Threads. Two data threads and any number that configure:
 //   * the sending thread (interface to network) calls seal();
 //   * the receiving thread (network to interface) calls receive(), tick() and deadline();
-//   * everything under "Configuration" and the counters may be called by any thread.
+//   * everything under "Configuration" and "State" may be called by any thread.
 // One lock guards peers, sessions and timers. seal() takes it once per call, receive() once per run
 // of transport messages of one session. Encryption, and the curve work of handshakes, happen
 // outside of it. One thread may play both roles.
@@ -21,85 +21,11 @@
 
 #include "supervisor/tunnel/wg/cookie.h"
 #include "supervisor/tunnel/wg/counters.h"
+#include "supervisor/tunnel/wg/engine_types.h"
 #include "supervisor/tunnel/wg/keypair.h"
 #include "supervisor/tunnel/wg/rate_limiter.h"
 
 namespace icon::tunnel::wg {
-
-inline constexpr std::size_t kPeersMax = 65'536;
-inline constexpr std::size_t kStagedBytesMax = std::size_t{4} << 20;  // of all peers together
-// More handshake messages than this make us ask for cookies until a second has been quiet.
-inline constexpr int kHandshakesPerSecondMax = 250;
-inline constexpr int kHandshakeBurstMax = 100;
-
-class Peer;
-using PeerPtr = std::shared_ptr<Peer>;
-using KeypairPtr = std::shared_ptr<Keypair>;
-
-struct Now {
-  SteadyTime steady;
-  UtcMillis utc_ms = 0;
-};
-
-struct OutDatagram {
-  std::vector<std::uint8_t> bytes;
-  Endpoint endpoint;
-};
-
-// What a call wants done. Owner: one of the two threads, which empties it after each call.
-class Outbox {
- public:
-  std::vector<OutDatagram> datagrams;
-  // deadline() is now earlier than it last said: the receiving thread must be woken to ask again.
-  bool wake = false;
-
-  void clear() {
-    datagrams.clear();
-    wake = false;
-  }
-
- private:
-  friend class Engine;
-  friend class Peer;
-  std::vector<PeerPtr> initiations_;  // begun once the lock is given back
-};
-
-enum class SealStatus {
-  kSealed,   // send the segments to `endpoint`
-  kStaged,   // copied; they will be in an Outbox of receive() once there is a session
-  kDropped,  // and counted
-};
-struct SealResult {
-  SealStatus status = SealStatus::kDropped;
-  PeerId peer = kNoPeer;
-  Endpoint endpoint;
-};
-
-struct PeerStatistics {
-  std::uint64_t rx_bytes = 0;  // of datagrams, as `wg show` counts
-  std::uint64_t tx_bytes = 0;
-  UtcMillis last_handshake_ms = 0;  // 0: never
-};
-
-// A peer as somebody who configures sees it.
-struct PeerState {
-  PeerId id = kNoPeer;
-  Key public_key{};
-  Secret preshared_key;
-  std::optional<Endpoint> endpoint;
-  std::chrono::seconds persistent_keepalive{0};
-  std::vector<Prefix> allowed_ips;
-  PeerStatistics statistics;
-  bool has_session = false;
-};
-
-struct EngineOptions {
-  AeadBackend aead = AeadBackend::kAutomatic;
-  // Of the interface: inner packets are not padded beyond it. 0: no limit.
-  std::size_t mtu = 1420;
-  int handshakes_per_second_max = kHandshakesPerSecondMax;
-  int handshake_burst_max = kHandshakeBurstMax;
-};
 
 class Engine {
  public:
@@ -119,7 +45,7 @@ class Engine {
   void tick(Now now, Outbox& out);
   // When tick() is due next; SteadyTime::max(): nothing waits.
   SteadyTime deadline();
-  bool is_under_load(SteadyTime now) const;
+  bool is_under_load(SteadyTime now) const { return loaded_until_ && now < *loaded_until_; }
 
   // --- Configuration. What a call wants sent is sent by the next tick(): see needs_tick().
   // A zero key: none; the tunnel is then silent. Ends all sessions. A peer with our own public key
@@ -151,7 +77,7 @@ class Engine {
   std::vector<PeerState> peers() const;
   const DropCounters& drops() const { return drops_; }
   std::string_view aead_name() const { return sending_aead_->name(); }
-  std::uint64_t staged_bytes() const;
+  std::size_t staged_bytes() const;
 
  private:
   struct IndexEntry {
@@ -162,28 +88,21 @@ class Engine {
   struct Cached {
     std::uint64_t generation = 0;
     std::uint32_t index = 0;
-    IndexEntry entry;
+    IndexEntry session;
   };
-  struct KeyHash {
-    std::size_t operator()(const Key& key) const;
-    std::uint64_t seed = 0;
-  };
-  enum class Admission { kAdmitted, kAnswered, kDropped };
 
   explicit Engine(EngineOptions options);
 
   // engine_receive.cc; the receiving thread.
-  void receive_run(std::span<Received> run, std::uint32_t index, const Endpoint& source, Now now,
-                   Outbox& out);
+  void receive_run(std::span<Received> run, const Endpoint& source, Now now, Outbox& out);
   void account(const IndexEntry& session, std::span<Received> run, std::span<const Opened> opened,
                const Endpoint& source, Now now, Outbox& out);
-  void deliver(const Peer& peer, Received& datagram);
   const IndexEntry* find_session(std::uint32_t index);
 
   // engine_handshake.cc; the receiving thread, except begin_initiations().
-  void receive_handshake(MessageType type, Bytes message, const Endpoint& source, Now now,
-                         Outbox& out);
-  Admission admit(Bytes message, const Endpoint& source, Now now, Outbox& out);
+  void receive_handshake(Bytes message, const Endpoint& source, Now now, Outbox& out);
+  bool admit(Bytes message, const Endpoint& source, Now now, Outbox& out);
+  bool take_load_token(SteadyTime now);
   void receive_initiation(const InitiationMessage& message, const Endpoint& source, Now now,
                           Outbox& out);
   void receive_response(const ResponseMessage& message, const Endpoint& source, Now now,
@@ -192,17 +111,26 @@ class Engine {
   void begin_initiations(Now now, Outbox& out);
   void begin_initiation(const PeerPtr& peer, Now now, Outbox& out);
 
-  // Under mutex_.
+  // The rest is under mutex_.
   PeerPtr find_peer(const Key& public_key) const;
-  void drop_peer(const PeerPtr& peer);
+  void drop_peer(PeerPtr peer);
   std::uint32_t allocate_index(IndexEntry entry);
   void release_index(std::uint32_t index);
+  void release_keypair(KeypairPtr& keypair);
   void release_sessions(Peer& peer);
+  void add_keypair(Peer& peer, KeypairPtr keypair);
+  void want_initiation(const PeerPtr& peer, bool is_retry, Now now, Outbox& out);
+  void keep_key_fresh(const PeerPtr& peer, Now now, Outbox& out);
+  void stage(const PeerPtr& peer, std::span<const Segment> segments);
+  void abandon_staged(Peer& peer);
   void send_staged(Peer& peer, Now now, Outbox& out);
   void send_keepalive(const PeerPtr& peer, Now now, Outbox& out);
+  void confirm_next(Peer& peer, Now now, Outbox& out);
+  void ask_at_last_minute(const PeerPtr& peer, Now now, Outbox& out);
+  void deliver(PeerId peer, std::span<Received> run, std::span<const Opened> opened);
+  void give_up(Peer& peer, Now now);
   void run_timers(const PeerPtr& peer, Now now, Outbox& out);
-  void reschedule(const PeerPtr& peer, Outbox* out);
-  void abandon_staged(Peer& peer);
+  void reschedule(Peer& peer, Outbox* out);
 
   const EngineOptions options_;
   std::atomic<std::size_t> mtu_;
@@ -212,16 +140,16 @@ class Engine {
 
   mutable std::mutex mutex_;
   std::shared_ptr<const Identity> identity_;  // null: no key
-  std::unordered_map<Key, PeerPtr, KeyHash> peers_by_key_;
+  std::unordered_map<Key, PeerPtr, KeyedHash> peers_by_key_;
   std::vector<PeerPtr> peers_by_id_;
   std::vector<PeerId> free_ids_;
   std::unordered_map<std::uint32_t, IndexEntry> indices_;
   AllowedIps allowed_ips_;
-  std::set<std::pair<SteadyTime, PeerId>> schedule_;
+  std::set<std::pair<SteadyTime, PeerId>> schedule_;  // at most one entry per peer
   SteadyTime deadline_told_ = SteadyTime::max();
   bool needs_tick_ = false;
   std::size_t staged_bytes_ = 0;
-  // Grows with every change of indices_.
+  // Grows whenever an index or a session goes.
   std::atomic<std::uint64_t> generation_{1};
 
   // The receiving thread's own.

@@ -16,6 +16,9 @@
 
 namespace icon::tunnel::wg {
 
+// No session carries more (whitepaper, section 6.1): the counter must not wrap.
+inline constexpr std::uint64_t kRejectAfterMessages = ~std::uint64_t{0} - (std::uint64_t{1} << 13);
+
 // A packet to be sealed where it lies.
 struct Segment {
   // kTransportHeaderBytes of room, then the packet, then kSealRoomAfter of room; afterwards the

@@ -6,6 +6,7 @@
 
 #include "base/address.h"
 #include "base/clock.h"
+#include "supervisor/tunnel/wg/keyed_hash.h"
 
 namespace icon::tunnel::wg {
 
@@ -24,13 +25,9 @@ class RateLimiter {
     std::chrono::nanoseconds tokens{};  // as time
     SteadyTime updated;
   };
-  struct SourceHash {
-    std::size_t operator()(const Address& address) const;
-    std::uint64_t seed = 0;
-  };
   void forget_idle(SteadyTime now);
 
-  std::unordered_map<Address, Bucket, SourceHash> buckets_;
+  std::unordered_map<Address, Bucket, KeyedHash> buckets_;
   SteadyTime swept_;
 };
 
