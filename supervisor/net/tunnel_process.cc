@@ -20,6 +20,7 @@
 #include "base/subprocess.h"
 #include "supervisor/tunnel/tun.h"
 #include "supervisor/tunnel/uapi.h"
+#include "supervisor/tunnel/wg/noise.h"
 
 namespace icon::net {
 namespace {
@@ -32,10 +33,6 @@ constexpr int kPortsTried = 1024;
 constexpr Millis kRestartFirst{50};
 constexpr Millis kRestartMax{10'000};
 constexpr Millis kStable{60'000};  // lived that long: the next restart is a first one again
-
-void wipe_text(std::string& text) {
-  tunnel::wipe({reinterpret_cast<std::uint8_t*>(text.data()), text.size()});
-}
 
 class ControlSocket {
  public:
@@ -95,7 +92,7 @@ class TunnelProcesses final : public TunnelDevices {
   TunnelProcesses(IoContext& loop, TunnelProcessOptions options)
       : loop_(loop), options_(std::move(options)) {}
   ~TunnelProcesses() override {
-    for (auto& [name, process] : processes_) tunnel::wipe(process.key);
+    for (auto& [name, process] : processes_) tunnel::wg::wipe(process.key);
   }
 
   Result<TunnelStatus> open(const std::string& interface, const TunnelKey& private_key) override;
@@ -141,9 +138,10 @@ Remembered TunnelProcesses::recall(const std::string& interface) const {
   const auto state = tunnel::parse_get(*text);
   if (!state) return remembered;
   remembered.listen_port = state->listen_port;
-  if (state->has_peer) {
-    remembered.peer_public_key = hex_encode(state->peer_key);
-    remembered.peer_endpoint = state->endpoint;
+  if (!state->peers.empty()) {
+    const auto& peer = state->peers.front();
+    remembered.peer_public_key = hex_encode(peer.public_key);
+    remembered.peer_endpoint = peer.endpoint.value_or(Endpoint{});
   }
   return remembered;
 }
@@ -160,7 +158,7 @@ Status TunnelProcesses::tell(const std::string& interface, std::string request) 
   auto control = ControlSocket::connect(path(interface, ".sock"));
   auto answer = control ? control->ask("set=1\n" + request + "\n")
                         : Result<std::string>(fail(control.error()));
-  wipe_text(request);
+  tunnel::wipe_text(request);
   if (!answer) return fail(answer.error());
   if (*answer != "errno=0\n\n")
     return fail(Code::kInvalid, "tunnel " + interface + " refuses its settings: " +
@@ -172,7 +170,7 @@ Status TunnelProcesses::configure(const std::string& interface, const TunnelKey&
   const Remembered remembered = recall(interface);
   std::string secret = hex_encode(key);
   const auto keyed = tell(interface, "private_key=" + secret + "\n");
-  wipe_text(secret);
+  tunnel::wipe_text(secret);
   ICON_CHECK(keyed);
   ICON_CHECK(choose_port(interface, remembered.listen_port));
   if (remembered.peer_public_key.empty()) return {};
@@ -276,7 +274,7 @@ Result<TunnelStatus> TunnelProcesses::open(const std::string& interface,
   auto adopted = status(interface);
   Process& process = processes_[interface];
   process.key = private_key;
-  const auto expected = hex_encode(tunnel::TunnelKeyPair::from_private(private_key).public_key);
+  const auto expected = hex_encode(tunnel::wg::public_key_of(tunnel::wg::Secret(private_key)));
   if (adopted && adopted->public_key == expected) {
     process.pid = adopted->pid;
     process.started = std::chrono::steady_clock::now();
@@ -309,21 +307,22 @@ Result<TunnelStatus> TunnelProcesses::status(const std::string& interface) {
   ICON_TRY(ControlSocket control, ControlSocket::connect(path(interface, ".sock")));
   ICON_TRY(std::string text, control.ask("get=1\n\n"));
   auto state = tunnel::parse_get(text);
-  wipe_text(text);
+  tunnel::wipe_text(text);
   if (!state) return fail(state.error());
   TunnelStatus status;
   status.pid = control.pid();
   status.listen_port = state->listen_port;
-  status.public_key =
-      hex_encode(tunnel::TunnelKeyPair::from_private(state->private_key).public_key);
-  if (state->has_peer) status.peer_public_key = hex_encode(state->peer_key);
-  status.peer_endpoint = state->endpoint;
-  status.last_handshake_ms = state->last_handshake_ms;
-  const auto& counters = state->counters;
-  status.rx_bytes = counters.rx_bytes;
-  status.tx_bytes = counters.tx_bytes;
-  status.dropped_packets = counters.malformed + counters.forged + counters.replayed +
-                           counters.refused + counters.unstaged;
+  status.public_key = hex_encode(tunnel::wg::public_key_of(state->private_key));
+  if (!state->peers.empty()) {
+    const auto& peer = state->peers.front();
+    status.peer_public_key = hex_encode(peer.public_key);
+    status.peer_endpoint = peer.endpoint.value_or(Endpoint{});
+    status.last_handshake_ms = peer.last_handshake_ms;
+    status.rx_bytes = peer.rx_bytes;
+    status.tx_bytes = peer.tx_bytes;
+    status.dropped_packets = peer.limited;
+  }
+  for (const auto& [reason, count] : state->drops) status.dropped_packets += count;
   return status;
 }
 
@@ -345,7 +344,7 @@ Status TunnelProcesses::close(const std::string& interface) {
   int pid = -1;
   if (const auto known = processes_.find(interface); known != processes_.end()) {
     pid = known->second.pid;
-    tunnel::wipe(known->second.key);
+    tunnel::wg::wipe(known->second.key);
     processes_.erase(known);
   }
   end_process(interface, pid);
