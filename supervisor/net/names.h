@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "supervisor/net/bpf/maps.h"
 
 namespace icon::net {
 
@@ -25,6 +26,9 @@ inline constexpr std::uint32_t kTunnelsMax = 1024;
 inline constexpr std::uint32_t kHoldMarkBase = 0x4943'8000;  // + 1.. per arriving ICON; also table
 inline constexpr std::uint32_t kHoldsMax = 1024;
 inline constexpr std::uint32_t kReleaseMark = 0x4943'ffff;  // leaving a queue; also the table
+// What the fast path tells the rules about a packet that it leaves to them.
+inline constexpr std::uint32_t kHomeMark = kIconMarkHome;
+inline constexpr std::uint32_t kClashMark = kIconMarkClash;
 inline constexpr std::uint32_t kRulePriority = 4943;
 // A route of last resort: without veth or tunnel a packet for an ICON ends here, not outside.
 inline constexpr std::uint32_t kBackstopMetric = 4943;

@@ -32,6 +32,13 @@ struct HoldLimits {
   std::size_t bytes_max = 24 << 20;
 };
 
+// Who carries the packets of published ports. Both give every packet the same fate.
+enum class Forwarding {
+  kAuto,      // the fast path where the kernel and our privileges allow it
+  kNftables,  // the rules alone
+  kBpf,       // the fast path, or create() fails
+};
+
 struct NetworkConfig {
   std::string supervisor_id;       // the first 8 characters name what is made here
   Address public_address;          // what users dial; an IPv4 address of this host
@@ -44,6 +51,13 @@ struct NetworkConfig {
   // Itself derived from the supervisor's seed: see tunnel_secret_from_seed().
   std::array<std::uint8_t, 32> tunnel_secret{};
   HoldLimits hold;
+  Forwarding forwarding = Forwarding::kAuto;
+};
+
+struct ForwardingState {
+  bool fast = false;
+  std::string why_not;             // with !fast
+  std::uint64_t fast_packets = 0;  // that the fast path carried
 };
 
 enum class Protocol { kTcp, kUdp };
@@ -190,6 +204,7 @@ class Network {
   virtual std::vector<IconState> icons() const = 0;
   virtual Result<IconState> icon_state(const std::string& icon_id) const = 0;
   virtual std::vector<TunnelState> tunnels() = 0;
+  virtual ForwardingState forwarding() const = 0;
   // Packets that the rules refused, by reason: docs/network.md, "What is refused".
   virtual Result<std::vector<std::pair<std::string, std::uint64_t>>> refused_packets() = 0;
 };

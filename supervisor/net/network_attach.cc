@@ -74,12 +74,14 @@ Status NetworkImpl::set_up_namespace(const IconNetwork& icon) {
   const std::string name = veth_name(icon.icon_id);
   ICON_TRY(PublicKey key, PublicKey::from_id(icon.icon_id));
   ICON_TRY(int veth, prepare_interface(name, kVethQueuePackets));
+  icons_[icon.icon_id].place.veth = veth;
   ICON_CHECK(routes_.set_neighbour(veth, icon.overlay, wire::overlay_mac(key)));
   return routes_.replace_route(
       {.destination = host_prefix(icon.overlay), .metric = kBackstopMetric});
 }
 
 Status NetworkImpl::tear_down_namespace(const std::string& icon_id) {
+  if (const auto icon = icons_.find(icon_id); icon != icons_.end()) icon->second.place.veth = 0;
   ICON_CHECK(routes_.delete_link(veth_name(icon_id)));
   return remove_netns(netns_name(icon_id));
 }

@@ -56,7 +56,8 @@ Status set_interface_sysctl(const std::string& interface, const char* name, cons
 }
 
 Result<int> NetworkImpl::prepare_interface(const std::string& interface, int queue_packets) {
-  ICON_TRY(int index, routes_.link_index(interface));
+  ICON_TRY(Link link, routes_.link(interface));
+  const int index = link.index;
   // The senders are users from anywhere: the loose check, whatever `all` says. It passes nobody on
   // an interface without an address.
   ICON_CHECK(set_interface_sysctl(interface, "rp_filter", "2"));
@@ -65,6 +66,7 @@ Result<int> NetworkImpl::prepare_interface(const std::string& interface, int que
   ICON_CHECK(routes_.add_address(index, Address::v4(kGateway), /*link_scope=*/true));
   ICON_CHECK(routes_.set_link_mtu(index, kMtu, queue_packets));
   ICON_CHECK(routes_.set_link_up(index));
+  note_interface(interface, link);
   return index;
 }
 
@@ -115,7 +117,8 @@ Status NetworkImpl::load() {
   for (const auto& rule : rules)
     if (is_rule_of_ours(rule) && rule.mark >= kHoldMarkBase && rule.mark != kReleaseMark)
       ICON_CHECK(routes_.delete_rule(rule));
-  return routes_.add_rule({kReleaseMark, kReleaseMark, kRulePriority});
+  ICON_CHECK(routes_.add_rule({kReleaseMark, kReleaseMark, kRulePriority}));
+  return start_fast_path();
 }
 
 Status NetworkImpl::reload_elements() {
@@ -126,8 +129,7 @@ Status NetworkImpl::reload_elements() {
 }
 
 Status NetworkImpl::destroy() {
-  Status first;
-  std::vector<std::string> open;
+  Status first = remove_fast_path();
   for (auto& [id, icon] : icons_)
     if (icon.queue) icon.queue->close();
   icons_.clear();
@@ -172,6 +174,7 @@ Status NetworkImpl::prune() {
   const auto claimed = [&](const auto& all, const auto& one) {
     return std::find(all.begin(), all.end(), one) != all.end();
   };
+  prune_fast();
   keep_first(first, run_change(Elements(current_), wanted));
   ICON_TRY(std::vector<std::string> links, routes_.link_names());
   for (const auto& name : links) {
@@ -258,7 +261,7 @@ Status NetworkImpl::check_conflicts(const std::string& icon_id, const Elements& 
 Status NetworkImpl::run_change(const Elements& removable, const Elements& wanted) {
   for (int attempt = 0;; ++attempt) {
     const std::string script = change_script(current_, removable, wanted);
-    if (script.empty()) return {};
+    if (script.empty()) break;
     auto status = nft_.run(script);
     if (status) break;
     // Somebody else changed the table: look again, once.
@@ -268,6 +271,7 @@ Status NetworkImpl::run_change(const Elements& removable, const Elements& wanted
   for (const auto& [id, value] : removable)
     if (!wanted.contains(id)) current_.erase(id);
   for (const auto& [id, value] : wanted) current_[id] = value;
+  mirror_tunnels(removable, wanted);
   return {};
 }
 
@@ -295,9 +299,15 @@ Status NetworkImpl::transition(Icon& icon, const std::function<void(IconRules&)>
   Elements removable = icon.elements;
   for (const auto& element : current_)
     if (concerns(element, next)) removable.insert(element);
-  ICON_CHECK(run_change(removable, wanted));
+  const FastEntries fast = fast_wanted(icon, next);
+  narrow_fast(icon, fast);
+  if (auto status = run_change(removable, wanted); !status) {
+    load_fast(icon, fast_wanted(icon, icon.rules));
+    return status;
+  }
   icon.rules = std::move(next);
   icon.elements = wanted;
+  load_fast(icon, fast);
   return {};
 }
 

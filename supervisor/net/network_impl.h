@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "supervisor/net/fast_path.h"
 #include "supervisor/net/hold_queue.h"
 #include "supervisor/net/network.h"
 #include "supervisor/net/nft.h"
@@ -51,12 +52,15 @@ class NetworkImpl final : public Network {
   std::vector<IconState> icons() const override;
   Result<IconState> icon_state(const std::string& icon_id) const override;
   std::vector<TunnelState> tunnels() override;
+  ForwardingState forwarding() const override;
   Result<std::vector<std::pair<std::string, std::uint64_t>>> refused_packets() override;
 
  private:
   struct Icon {
     IconRules rules;
     Elements elements;  // loaded for it
+    FastPlace place;
+    FastEntries fast;  // in the fast path's maps for it
     std::shared_ptr<HoldQueue> queue;
     bool ingress_held = false;
     // After a release the queue device stays for a moment: packets may still be on their way
@@ -86,6 +90,19 @@ class NetworkImpl final : public Network {
   IconState state_of(const std::string& icon_id, const Icon& icon) const;
   std::map<std::string, std::uint32_t> marks() const;
 
+  // network_fast.cc: the fast path follows the rules. It never fails an operation: what it does
+  // not hold, the rules do.
+  Status start_fast_path();
+  Result<std::unique_ptr<FastPath>> make_fast_path();
+  Status remove_fast_path();
+  void note_interface(const std::string& name, const Link& link);
+  // Before the rules change: what will not hold any more leaves the maps; packets take the rules.
+  void narrow_fast(Icon& icon, const FastEntries& wanted);
+  void load_fast(Icon& icon, const FastEntries& wanted);
+  FastEntries fast_wanted(const Icon& icon, const IconRules& rules) const;
+  void mirror_tunnels(const Elements& removable, const Elements& wanted);
+  void prune_fast();
+
   // network_attach.cc
   Status set_up_namespace(const IconNetwork& icon);
   Status set_up_inside(const UniqueFd& netns, const IconNetwork& icon);
@@ -95,7 +112,7 @@ class NetworkImpl final : public Network {
 
   // network_move.cc
   Status ensure_queue(Icon& icon);
-  Status route_to(const Icon& icon, int interface, std::uint32_t table);
+  Status route_to(Icon& icon, int interface, std::uint32_t table);
   // The queue goes to `interface` in order, the route follows.
   Status switch_to(Icon& icon, int interface);
   void settle_later(const std::string& icon_id, Icon& icon);
@@ -111,7 +128,12 @@ class NetworkImpl final : public Network {
   Nft nft_;
   RouteSocket routes_;
   std::unique_ptr<TunnelDevices> devices_;
-  Elements current_;  // in the kernel
+  Elements current_;                // in the kernel
+  std::unique_ptr<FastPath> fast_;  // null: nftables alone
+  std::string why_not_fast_;
+  int outside_ = 0;                                  // with fast_
+  std::map<int, std::uint32_t> links_;               // interface index -> kIconLink*
+  std::map<std::string, FastEntries> fast_tunnels_;  // by interface
   std::map<std::string, Icon> icons_;
   std::map<std::string, Tunnel> tunnels_;  // by peer id
 };

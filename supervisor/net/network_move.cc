@@ -22,10 +22,16 @@ tl::unexpected<Error> wrong_phase(const std::string& icon_id, const char* needed
 
 }  // namespace
 
-Status NetworkImpl::route_to(const Icon& icon, int interface, std::uint32_t table) {
-  return routes_.replace_route({.destination = host_prefix(icon.rules.network.overlay),
-                                .interface = interface,
-                                .table = table});
+Status NetworkImpl::route_to(Icon& icon, int interface, std::uint32_t table) {
+  ICON_CHECK(routes_.replace_route({.destination = host_prefix(icon.rules.network.overlay),
+                                    .interface = interface,
+                                    .table = table}));
+  if (table != kMainTable) return {};
+  icon.place.main = interface;
+  const auto link = links_.find(interface);
+  icon.place.main_link = link == links_.end() ? std::uint32_t{kIconLinkPlain} : link->second;
+  load_fast(icon, fast_wanted(icon, icon.rules));
+  return {};
 }
 
 Status NetworkImpl::ensure_queue(Icon& icon) {

@@ -178,9 +178,15 @@ int parse_link(const nlmsghdr* header, void* result) {
   return MNL_CB_OK;
 }
 
-int parse_link_index(const nlmsghdr* header, void* result) {
-  *static_cast<int*>(result) =
-      static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(header))->ifi_index;
+int parse_one_link(const nlmsghdr* header, void* result) {
+  const auto* family = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(header));
+  Link& link = *static_cast<Link*>(result);
+  link.index = family->ifi_index;
+  link.type = family->ifi_type;
+  for_each_attribute(header, sizeof(ifinfomsg), [&](const nlattr* attribute) {
+    if (mnl_attr_get_type(attribute) == IFLA_MTU)
+      link.mtu = static_cast<int>(mnl_attr_get_u32(attribute));
+  });
   return MNL_CB_OK;
 }
 
@@ -349,15 +355,20 @@ Result<std::vector<std::string>> RouteSocket::link_names() {
   return names;
 }
 
-Result<int> RouteSocket::link_index(const std::string& name) {
+Result<Link> RouteSocket::link(const std::string& name) {
   Message message(RTM_GETLINK, 0);
   message.family<ifinfomsg>().ifi_family = AF_UNSPEC;
   message.put(IFLA_IFNAME, name);
-  int index = 0;
-  const int error = exchange(message.get(), parse_link_index, &index);
+  Link link;
+  const int error = exchange(message.get(), parse_one_link, &link);
   if (error == ENODEV) return fail(Code::kNotFound, "no interface " + name);
   if (error != 0) return fail_errno("interface " + name, error);
-  return index;
+  return link;
+}
+
+Result<int> RouteSocket::link_index(const std::string& name) {
+  ICON_TRY(Link found, link(name));
+  return found.index;
 }
 
 }  // namespace icon::net

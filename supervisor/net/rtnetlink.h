@@ -31,6 +31,12 @@ struct VethPair {
   int mtu = 0;
 };
 
+struct Link {
+  int index = 0;
+  std::uint16_t type = 0;  // ARPHRD_*
+  int mtu = 0;
+};
+
 inline constexpr std::uint32_t kMainTable = 254;
 inline constexpr int kAnyInterface = -1;
 
@@ -77,6 +83,7 @@ class RouteSocket {
   Result<std::vector<MarkRule>> rules();  // those that match a mark alone
   Result<std::vector<std::string>> link_names();
   // Of the namespace of this socket. Errors: kNotFound.
+  Result<Link> link(const std::string& name);
   Result<int> link_index(const std::string& name);
 
  private:

@@ -24,6 +24,8 @@ table ip icon {{
   counter unknown {{ }}
   map dnat_tcp {{ type inet_service : ipv4_addr . inet_service; }}
   map dnat_udp {{ type inet_service : ipv4_addr . inet_service; }}
+  map open_tcp {{ type inet_service : ipv4_addr . inet_service; }}
+  map snat_tcp {{ type ipv4_addr . inet_service : ipv4_addr . inet_service; }}
   map snat_udp {{ type ipv4_addr . inet_service : ipv4_addr . inet_service; }}
   set overlays {{ type ipv4_addr; }}
   set veth_source {{ type ifname . ipv4_addr; }}
@@ -67,16 +69,20 @@ table ip icon {{
     meta mark set ip daddr map @arriving_to
   }}
   chain mark_from_icon {{
+    meta mark {home_mark} return
+    ct state new meta mark and 0xffff8000 == {tunnel_marks} ct mark set meta mark return
     ct mark and 0xffff8000 == {tunnel_marks} meta mark set ct mark return
     ct state new tcp flags & (fin | syn | rst | ack) != syn ct mark set ip saddr map @previous_host meta mark set ct mark return
     ct state new ip saddr . udp sport @snat_udp ct mark set ip saddr map @previous_host meta mark set ct mark
   }}
   chain mark_back_home {{
     jump mark_from_icon
+    meta mark {home_mark} return
     meta mark 0 ct state new counter name unknown drop
   }}
   chain nat_in {{
     type nat hook prerouting priority dstnat; policy accept;
+    ip daddr {address} tcp flags & (fin | syn | rst | ack) != syn dnat ip to tcp dport map @open_tcp
     ip daddr {address} dnat ip to tcp dport map @dnat_tcp
     ip daddr {address} dnat ip to udp dport map @dnat_udp
   }}
@@ -92,6 +98,12 @@ table ip icon {{
     oifname "ih*" tcp flags syn tcp option maxseg size set rt mtu
     oifname "it*" tcp flags syn tcp option maxseg size set rt mtu
   }}
+  chain keep_source {{
+    type nat hook postrouting priority 90; policy accept;
+    meta mark {clash_mark} ip daddr @overlays snat ip to ip saddr random
+    ip daddr @overlays snat ip to ip saddr
+    oifname "it*" snat ip to ip saddr
+  }}
   chain nat_out {{
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr != @overlays return
@@ -99,6 +111,7 @@ table ip icon {{
     oifname "it*" return
     oifname "ih*" return
     snat ip to ip saddr . udp sport map @snat_udp
+    tcp flags & (fin | syn | rst | ack) != syn snat ip to ip saddr . tcp sport map @snat_tcp
     {outside}tcp flags & (fin | syn | rst | ack) == syn masquerade
     {outside}ip protocol {{ udp, icmp }} masquerade
   }}
@@ -131,9 +144,9 @@ void add_translation(const IconRules& icon, const Address& public_address, Eleme
     elements[{tcp ? "dnat_tcp" : "dnat_udp", key}] =
         tcp && redirect ? at_port(public_address, icon.stub.stub_port)
                         : at_port(icon.network.overlay, port.container);
-    if (!tcp)
-      elements[{"snat_udp", at_port(icon.network.overlay, port.container)}] =
-          at_port(public_address, port.public_port);
+    if (tcp) elements[{"open_tcp", key}] = at_port(icon.network.overlay, port.container);
+    elements[{tcp ? "snat_tcp" : "snat_udp", at_port(icon.network.overlay, port.container)}] =
+        at_port(public_address, port.public_port);
   }
 }
 
@@ -192,6 +205,7 @@ std::string table_script(const Address& public_address, const std::string& exter
   return fmt::format(
       fmt::runtime(kTableText), fmt::arg("address", public_address.to_string()),
       fmt::arg("release_mark", kReleaseMark), fmt::arg("tunnel_marks", kTunnelMarkBase),
+      fmt::arg("home_mark", kHomeMark), fmt::arg("clash_mark", kClashMark),
       fmt::arg("outside",
                external_interface.empty() ? "" : "oifname " + quoted(external_interface) + " "));
 }

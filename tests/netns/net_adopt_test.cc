@@ -16,8 +16,9 @@ class NetAdopt : public World {
         .output;
   }
 };
+ICON_BOTH_MODES(NetAdopt);
 
-TEST_F(NetAdopt, ARunningIconIsNotDisturbed) {
+TEST_P(NetAdopt, ARunningIconIsNotDisturbed) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp && tcp->echoes("before"));
@@ -32,7 +33,7 @@ TEST_F(NetAdopt, ARunningIconIsNotDisturbed) {
   EXPECT_TRUE(connect_client(a_->at(8080))->echoes("new"));
 }
 
-TEST_F(NetAdopt, StubAndTunnelGoOn) {
+TEST_P(NetAdopt, StubAndTunnelGoOn) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp && tcp->echoes("before"));
@@ -64,7 +65,7 @@ TEST_F(NetAdopt, StubAndTunnelGoOn) {
   EXPECT_TRUE(tcp->echoes("adopted"));
 }
 
-TEST_F(NetAdopt, DeathWhileHoldingIsARollbackOnce) {
+TEST_P(NetAdopt, DeathWhileHoldingIsARollbackOnce) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp && tcp->echoes("before"));
@@ -78,7 +79,7 @@ TEST_F(NetAdopt, DeathWhileHoldingIsARollbackOnce) {
   EXPECT_EQ(a_->refused("leaked"), 0u);
 }
 
-TEST_F(NetAdopt, DeathBetweenCommitAndDetachKeepsTheOriginalSilent) {
+TEST_P(NetAdopt, DeathBetweenCommitAndDetachKeepsTheOriginalSilent) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp && tcp->echoes("before"));
@@ -98,7 +99,7 @@ TEST_F(NetAdopt, DeathBetweenCommitAndDetachKeepsTheOriginalSilent) {
   EXPECT_TRUE(tcp->echoes("after"));
 }
 
-TEST_F(NetAdopt, WhatNobodyClaimsIsPruned) {
+TEST_P(NetAdopt, WhatNobodyClaimsIsPruned) {
   start_service(*a_);
   move(*a_, *b_, {a_.get()}, {});
   b_->stop();
@@ -111,7 +112,7 @@ TEST_F(NetAdopt, WhatNobodyClaimsIsPruned) {
             std::string::npos);
 }
 
-TEST_F(NetAdopt, ALostTableIsLoadedAgain) {
+TEST_P(NetAdopt, ALostTableIsLoadedAgain) {
   start_service(*a_);
   must(a_->netns(), "nft flush ruleset");
   a_->ok([&](Network& n) { return n.hold(icon_.icon_id); }, "hold");
@@ -120,7 +121,7 @@ TEST_F(NetAdopt, ALostTableIsLoadedAgain) {
   EXPECT_TRUE(tcp && tcp->echoes("healed"));
 }
 
-TEST_F(NetAdopt, AHungTunnelIsReplaced) {
+TEST_P(NetAdopt, AHungTunnelIsReplaced) {
   start_service(*a_);
   move(*a_, *b_, {a_.get()}, {});
   const int pid = a_->call([](Network& n) { return n.tunnels(); })[0].pid;
@@ -134,7 +135,7 @@ TEST_F(NetAdopt, AHungTunnelIsReplaced) {
   EXPECT_TRUE(tcp && tcp->echoes("through the new one"));
 }
 
-TEST_F(NetAdopt, AKilledTunnelIsStartedAgain) {
+TEST_P(NetAdopt, AKilledTunnelIsStartedAgain) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp && tcp->echoes("before"));

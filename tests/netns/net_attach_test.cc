@@ -5,8 +5,9 @@ namespace icon::net::test {
 namespace {
 
 class NetAttach : public World {};
+ICON_BOTH_MODES(NetAttach);
 
-TEST_F(NetAttach, UsersReachTheServiceAndItSeesThem) {
+TEST_P(NetAttach, UsersReachTheServiceAndItSeesThem) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp);
@@ -16,7 +17,7 @@ TEST_F(NetAttach, UsersReachTheServiceAndItSeesThem) {
   EXPECT_FALSE(connect_client(a_->at(80))) << "only published ports";
 }
 
-TEST_F(NetAttach, TheInsideIsAsTheDesignSays) {
+TEST_P(NetAttach, TheInsideIsAsTheDesignSays) {
   start_service(*a_);
   const std::string inside = service_netns_;
   const auto mac = wire::overlay_mac(*PublicKey::from_id(icon_.icon_id));
@@ -36,7 +37,7 @@ TEST_F(NetAttach, TheInsideIsAsTheDesignSays) {
   EXPECT_EQ(shell(inside, "ip -6 addr show eth0").output, "");
 }
 
-TEST_F(NetAttach, WhatTheIconOpensIsMasqueraded) {
+TEST_P(NetAttach, WhatTheIconOpensIsMasqueraded) {
   start_service(*a_);
   must(prefix() + "client",
        "nohup socat TCP-LISTEN:9000,fork SYSTEM:'echo $SOCAT_PEERADDR' "
@@ -51,7 +52,7 @@ TEST_F(NetAttach, WhatTheIconOpensIsMasqueraded) {
   EXPECT_TRUE(shell(service_netns_, "ping -c1 -W2 198.51.100.2").ok());
 }
 
-TEST_F(NetAttach, ConnectionsFromTheHostItselfAreTranslatedToo) {
+TEST_P(NetAttach, ConnectionsFromTheHostItselfAreTranslatedToo) {
   start_service(*a_);
   EXPECT_TRUE(a_->thread().run([&] {
     Socket socket(SOCK_STREAM);
@@ -59,7 +60,7 @@ TEST_F(NetAttach, ConnectionsFromTheHostItselfAreTranslatedToo) {
   }));
 }
 
-TEST_F(NetAttach, SpoofedAndForeignPacketsAreDropped) {
+TEST_P(NetAttach, SpoofedAndForeignPacketsAreDropped) {
   start_service(*a_);
   must(service_netns_, "ip addr add 100.64.99.99/32 dev eth0");
   EXPECT_FALSE(shell(service_netns_, "ping -c1 -W1 -I 100.64.99.99 198.51.100.2").ok());
@@ -70,7 +71,7 @@ TEST_F(NetAttach, SpoofedAndForeignPacketsAreDropped) {
   EXPECT_GE(a_->refused("foreign"), 1u);
 }
 
-TEST_F(NetAttach, TheSegmentSizeIsClampedFromTheFirstSyn) {
+TEST_P(NetAttach, TheSegmentSizeIsClampedFromTheFirstSyn) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp);
@@ -81,7 +82,7 @@ TEST_F(NetAttach, TheSegmentSizeIsClampedFromTheFirstSyn) {
   EXPECT_TRUE(tcp->echoes(std::string(100'000, 'x')));
 }
 
-TEST_F(NetAttach, TwoIconsMayNotShareAPortOrAnAddress) {
+TEST_P(NetAttach, TwoIconsMayNotShareAPortOrAnAddress) {
   start_service(*a_);
   const KeyPair key = KeyPair::generate();
   IconNetwork other;
@@ -101,7 +102,7 @@ TEST_F(NetAttach, TwoIconsMayNotShareAPortOrAnAddress) {
       << "a refused ICON leaves nothing";
 }
 
-TEST_F(NetAttach, NothingIsLeft) {
+TEST_P(NetAttach, NothingIsLeft) {
   start_service(*a_);
   open_tunnel(*a_, *b_);
   a_->ok([&](Network& n) { return n.hold(icon_.icon_id); }, "hold");

@@ -6,8 +6,9 @@ namespace icon::net::test {
 namespace {
 
 class NetMove : public World {};
+ICON_BOTH_MODES(NetMove);
 
-TEST_F(NetMove, AnOpenConnectionSurvivesAndNothingIsLost) {
+TEST_P(NetMove, AnOpenConnectionSurvivesAndNothingIsLost) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   auto udp = udp_client(a_->at(8080));
@@ -26,7 +27,7 @@ TEST_F(NetMove, AnOpenConnectionSurvivesAndNothingIsLost) {
   EXPECT_EQ(state(*a_).stub_peer, b_->id());
 }
 
-TEST_F(NetMove, NoHeldPacketIsRetransmitted) {
+TEST_P(NetMove, NoHeldPacketIsRetransmitted) {
   constexpr Millis kBelowTheFirstTimeout{150};
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
@@ -43,7 +44,7 @@ TEST_F(NetMove, NoHeldPacketIsRetransmitted) {
   EXPECT_NE(counters.output.find(" 0 "), std::string::npos) << counters.output;
 }
 
-TEST_F(NetMove, AServiceThatSpeaksFirstIsHeardThroughTheOldHost) {
+TEST_P(NetMove, AServiceThatSpeaksFirstIsHeardThroughTheOldHost) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp && tcp->echoes("before"));
@@ -54,7 +55,7 @@ TEST_F(NetMove, AServiceThatSpeaksFirstIsHeardThroughTheOldHost) {
   EXPECT_TRUE(tcp->echoes("after"));
 }
 
-TEST_F(NetMove, WhatTheIconHadOpenedSurvives) {
+TEST_P(NetMove, WhatTheIconHadOpenedSurvives) {
   start_service(*a_);
   // The client listens; the ICON connects outwards, masqueraded by host a.
   auto listener = client_->run([] {
@@ -82,7 +83,7 @@ TEST_F(NetMove, WhatTheIconHadOpenedSurvives) {
   EXPECT_TRUE(say_and_hear("far away"));
 }
 
-TEST_F(NetMove, NewConnectionsFollowOrGoDirect) {
+TEST_P(NetMove, NewConnectionsFollowOrGoDirect) {
   start_service(*a_);
   move(*a_, *b_, {a_.get()}, {});
   auto through_a = connect_client(a_->at(8080));
@@ -93,7 +94,7 @@ TEST_F(NetMove, NewConnectionsFollowOrGoDirect) {
   EXPECT_EQ(service_->peers(), (std::vector<std::string>{"198.51.100.2", "198.51.100.2"}));
 }
 
-TEST_F(NetMove, ARedirectingStubGetsNewConnectionsOnly) {
+TEST_P(NetMove, ARedirectingStubGetsNewConnectionsOnly) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   auto udp = udp_client(a_->at(8080));
@@ -115,7 +116,7 @@ TEST_F(NetMove, ARedirectingStubGetsNewConnectionsOnly) {
 }
 
 // The same source port towards both hosts is one tuple at the ICON.
-TEST_F(NetMove, TheSameClientPortAtBothHostsIsTwoConnections) {
+TEST_P(NetMove, TheSameClientPortAtBothHostsIsTwoConnections) {
   start_service(*a_);
   auto old_one = connect_client(a_->at(8080), 40'000);
   ASSERT_TRUE(old_one && old_one->echoes("before"));
@@ -129,7 +130,7 @@ TEST_F(NetMove, TheSameClientPortAtBothHostsIsTwoConnections) {
   }
 }
 
-TEST_F(NetMove, RollbackGivesEverythingBackInOrder) {
+TEST_P(NetMove, RollbackGivesEverythingBackInOrder) {
   start_service(*a_);
   auto udp = udp_client(a_->at(8080));
   auto tcp = connect_client(a_->at(8080));
@@ -151,7 +152,7 @@ TEST_F(NetMove, RollbackGivesEverythingBackInOrder) {
   EXPECT_EQ(shell(b_->netns(), "ip -o link | grep -cE ' i[vh]'").output, "0\n");
 }
 
-TEST_F(NetMove, TheQueueHasALimit) {
+TEST_P(NetMove, TheQueueHasALimit) {
   a_->stop();
   Host::limits = {.packets_max = 10, .bytes_max = 1 << 20};
   a_->start();
@@ -167,7 +168,7 @@ TEST_F(NetMove, TheQueueHasALimit) {
   for (int i = 0; i < 10; ++i) EXPECT_EQ(udp->hear(2), "n" + std::to_string(i));
 }
 
-TEST_F(NetMove, NothingPassesWhileHeld) {
+TEST_P(NetMove, NothingPassesWhileHeld) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp && tcp->echoes("before"));
@@ -189,7 +190,7 @@ TEST_F(NetMove, NothingPassesWhileHeld) {
 }
 
 // The source may divert before the destination is released: what comes meanwhile waits there.
-TEST_F(NetMove, TheDestinationQueuesUntilItIsReleased) {
+TEST_P(NetMove, TheDestinationQueuesUntilItIsReleased) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp && tcp->echoes("before"));
@@ -206,7 +207,7 @@ TEST_F(NetMove, TheDestinationQueuesUntilItIsReleased) {
   EXPECT_TRUE(tcp->echoes("after"));
 }
 
-TEST_F(NetMove, ASecondMovePointsTheFirstStubStraightAtTheNewestHost) {
+TEST_P(NetMove, ASecondMovePointsTheFirstStubStraightAtTheNewestHost) {
   start_service(*a_);
   auto at_a = connect_client(a_->at(8080));
   ASSERT_TRUE(at_a && at_a->echoes("at a"));
@@ -233,7 +234,7 @@ TEST_F(NetMove, ASecondMovePointsTheFirstStubStraightAtTheNewestHost) {
 }
 
 // A connection that was idle from a to c: c has never seen it and asks b, and b knows.
-TEST_F(NetMove, TheHostInTheMiddlePassesOnWhatBelongsToTheFirst) {
+TEST_P(NetMove, TheHostInTheMiddlePassesOnWhatBelongsToTheFirst) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp && tcp->echoes("at a"));
@@ -244,7 +245,7 @@ TEST_F(NetMove, TheHostInTheMiddlePassesOnWhatBelongsToTheFirst) {
   EXPECT_TRUE(tcp->echoes("and back"));
 }
 
-TEST_F(NetMove, AnIconMayComeHome) {
+TEST_P(NetMove, AnIconMayComeHome) {
   start_service(*a_);
   auto at_a = connect_client(a_->at(8080));
   ASSERT_TRUE(at_a && at_a->echoes("one"));
@@ -259,7 +260,7 @@ TEST_F(NetMove, AnIconMayComeHome) {
   EXPECT_EQ(state(*a_).stub_peer, "");
 }
 
-TEST_F(NetMove, ATunnelDeliversOnlyWhatItsPeerHasAStubFor) {
+TEST_P(NetMove, ATunnelDeliversOnlyWhatItsPeerHasAStubFor) {
   start_service(*a_);
   open_tunnel(*a_, *b_);
   // Host b, a stranger with a tunnel, sends to an ICON of a, and to a itself.
@@ -272,7 +273,7 @@ TEST_F(NetMove, ATunnelDeliversOnlyWhatItsPeerHasAStubFor) {
 }
 
 // A stub's host is no way out for what the ICON's new host sends in its name.
-TEST_F(NetMove, AStubOpensNoConnectionsForItsPeer) {
+TEST_P(NetMove, AStubOpensNoConnectionsForItsPeer) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));
   ASSERT_TRUE(tcp && tcp->echoes("before"));
@@ -290,7 +291,7 @@ TEST_F(NetMove, AStubOpensNoConnectionsForItsPeer) {
   EXPECT_GE(a_->refused("unknown"), 3u);
 }
 
-TEST_F(NetMove, AStubEnds) {
+TEST_P(NetMove, AStubEnds) {
   start_service(*a_);
   move(*a_, *b_, {a_.get()}, {});
   auto direct = connect_client(b_->at(8080));

@@ -62,6 +62,7 @@ class Host {
     config.tunnel_port_first = kTunnelPortFirst;
     config.tunnel_secret.fill(static_cast<std::uint8_t>(id_[0]));
     config.hold = limits;
+    config.forwarding = forwarding;
     const auto status = thread_->run([&]() -> Status {
       ICON_TRY(network_, Network::create(thread_->loop(), std::move(config)));
       return {};
@@ -89,6 +90,7 @@ class Host {
   Endpoint at(std::uint16_t port) const { return {address_, port}; }
   NetnsThread& thread() { return *thread_; }
   static inline HoldLimits limits{};
+  static inline Forwarding forwarding = Forwarding::kNftables;
   static constexpr std::uint16_t kTunnelPortFirst = 27'000;
 
  private:
@@ -100,9 +102,11 @@ class Host {
   std::unique_ptr<Network> network_;
 };
 
-class World : public ::testing::Test {
+// Every test twice: who forwards must make no difference.
+class World : public ::testing::TestWithParam<Forwarding> {
  protected:
   void SetUp() override {
+    Host::forwarding = GetParam();
     // The events, with the time that each step took, for who wants to see them.
     const char* path = getenv("ICON_TEST_LOG");
     log::init(log::Level::kInfo, path == nullptr ? "/dev/null" : path);
@@ -236,6 +240,10 @@ class World : public ::testing::Test {
       return socket;
     });
   }
+  static bool fast() { return GetParam() == Forwarding::kBpf; }
+  static std::uint64_t fast_packets(Host& host) {
+    return host.call([](Network& n) { return n.forwarding(); }).fast_packets;
+  }
   IconState state(Host& host) {
     const auto state = host.call([&](Network& n) { return n.icon_state(icon_.icon_id); });
     return state.value_or(IconState{});
@@ -252,4 +260,12 @@ class World : public ::testing::Test {
   UniqueFd kept_;
 };
 
+inline std::string mode_name(const ::testing::TestParamInfo<Forwarding>& mode) {
+  return mode.param == Forwarding::kBpf ? "Bpf" : "Nftables";
+}
+
 }  // namespace icon::net::test
+
+#define ICON_BOTH_MODES(suite)                \
+  INSTANTIATE_TEST_SUITE_P(Forwarding, suite, \
+                           ::testing::Values(Forwarding::kNftables, Forwarding::kBpf), mode_name)

@@ -1,0 +1,87 @@
+// What the supervisor and the programs in forward.bpf.c share: the layout of the maps. Plain C for
+// both. Addresses and ports are in network byte order, as in the packet.
+#pragma once
+
+#include <linux/types.h>
+
+// Which way a packet came or goes: 0 is the world, else the number of a tunnel (its mark without
+// the base).
+enum { kIconWayOutside = 0, kIconWaysMax = 1025 };
+
+// Marks for nftables on packets that the fast path leaves to it: what only the fast path knows.
+enum {
+  kIconMarkHome = 0x4943fffe,   // belongs to a connection whose home is this host
+  kIconMarkClash = 0x4943fffd,  // the ICON knows another connection by the same four numbers
+};
+
+// `ports`: what is published here.
+struct icon_port_key {
+  __u16 port;
+  __u8 protocol;
+  __u8 zero;
+};
+struct icon_port {
+  __u32 overlay;
+  __u16 port;
+  __u16 zero;
+};
+
+// `overlays`, by overlay address: where its packets go now. An interface of 0: nftables decides.
+enum {
+  kIconLinkPlain = 0,     // no link-layer header: a TUN device
+  kIconLinkEthernet = 1,  // the neighbour table knows the MAC address
+  kIconLinkVeth = 2,      // the other end of the pair gets the packet at once
+};
+struct icon_target {
+  __u32 to;  // interface index
+  __u32 link;
+};
+struct icon_overlay {
+  struct icon_target from_outside;
+  struct icon_target from_tunnel;
+  __u32 redirects_tcp;  // new TCP connections are for the stub process
+};
+
+// `interfaces`, by index: of veths, the ICON behind it; absent: nftables decides. Of tunnels, the
+// number. The interfaces towards the world stand here too, with a way of 0 and no overlay.
+struct icon_interface {
+  __u32 overlay;
+  __u32 way;
+};
+
+// `deliveries`: what a tunnel's peer may send, as bits.
+enum { kIconDeliverTo = 1, kIconDeliverFrom = 2 };
+struct icon_delivery_key {
+  __u32 way;
+  __u32 overlay;
+};
+
+// `flows`: the connections that bypass netfilter, in both directions. Only they do.
+struct icon_flow_key {
+  __u32 client;
+  __u32 overlay;
+  __u16 client_port;
+  __u16 port;
+  __u32 protocol;
+};
+struct icon_flow {
+  __u32 seen;  // when, in units of 2^30 ns
+  __u16 way;   // how the client's packets come
+  __u16 public_port;
+  __u32 closed;  // a FIN or RST was seen
+};
+
+// `settings`, one element.
+struct icon_settings {
+  __u32 public_address;
+  __u32 mtu;      // of the ICONs and the tunnels
+  __u32 mss_max;  // larger ones in a SYN are lowered to this
+};
+
+enum {
+  kIconPortsMax = 65536,
+  kIconOverlaysMax = 32768,
+  kIconInterfacesMax = 16384,
+  kIconDeliveriesMax = 65536,
+  kIconFlowsMax = 131072,
+};
