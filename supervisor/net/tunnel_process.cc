@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/subprocess.h"
+#include "supervisor/tunnel/device_control.h"
 #include "supervisor/tunnel/tun.h"
 #include "supervisor/tunnel/uapi.h"
 #include "supervisor/tunnel/wg/noise.h"
@@ -351,6 +352,7 @@ Status TunnelProcesses::close(const std::string& interface) {
   // Killed or crashed, it has left the interface behind: take it over and let it go.
   if (const auto tun = tunnel::open_tun(interface, /*persistent=*/false))
     (void)tunnel::drop_persistence(*tun);
+  tunnel::unpublish(interface, path(interface, ".sock"));
   for (const char* suffix : {".sock", ".conf", ".log"}) unlink(path(interface, suffix).c_str());
   return {};
 }

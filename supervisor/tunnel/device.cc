@@ -24,15 +24,15 @@ Result<UniqueFd> make_eventfd() {
 
 }  // namespace
 
-Device::Device(DeviceOptions options, const Clock &clock)
+Device::Device(DeviceOptions options, const Clock& clock)
     : options_(std::move(options)), clock_(clock) {
   if (options_.socket_path.empty())
     options_.socket_path = std::string(kWireGuardDirectory) + "/" + options_.interface + ".sock";
 }
 
-Result<std::unique_ptr<Device>> Device::create(DeviceOptions options, const Clock &clock) {
+Result<std::unique_ptr<Device>> Device::create(DeviceOptions options, const Clock& clock) {
   std::unique_ptr<Device> device(new Device(std::move(options), clock));
-  const std::string &interface = device->options_.interface;
+  const std::string& interface = device->options_.interface;
   ICON_TRY(device->tun_, open_offloaded_tun(interface, /*persistent=*/true));
   ICON_CHECK(device->prepare_sockets());
   ICON_CHECK(device->listen_udp(0));

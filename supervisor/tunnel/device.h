@@ -29,13 +29,13 @@ class Device final {
   // Interface, control socket and a UDP socket on a free port. Everything that
   // needs privileges is done here. Errors: kConflict (the interface has a
   // process), kUnavailable, kRefused, kIo.
-  static Result<std::unique_ptr<Device>> create(DeviceOptions options, const Clock &clock);
+  static Result<std::unique_ptr<Device>> create(DeviceOptions options, const Clock& clock);
   // Until `stop_fd` is readable or the interface is deleted. Then interface and
   // socket are gone.
   Status run(int stop_fd);
 
  private:
-  Device(DeviceOptions options, const Clock &clock);
+  Device(DeviceOptions options, const Clock& clock);
   Status prepare_sockets();
   Status listen_udp(std::uint16_t port);
   Status watch(int fd);
@@ -43,13 +43,14 @@ class Device final {
   int wait_ms();
   // device_config.cc
   std::string answer(std::string_view request);
-  Status apply(const Settings &settings);
-  Status replace_peer(const wg::Key &key, const Settings &settings);
-  Status apply_peer(const PeerSettings &settings);
+  Status apply(const Settings& settings);
+  Status replace_peer(const wg::Key& key, const Settings& settings);
+  Status apply_peer(const PeerSettings& settings);
+  Status set_limit(const PeerSettings& settings);
   TunnelState state() const;
 
   DeviceOptions options_;
-  const Clock &clock_;
+  const Clock& clock_;
   OffloadedTun tun_;
   std::unique_ptr<wg::Engine> engine_;
   SocketSlot socket_;

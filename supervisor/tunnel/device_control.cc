@@ -19,26 +19,38 @@ namespace {
 constexpr std::size_t kReadBytes = 4096;
 
 // Whether somebody listens there.
-bool is_alive(const std::string &path) {
+bool is_alive(const std::string& path) {
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (!fd || path.size() >= sizeof address.sun_path) return false;
   std::copy(path.begin(), path.end(), address.sun_path);
-  return connect(fd.get(), reinterpret_cast<sockaddr *>(&address), sizeof address) == 0 ||
+  return connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ||
          errno == EAGAIN;
 }
 
+std::string link_of(const std::string& interface) {
+  return std::string(kWireGuardDirectory) + "/" + interface + ".sock";
+}
+
 }  // namespace
+
+void unpublish(const std::string& interface, const std::string& socket_path) {
+  const std::string link = link_of(interface);
+  std::array<char, sizeof(sockaddr_un::sun_path)> target;
+  const ssize_t bytes = readlink(link.c_str(), target.data(), target.size());
+  if (bytes > 0 && std::string_view(target.data(), static_cast<std::size_t>(bytes)) == socket_path)
+    unlink(link.c_str());
+}
 
 ControlServer::Client::~Client() {
   wipe_text(request);
   wipe_text(answer);
 }
 
-Result<std::unique_ptr<ControlServer>> ControlServer::create(const std::string &path,
-                                                             const std::string &interface,
-                                                             const Clock &clock, Handler handler) {
+Result<std::unique_ptr<ControlServer>> ControlServer::create(const std::string& path,
+                                                             const std::string& interface,
+                                                             const Clock& clock, Handler handler) {
   std::unique_ptr<ControlServer> server(new ControlServer(clock, std::move(handler)));
   server->events_.reset(epoll_create1(EPOLL_CLOEXEC));
   if (!server->events_) return fail_errno("epoll");
@@ -48,11 +60,13 @@ Result<std::unique_ptr<ControlServer>> ControlServer::create(const std::string &
 }
 
 ControlServer::~ControlServer() {
-  if (!link_.empty()) unlink(link_.c_str());
+  unpublish(interface_, path_);
   if (!path_.empty()) unlink(path_.c_str());
 }
 
-Status ControlServer::listen(const std::string &path) {
+Status ControlServer::listen(const std::string& path) {
+  // wg's own directory may not exist yet.
+  if (path.starts_with(kWireGuardDirectory)) (void)mkdir(kWireGuardDirectory, 0700);
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno("create the control socket");
   sockaddr_un address{};
@@ -62,7 +76,7 @@ Status ControlServer::listen(const std::string &path) {
   std::copy(path.begin(), path.end(), address.sun_path);
   unlink(path.c_str());
   const mode_t before = umask(0177);
-  const int bound = bind(fd.get(), reinterpret_cast<sockaddr *>(&address), sizeof address);
+  const int bound = bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
   umask(before);
   if (bound != 0 || ::listen(fd.get(), static_cast<int>(kClientsMax)) != 0)
     return fail_errno("listen on " + path);
@@ -74,21 +88,21 @@ Status ControlServer::listen(const std::string &path) {
 }
 
 // Interfaces of several namespaces may share a name; the first has the link.
-void ControlServer::publish(const std::string &interface) {
-  const std::string link = std::string(kWireGuardDirectory) + "/" + interface + ".sock";
+void ControlServer::publish(const std::string& interface) {
+  interface_ = interface;
+  const std::string link = link_of(interface);
   if (link == path_) return;
   if (mkdir(kWireGuardDirectory, 0700) != 0 && errno != EEXIST) return;
   if (symlink(path_.c_str(), link.c_str()) != 0) {
     if (errno != EEXIST || is_alive(link)) return;
     unlink(link.c_str());
-    if (symlink(path_.c_str(), link.c_str()) != 0) return;
+    (void)!symlink(path_.c_str(), link.c_str());
   }
-  link_ = link;
 }
 
 SteadyTime ControlServer::deadline() const {
   SteadyTime first = SteadyTime::max();
-  for (const auto &client : clients_) first = std::min(first, client->begun + kClientTimeout);
+  for (const auto& client : clients_) first = std::min(first, client->begun + kClientTimeout);
   return first;
 }
 
@@ -97,17 +111,17 @@ void ControlServer::serve() {
   const int count = epoll_wait(events_.get(), events.data(), static_cast<int>(events.size()), 0);
   bool accept = false;
   for (int i = 0; i < count; ++i) {
-    const epoll_event &event = events[static_cast<std::size_t>(i)];
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
     accept = accept || event.data.fd == listener_.get();
     const auto client =
-        std::ranges::find(clients_, event.data.fd, [](const auto &each) { return each->fd.get(); });
+        std::ranges::find(clients_, event.data.fd, [](const auto& each) { return each->fd.get(); });
     if (client == clients_.end()) continue;
     const bool keep = (*client)->answer.empty() ? read_request(**client) : write_answer(**client);
     if (!keep) clients_.erase(client);
   }
   const SteadyTime now = clock_.steady();
   std::erase_if(clients_,
-                [&](const auto &client) { return now - client->begun >= kClientTimeout; });
+                [&](const auto& client) { return now - client->begun >= kClientTimeout; });
   if (accept) accept_client();
 }
 
@@ -122,7 +136,7 @@ void ControlServer::accept_client() {
   clients_.push_back(std::move(client));
 }
 
-bool ControlServer::read_request(Client &client) {
+bool ControlServer::read_request(Client& client) {
   std::array<char, kReadBytes> chunk;
   const ssize_t count = read(client.fd.get(), chunk.data(), chunk.size());
   if (count < 0) return errno == EAGAIN || errno == EINTR;
@@ -147,7 +161,7 @@ bool ControlServer::read_request(Client &client) {
   return write_answer(client);
 }
 
-bool ControlServer::write_answer(Client &client) {
+bool ControlServer::write_answer(Client& client) {
   const std::string_view rest = std::string_view(client.answer).substr(client.answered);
   const ssize_t count = send(client.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
   if (count < 0 && errno != EAGAIN && errno != EINTR) return false;

@@ -16,7 +16,11 @@
 namespace icon::tunnel {
 
 // Where `wg` looks for user-space tunnels.
-inline constexpr const char *kWireGuardDirectory = "/var/run/wireguard";
+inline constexpr const char* kWireGuardDirectory = "/var/run/wireguard";
+
+// The link to `socket_path` where `wg` looks is gone; another tunnel's stays. For who cleans up
+// after a process that could not.
+void unpublish(const std::string& interface, const std::string& socket_path);
 
 class ControlServer {
  public:
@@ -29,9 +33,9 @@ class ControlServer {
   // A socket of mode 0600 at `path`, and, when the name is free, a link to it
   // where `wg` looks. REQUIRES the interface to be in our hands: a socket that
   // is there is a dead process's.
-  static Result<std::unique_ptr<ControlServer>> create(const std::string &path,
-                                                       const std::string &interface,
-                                                       const Clock &clock, Handler handler);
+  static Result<std::unique_ptr<ControlServer>> create(const std::string& path,
+                                                       const std::string& interface,
+                                                       const Clock& clock, Handler handler);
   ~ControlServer();  // socket and link are gone
 
   // Readable when serve() has something to do, or when deadline() has come.
@@ -49,21 +53,21 @@ class ControlServer {
     ~Client();
   };
 
-  ControlServer(const Clock &clock, Handler handler)
+  ControlServer(const Clock& clock, Handler handler)
       : clock_(clock), handler_(std::move(handler)) {}
-  Status listen(const std::string &path);
-  void publish(const std::string &interface);
+  Status listen(const std::string& path);
+  void publish(const std::string& interface);
   void accept_client();
   // False when the connection is done with.
-  bool read_request(Client &client);
-  bool write_answer(Client &client);
+  bool read_request(Client& client);
+  bool write_answer(Client& client);
 
-  const Clock &clock_;
+  const Clock& clock_;
   Handler handler_;
   UniqueFd events_;  // an epoll
   UniqueFd listener_;
   std::string path_;
-  std::string link_;  // empty: none
+  std::string interface_;
   std::vector<std::unique_ptr<Client>> clients_;
 };
 

@@ -22,7 +22,7 @@ bool carry_ecn(std::uint8_t outer, std::span<std::uint8_t> packet) {
   return true;
 }
 
-ReceivePath::ReceivePath(DataPlane &plane, TunOffload offload)
+ReceivePath::ReceivePath(DataPlane& plane, TunOffload offload)
     : plane_(plane), coalescer_(*this, {offload.tcp, offload.udp}) {}
 
 bool ReceivePath::step() {
@@ -30,13 +30,13 @@ bool ReceivePath::step() {
   const auto trains = receiver_.receive(*socket);
   if (trains.empty()) return false;
   const wg::Now now = now_of(plane_.clock);
-  for (const auto &train : trains) open_train(train, now);
+  for (const auto& train : trains) open_train(train, now);
   coalescer_.flush();
   send_outbox(outbox_, *socket);
   return trains.size() == UdpReceiver::kMessages;
 }
 
-void ReceivePath::open_train(const UdpReceiver::Train &train, wg::Now now) {
+void ReceivePath::open_train(const UdpReceiver::Train& train, wg::Now now) {
   std::size_t at = 0;
   do {
     std::size_t count = 0;
@@ -47,7 +47,7 @@ void ReceivePath::open_train(const UdpReceiver::Train &train, wg::Now now) {
     } while (at < train.bytes.size() && count < received_.size());
     const auto received = std::span(received_).first(count);
     plane_.engine.receive(received, train.from, now, outbox_);
-    for (const auto &datagram : received)
+    for (const auto& datagram : received)
       if (!datagram.packet.empty() && carry_ecn(train.ecn, datagram.packet))
         coalescer_.add(datagram.packet);
   } while (at < train.bytes.size());

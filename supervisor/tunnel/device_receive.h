@@ -17,15 +17,15 @@ bool carry_ecn(std::uint8_t outer, std::span<std::uint8_t> packet);
 // Owner: Device; the receiving thread.
 class ReceivePath final : private PacketWriter {
  public:
-  ReceivePath(DataPlane &plane, TunOffload offload);
+  ReceivePath(DataPlane& plane, TunOffload offload);
   // One batch. False: there was nothing more to read.
   bool step();
 
  private:
   void write_packet(std::span<const iovec> parts) override;
-  void open_train(const UdpReceiver::Train &train, wg::Now now);
+  void open_train(const UdpReceiver::Train& train, wg::Now now);
 
-  DataPlane &plane_;
+  DataPlane& plane_;
   UdpReceiver receiver_;
   Coalescer coalescer_;
   wg::Outbox outbox_;

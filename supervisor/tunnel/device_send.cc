@@ -13,7 +13,7 @@ namespace {
 
 constexpr Millis kMtuInterval{200};
 
-Address destination_of(const std::uint8_t *packet) {
+Address destination_of(const std::uint8_t* packet) {
   if (packet[0] >> 4 == 4) {
     std::array<std::uint8_t, 4> bytes{};
     std::copy_n(packet + 16, bytes.size(), bytes.begin());
@@ -26,16 +26,16 @@ Address destination_of(const std::uint8_t *packet) {
 
 }  // namespace
 
-wg::Now now_of(const Clock &clock) { return {clock.steady(), clock.utc_ms()}; }
+wg::Now now_of(const Clock& clock) { return {clock.steady(), clock.utc_ms()}; }
 
-void send_outbox(wg::Outbox &out, UdpSocket &socket) {
-  for (const auto &datagram : out.datagrams)
+void send_outbox(wg::Outbox& out, UdpSocket& socket) {
+  for (const auto& datagram : out.datagrams)
     socket.send({datagram.bytes.data(), datagram.bytes.size(), datagram.bytes.size(),
                  datagram.endpoint, 0});
   out.clear();
 }
 
-SendPath::SendPath(DataPlane &plane)
+SendPath::SendPath(DataPlane& plane)
     : plane_(plane), packet_(kPacketBytesMax), sealed_(2 * kUdpPayloadMax) {}
 
 void SendPath::run(int stop_fd) {
@@ -78,8 +78,8 @@ SendPath::Read SendPath::read_packet() {
   return Read::kPacket;
 }
 
-std::size_t SendPath::portion(const Segmenter &packet, std::size_t first,
-                              std::size_t &bytes) const {
+std::size_t SendPath::portion(const Segmenter& packet, std::size_t first,
+                              std::size_t& bytes) const {
   std::size_t count = 0;
   bytes = 0;
   while (first + count < packet.count() && count < segments_.size()) {
@@ -91,19 +91,19 @@ std::size_t SendPath::portion(const Segmenter &packet, std::size_t first,
   return count;
 }
 
-void SendPath::seal_packet(const Segmenter &packet, wg::Now now) {
+void SendPath::seal_packet(const Segmenter& packet, wg::Now now) {
   const Address destination = destination_of(packet_.data() + kOffloadHeaderBytes);
   for (std::size_t first = 0; first < packet.count();) {
     std::size_t bytes = 0;
     const std::size_t count = portion(packet, first, bytes);
     if (count == 0) return (void)plane_.odd_packets.fetch_add(1, std::memory_order_relaxed);
-    auto *begin = sealed_.data();
-    if (pending_.bytes != 0) begin = const_cast<std::uint8_t *>(pending_.data) + pending_.bytes;
+    auto* begin = sealed_.data();
+    if (pending_.bytes != 0) begin = const_cast<std::uint8_t*>(pending_.data) + pending_.bytes;
     if (begin + bytes > sealed_.data() + sealed_.size()) {
       flush();
       begin = sealed_.data();
     }
-    auto *at = begin;
+    auto* at = begin;
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t length = packet.bytes(first + i);
       packet.write(first + i, at + wg::kTransportHeaderBytes);
@@ -120,7 +120,7 @@ void SendPath::seal_packet(const Segmenter &packet, wg::Now now) {
   }
 }
 
-void SendPath::join(const UdpBatch &sealed, std::size_t count) {
+void SendPath::join(const UdpBatch& sealed, std::size_t count) {
   const std::size_t last = segments_[count - 1].bytes;
   const bool fits =
       pending_.bytes != 0 && !pending_closed_ && pending_.to == sealed.to &&

@@ -34,19 +34,19 @@ class SocketSlot {
   std::shared_ptr<UdpSocket> socket_;
 };
 
-wg::Now now_of(const Clock &clock);
+wg::Now now_of(const Clock& clock);
 // What the engine wants sent besides; empties `out`.
-void send_outbox(wg::Outbox &out, UdpSocket &socket);
+void send_outbox(wg::Outbox& out, UdpSocket& socket);
 
 // What both threads work on; outlives them.
 struct DataPlane {
   std::string interface;
-  const UniqueFd &tun;
-  wg::Engine &engine;
-  SocketSlot &socket;
-  const Clock &clock;
-  int wake_fd;  // an eventfd that the receiving thread waits for: ask for
-                // deadline() again
+  const UniqueFd& tun;
+  wg::Engine& engine;
+  SocketSlot& socket;
+  const Clock& clock;
+  // An eventfd that the receiving thread waits for: ask for deadline() again.
+  int wake_fd;
   // Packets that the kernel gave us broken, or would not take.
   std::atomic<std::uint64_t> odd_packets{0};
   std::atomic<std::uint64_t> refused_writes{0};
@@ -55,7 +55,7 @@ struct DataPlane {
 // Owner: Device. run() is the sending thread.
 class SendPath {
  public:
-  explicit SendPath(DataPlane &plane);
+  explicit SendPath(DataPlane& plane);
   // Until the interface is gone or `stop_fd`, an eventfd, is readable.
   void run(int stop_fd);
 
@@ -65,13 +65,13 @@ class SendPath {
 
   Read read_packet();
   void refresh_mtu(SteadyTime now);
-  void seal_packet(const Segmenter &packet, wg::Now now);
+  void seal_packet(const Segmenter& packet, wg::Now now);
   // As many segments from `first` on as one batch carries; 0: not even one.
-  std::size_t portion(const Segmenter &packet, std::size_t first, std::size_t &bytes) const;
-  void join(const UdpBatch &sealed, std::size_t count);
+  std::size_t portion(const Segmenter& packet, std::size_t first, std::size_t& bytes) const;
+  void join(const UdpBatch& sealed, std::size_t count);
   void flush();
 
-  DataPlane &plane_;
+  DataPlane& plane_;
   std::shared_ptr<UdpSocket> socket_;
   wg::Outbox outbox_;
   std::size_t mtu_ = 0;

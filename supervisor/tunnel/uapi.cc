@@ -33,7 +33,7 @@ struct Line {
 };
 
 template <class Number>
-Result<Number> number(const Line &line, Number max) {
+Result<Number> number(const Line& line, Number max) {
   Number value{};
   std::string_view text = line.value;
   int base = 10;
@@ -49,12 +49,12 @@ Result<Number> number(const Line &line, Number max) {
   return value;
 }
 
-Result<bool> only_true(const Line &line) {
+Result<bool> only_true(const Line& line) {
   if (line.value != "true") return bad(line.key);
   return true;
 }
 
-Result<wg::Secret> secret(const Line &line) {
+Result<wg::Secret> secret(const Line& line) {
   auto key = key_from_hex(line.value);
   if (!key) return bad(line.key);
   wg::Secret value(*key);
@@ -62,14 +62,14 @@ Result<wg::Secret> secret(const Line &line) {
   return value;
 }
 
-Result<Endpoint> endpoint(const Line &line) {
+Result<Endpoint> endpoint(const Line& line) {
   auto value = Endpoint::parse(line.value);
   if (!value || value->port == 0) return bad(line.key);
   return value;
 }
 
 // Takes a line off `text`. Errors: kInvalid without '='.
-Result<Line> next_line(std::string_view &text) {
+Result<Line> next_line(std::string_view& text) {
   const auto line = text.substr(0, text.find('\n'));
   text.remove_prefix(std::min(line.size() + 1, text.size()));
   const auto equals = line.find('=');
@@ -78,7 +78,7 @@ Result<Line> next_line(std::string_view &text) {
   return Line{line.substr(0, equals), line.substr(equals + 1)};
 }
 
-Status set_allowed_ip(PeerSettings &peer, Line line) {
+Status set_allowed_ip(PeerSettings& peer, Line line) {
   const bool remove = line.value.starts_with('-');
   if (remove || line.value.starts_with('+')) line.value.remove_prefix(1);
   const auto prefix = Prefix::parse(line.value);
@@ -87,7 +87,7 @@ Status set_allowed_ip(PeerSettings &peer, Line line) {
   return {};
 }
 
-Status set_peer_value(PeerSettings &peer, const Line &line) {
+Status set_peer_value(PeerSettings& peer, const Line& line) {
   if (line.key == "remove") {
     ICON_TRY(peer.remove, only_true(line));
   } else if (line.key == "update_only") {
@@ -116,7 +116,7 @@ Status set_peer_value(PeerSettings &peer, const Line &line) {
   return {};
 }
 
-Status set_value(Settings &settings, const Line &line) {
+Status set_value(Settings& settings, const Line& line) {
   if (line.key == "public_key") {
     ICON_TRY(wg::Key key, key_from_hex(line.value));
     settings.peers.emplace_back().public_key = key;
@@ -137,7 +137,7 @@ Status set_value(Settings &settings, const Line &line) {
 }
 
 // Unknown keys are skipped: another implementation may tell more.
-Status read_peer_value(TunnelPeer &peer, const Line &line) {
+Status read_peer_value(TunnelPeer& peer, const Line& line) {
   constexpr std::int64_t kSecondsMax = INT64_MAX / 2000;
   if (line.key == "preshared_key") {
     ICON_TRY(peer.preshared_key, secret(line));
@@ -169,7 +169,7 @@ Status read_peer_value(TunnelPeer &peer, const Line &line) {
   return {};
 }
 
-Status read_value(TunnelState &state, const Line &line) {
+Status read_value(TunnelState& state, const Line& line) {
   if (line.key == "public_key") {
     ICON_TRY(wg::Key key, key_from_hex(line.value));
     state.peers.emplace_back().public_key = key;
@@ -192,13 +192,13 @@ Status read_value(TunnelState &state, const Line &line) {
   return {};
 }
 
-void append_secret(std::string &text, std::string_view name, const wg::Secret &value) {
+void append_secret(std::string& text, std::string_view name, const wg::Secret& value) {
   std::string hex = hex_encode(value.bytes());
   text.append(name).append("=").append(hex).append("\n");
   wipe_text(hex);
 }
 
-void append_peer(std::string &text, const TunnelPeer &peer) {
+void append_peer(std::string& text, const TunnelPeer& peer) {
   text += fmt::format("public_key={}\n", hex_encode(peer.public_key));
   append_secret(text, "preshared_key", peer.preshared_key);
   if (peer.endpoint) text += fmt::format("endpoint={}\n", peer.endpoint->to_string());
@@ -208,18 +208,18 @@ void append_peer(std::string &text, const TunnelPeer &peer) {
       "persistent_keepalive_interval={}\n",
       peer.last_handshake_ms / 1000, peer.last_handshake_ms % 1000 * 1'000'000, peer.rx_bytes,
       peer.tx_bytes, peer.persistent_keepalive_s);
-  if (peer.limit != ReceiveLimit{})
+  if (peer.limit != wg::ReceiveLimit{})
     text += fmt::format("icon_rate_bits={}\nicon_rate_packets={}\n", peer.limit.bits_per_second,
                         peer.limit.packets_per_second);
   if (peer.limited != 0) text += fmt::format("icon_limited={}\n", peer.limited);
-  for (const auto &prefix : peer.allowed_ips)
+  for (const auto& prefix : peer.allowed_ips)
     text += fmt::format("allowed_ip={}\n", prefix.to_string());
   text += "protocol_version=1\n";
 }
 
 }  // namespace
 
-void wipe_text(std::string &text) { sodium_memzero(text.data(), text.size()); }
+void wipe_text(std::string& text) { sodium_memzero(text.data(), text.size()); }
 
 Result<wg::Key> key_from_hex(std::string_view text) {
   wg::Key key{};
@@ -232,7 +232,7 @@ Result<wg::Key> key_from_hex(std::string_view text) {
 }
 
 std::uint64_t TunnelState::drop(std::string_view reason) const {
-  for (const auto &[name, count] : drops)
+  for (const auto& [name, count] : drops)
     if (name == reason) return count;
   return 0;
 }
@@ -250,20 +250,20 @@ Result<Settings> parse_set(std::string_view request) {
   return settings;
 }
 
-std::string format_get(const TunnelState &state) {
+std::string format_get(const TunnelState& state) {
   constexpr std::size_t kPeerBytes = 1024;
   constexpr std::size_t kPrefixBytes = 64;
   std::size_t room = 4096;
-  for (const auto &peer : state.peers) room += kPeerBytes + peer.allowed_ips.size() * kPrefixBytes;
+  for (const auto& peer : state.peers) room += kPeerBytes + peer.allowed_ips.size() * kPrefixBytes;
   std::string text;
   text.reserve(room);  // in one piece: no copy of a key is left behind by growing
   if (!state.private_key.is_zero()) append_secret(text, "private_key", state.private_key);
   text += fmt::format("listen_port={}\n", state.listen_port);
   if (state.fwmark != 0) text += fmt::format("fwmark={}\n", state.fwmark);
   if (!state.aead.empty()) text += fmt::format("icon_aead={}\n", state.aead);
-  for (const auto &[reason, count] : state.drops)
+  for (const auto& [reason, count] : state.drops)
     if (count != 0) text += fmt::format("{}{}={}\n", kDropPrefix, reason, count);
-  for (const auto &peer : state.peers) append_peer(text, peer);
+  for (const auto& peer : state.peers) append_peer(text, peer);
   text += "errno=0\n\n";
   return text;
 }

@@ -14,19 +14,13 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "supervisor/tunnel/wg/receive_limit.h"
 #include "supervisor/tunnel/wg/secret.h"
 
 namespace icon::tunnel {
 
 inline constexpr std::size_t kUapiBytesMax = 256 << 10;  // of a request, and of an answer we read
 inline constexpr int kKeepaliveSecondsMax = 65'535;
-
-// How much of one peer's traffic we take. 0: any.
-struct ReceiveLimit {
-  std::uint64_t bits_per_second = 0;
-  std::uint64_t packets_per_second = 0;
-  auto operator<=>(const ReceiveLimit &) const = default;
-};
 
 struct PeerSettings {
   wg::Key public_key{};
@@ -64,7 +58,7 @@ struct TunnelPeer {
   std::uint64_t tx_bytes = 0;
   int persistent_keepalive_s = 0;
   std::vector<Prefix> allowed_ips;
-  ReceiveLimit limit;
+  wg::ReceiveLimit limit;
   std::uint64_t limited = 0;  // packets beyond it
 };
 
@@ -85,12 +79,12 @@ struct TunnelState {
 Result<Settings> parse_set(std::string_view request);
 // The answer to "get=1". Holds the private key, as the protocol has it: wipe
 // after use.
-std::string format_get(const TunnelState &state);
+std::string format_get(const TunnelState& state);
 // What format_get() or another implementation printed. Errors: kInvalid,
 // kLimit.
 Result<TunnelState> parse_get(std::string_view answer);
 
 Result<wg::Key> key_from_hex(std::string_view text);
-void wipe_text(std::string &text);
+void wipe_text(std::string& text);
 
 }  // namespace icon::tunnel

@@ -110,7 +110,8 @@ class TunnelTest : public ::testing::Test {
   }
   void TearDown() override {
     for (auto* side : {&left_, &right_}) {
-      side->process.reset();
+      side->process.reset();  // killed: it cannot clean up
+      unpublish("icontun0", side->socket);
       EXPECT_TRUE(net::remove_netns(side->netns));
     }
     std::error_code ignored;

@@ -26,6 +26,7 @@ enum class Drop : std::uint8_t {
   kExpiredKey,      // a session that is too old or has seen too many messages
   kBadPacket,       // authentic, but not an IP packet
   kSource,          // an inner source that is not allowed for this peer
+  kOverLimit,       // beyond the peer's receive limit
   kNoRoute,         // outgoing: no peer has this address
   kNoEndpoint,      // outgoing: nobody told us where the peer is
   kStageFull,       // outgoing: packets that wait for a session, beyond the limit

@@ -187,6 +187,26 @@ Status Engine::connect(const Key& public_key, Now now) {
   return {};
 }
 
+Status Engine::set_receive_limit(const Key& public_key, ReceiveLimit limit) {
+  const std::lock_guard lock(mutex_);
+  const PeerPtr peer = find_peer(public_key);
+  if (peer == nullptr) return no_such_peer();
+  peer->limiter.set(limit);
+  return {};
+}
+
+Status Engine::rekey(const Key& public_key, Now now, Outbox& out) {
+  {
+    const std::lock_guard lock(mutex_);
+    const PeerPtr peer = find_peer(public_key);
+    if (peer == nullptr) return no_such_peer();
+    peer->last_handshake_sent.reset();
+    want_initiation(peer, /*is_retry=*/false, now, out);
+  }
+  begin_initiations(now, out);
+  return {};
+}
+
 bool Engine::needs_tick() {
   const std::lock_guard lock(mutex_);
   return std::exchange(needs_tick_, false);
@@ -207,7 +227,9 @@ std::vector<PeerState> Engine::peers() const {
                       peer->persistent_keepalive,
                       {},
                       peer->statistics,
-                      peer->current != nullptr});
+                      peer->current != nullptr,
+                      peer->limiter.limit(),
+                      peer->limiter.dropped()});
   }
   allowed_ips_.for_each(
       [&](const Prefix& prefix, PeerId id) { states[place[id]].allowed_ips.push_back(prefix); });

@@ -70,6 +70,10 @@ class Engine {
   Status clear_allowed_ips(const Key& public_key);
   // Begins a handshake (by the next tick) unless there is a session.
   Status connect(const Key& public_key, Now now);
+  // How much of this peer's traffic is taken.
+  Status set_receive_limit(const Key& public_key, ReceiveLimit limit);
+  // Begins a handshake at once, whatever the session's age. Receiving thread.
+  Status rekey(const Key& public_key, Now now, Outbox& out);
   // True once after a configuration call that moved deadline() forward: wake the receiving thread.
   bool needs_tick();
 

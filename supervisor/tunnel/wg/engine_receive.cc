@@ -56,6 +56,12 @@ void Engine::receive_run(std::span<Received> run, const Endpoint& source, Now no
   if (session == nullptr) return drops_.add(Drop::kUnknownIndex, run.size());
   if (now.steady - session->keypair->created() >= kRejectAfterTime)
     return drops_.add(Drop::kExpiredKey, run.size());
+  std::size_t bytes = 0;
+  for (const Received& received : run) bytes += received.bytes;
+  const std::size_t admitted = session->peer->limiter.admit(run.size(), bytes, now.steady);
+  if (admitted < run.size()) drops_.add(Drop::kOverLimit, run.size() - admitted);
+  run = run.first(admitted);
+  if (run.empty()) return;
   std::array<Opened, Keypair::kBatchMax> results{};
   const std::span<Opened> opened(results.data(), run.size());
   session->keypair->open(*receiving_aead_, run, opened);
@@ -77,6 +83,7 @@ void Engine::account(const IndexEntry& session, std::span<Received> run,
     has_data = has_data || run[i].bytes > kTransportOverhead;
   }
   if (authentic == 0) return;
+  session.peer->limiter.charge(authentic, authentic_bytes);
 
   const std::lock_guard lock(mutex_);
   const PeerPtr& peer = session.peer;

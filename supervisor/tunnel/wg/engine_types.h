@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "supervisor/tunnel/wg/aead.h"
 #include "supervisor/tunnel/wg/allowed_ips.h"
+#include "supervisor/tunnel/wg/receive_limit.h"
 
 namespace icon::tunnel::wg {
 
@@ -78,6 +79,8 @@ struct PeerState {
   std::vector<Prefix> allowed_ips;
   PeerStatistics statistics;
   bool has_session = false;
+  ReceiveLimit limit;
+  std::uint64_t over_limit = 0;  // datagrams dropped by it
 };
 
 struct EngineOptions {

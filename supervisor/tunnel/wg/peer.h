@@ -70,6 +70,7 @@ class Peer {
   std::optional<Endpoint> endpoint;
   std::chrono::seconds persistent_keepalive{0};
   PeerStatistics statistics;
+  ReceiveLimiter limiter;  // the receiving thread; set by any
   CookieHolder cookie;
 
   // Greatest timestamps: of initiations received, and sent.
