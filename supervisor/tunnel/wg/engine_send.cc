@@ -53,7 +53,7 @@ SealResult Engine::seal(const Address& destination, std::span<Segment> segments,
 void Engine::keep_key_fresh(const PeerPtr& peer, Now now, Outbox& out) {
   const Keypair& session = *peer->current;
   const bool is_old = session.is_initiator() && now.steady - session.created() >= kRekeyAfterTime;
-  if (is_old || session.sent() >= kRekeyAfterMessages)
+  if (is_old || session.sent() > options_.rekey_after_messages)
     want_initiation(peer, /*is_retry=*/false, now, out);
 }
 

@@ -13,6 +13,7 @@
 
 namespace icon::tunnel::wg {
 
+inline constexpr std::uint64_t kRekeyAfterMessages = std::uint64_t{1} << 60;
 inline constexpr std::size_t kPeersMax = 65'536;
 inline constexpr std::size_t kStagedBytesMax = std::size_t{4} << 20;  // of all peers together
 // More handshake messages than this make us ask for cookies until a second has been quiet.
@@ -89,6 +90,8 @@ struct EngineOptions {
   std::size_t mtu = 1420;
   int handshakes_per_second_max = kHandshakesPerSecondMax;
   int handshake_burst_max = kHandshakeBurstMax;
+  // Under one session, before a new one is made.
+  std::uint64_t rekey_after_messages = kRekeyAfterMessages;
 };
 
 }  // namespace icon::tunnel::wg

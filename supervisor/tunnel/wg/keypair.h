@@ -65,8 +65,6 @@ class Keypair {
   bool is_initiator() const { return is_initiator_; }
   SteadyTime created() const { return created_; }
   std::uint64_t sent() const { return send_counter_.load(std::memory_order_relaxed); }
-  // Tests only: as if so many had been sent.
-  void set_sent(std::uint64_t counter) { send_counter_.store(counter); }
 
  private:
   const Indices indices_;

@@ -11,7 +11,6 @@
 namespace icon::tunnel::wg {
 
 // Whitepaper, section 6.1.
-inline constexpr std::uint64_t kRekeyAfterMessages = std::uint64_t{1} << 60;
 inline constexpr Millis kRekeyAfterTime{120'000};
 inline constexpr Millis kRejectAfterTime{180'000};
 inline constexpr Millis kRekeyAttemptTime{90'000};
