@@ -260,6 +260,13 @@ Result<Config> read_root(const YAML::Node& node) {
   config.key_file = config.state_dir + "/host.key";
   ICON_CHECK(root.text("key_file", config.key_file));
   ICON_CHECK(root.text("external_interface", config.external_interface));
+  ICON_CHECK(root.parsed("forwarding", config.forwarding,
+                         [](const std::string& text) -> Result<net::Forwarding> {
+                           if (text == "auto") return net::Forwarding::kAuto;
+                           if (text == "nftables") return net::Forwarding::kNftables;
+                           if (text == "bpf") return net::Forwarding::kBpf;
+                           return fail(Code::kInvalid, "must be auto, nftables or bpf");
+                         }));
   ICON_CHECK(read_programs(root, config));
   ICON_CHECK(read_resolvers(root, config.resolvers));
   ICON_CHECK(read_capacity(root, config.capacity));

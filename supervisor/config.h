@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "supervisor/net/network.h"
 #include "wire/documents.h"
 
 namespace icon::supervisor {
@@ -56,6 +57,7 @@ struct Config {
   std::string criu;  // else what `make deps` built, else the one in PATH
   std::string runc = "runc";
   std::string external_interface;  // towards the world; "" = whichever the routes say
+  net::Forwarding forwarding = net::Forwarding::kAuto;
   std::vector<Address> resolvers;  // for the containers' resolv.conf
   wire::Resources capacity;
   Prices prices;

@@ -29,6 +29,7 @@ Result<std::unique_ptr<Host>> Host::create(IoContext& loop, Clock& clock, Config
   network.supervisor_id = host->id;
   network.public_address = host->config.public_address;
   network.external_interface = host->config.external_interface;
+  network.forwarding = host->config.forwarding;
   network.run_directory = host->config.runtime_dir + "/net";
   network.tunnel_program = host->config.tunnel_binary;
   network.tunnel_secret = net::tunnel_secret_from_seed(host->key.seed());

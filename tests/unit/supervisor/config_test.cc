@@ -34,6 +34,7 @@ agent_binary: /opt/agent
 criu: /opt/criu
 runc: /opt/runc
 external_interface: eth0
+forwarding: nftables
 resolvers: [192.0.2.53, "2001:db8::53"]
 capacity: {cpu_millis: 4000, memory_bytes: 8000000000, bandwidth_bps: 1000000000}
 prices: {slot_ucredits: 1, cpu_second_ucredits: 2, gb_second_ucredits: 3, gbps_second_ucredits: 4}
@@ -46,6 +47,7 @@ log: {level: debug, path: /var/log/icon.log}
   EXPECT_EQ(config->api.to_string(), "192.0.2.1:8000");
   EXPECT_EQ(config->key_file, "/srv/icon/host.key");
   EXPECT_EQ(config->resolvers.size(), 2u);
+  EXPECT_EQ(config->forwarding, net::Forwarding::kNftables);
   EXPECT_EQ(config->capacity.cpu_millis, 4000);
   EXPECT_EQ(config->prices.gbps_second_ucredits, 4);
   ASSERT_EQ(config->providers.size(), 1u);
@@ -76,6 +78,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Bad{"capacity: {cpu_millis: -1}\n", "'capacity.cpu_millis'"},
                       Bad{"capacity: {cpu_millis: 1.5}\n", "whole number"},
                       Bad{"listen: nowhere\n", "line 3, 'listen'"},
+                      Bad{"forwarding: fast\n", "auto, nftables or bpf"},
                       Bad{"accept_leases: maybe\n", "true or false"},
                       Bad{"resolvers: [x]\n", "'resolvers'"},
                       Bad{"resolvers: x\n", "'resolvers': must be a list"},
