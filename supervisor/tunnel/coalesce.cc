@@ -45,7 +45,9 @@ Coalescer::View Coalescer::look_at(std::span<std::uint8_t> packet) const {
   if (packet[0] == 0x45) {  // without options
     view.ip_bytes = kIpv4Bytes;
     view.protocol = packet[9];
-    if ((get_be16(packet.data() + 6) & kFragmentBits) != 0) return view;
+    if ((get_be16(packet.data() + 6) & kFragmentBits) != 0 ||
+        fold_sum(sum_bytes(packet.first(kIpv4Bytes))) != 0xffff)
+      return view;
   } else if (packet[0] >> 4 == 6 && packet.size() >= kIpv6Bytes) {
     view.ip_bytes = kIpv6Bytes;
     view.protocol = packet[6];
