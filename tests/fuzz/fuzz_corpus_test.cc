@@ -79,7 +79,7 @@ std::uint64_t chosen_seed() {
 std::vector<std::string> corpus_of(const std::string& target) {
   std::map<std::string, std::string> files;  // sorted: the same run on each machine
   for (const auto& entry :
-       std::filesystem::directory_iterator(std::string(ICON_FUZZ_CORPUS) + "/" + target)) {
+       std::filesystem::directory_iterator(std::filesystem::path(ICON_FUZZ_CORPUS) / target)) {
     std::ifstream in(entry.path(), std::ios::binary);
     files[entry.path().filename()] = std::string(std::istreambuf_iterator<char>(in), {});
   }
