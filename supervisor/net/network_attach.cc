@@ -19,6 +19,8 @@ Status set_inside_sysctls(const UniqueFd& netns) {
   return in_netns(netns, []() -> Status {
     (void)write_kernel_file("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1");
     ICON_CHECK(write_kernel_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"));
+    // A path with a smaller MTU that tells nobody: TCP finds out by itself.
+    ICON_CHECK(write_kernel_file("/proc/sys/net/ipv4/tcp_mtu_probing", "1"));
     return write_kernel_file("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
   });
 }
@@ -121,6 +123,8 @@ Status NetworkImpl::attach_held(const IconNetwork& network) {
   Icon& icon = known_or_new(network);
   const auto set_up = [&]() -> Status {
     ICON_CHECK(settle(icon));
+    // Connections that began elsewhere are about to come: whoever changed them since.
+    ICON_CHECK(set_host_sysctls());
     ICON_CHECK(set_up_namespace(network));
     ICON_CHECK(set_up_arrival(icon));
     return transition(icon, [&](IconRules& rules) {
@@ -157,6 +161,8 @@ Status NetworkImpl::forget(const std::string& icon_id) {
   const Prefix overlay = host_prefix(icon->rules.network.overlay);
   ICON_CHECK(routes_.delete_route({.destination = overlay, .interface = kAnyInterface}));
   ICON_CHECK(routes_.delete_route({.destination = overlay, .metric = kBackstopMetric}));
+  overlays_.erase(icon->rules.network.overlay);
+  short_names_.erase(short_id(icon_id));
   icons_.erase(icon_id);
   return {};
 }

@@ -77,7 +77,7 @@ void NetworkImpl::note_interface(const std::string& name, const Link& link) {
 }
 
 FastEntries NetworkImpl::fast_wanted(const Icon& icon, const IconRules& rules) const {
-  return fast_ ? fast_entries_of(rules, icon.place, marks()) : FastEntries{};
+  return fast_ ? fast_entries_of(rules, icon.place, marks_for(rules)) : FastEntries{};
 }
 
 void NetworkImpl::narrow_fast(Icon& icon, const FastEntries& wanted) {

@@ -110,22 +110,48 @@ NetworkImpl::~NetworkImpl() {
 Status NetworkImpl::load() {
   ICON_CHECK(nft_.run(table_script(config_.public_address, config_.external_interface)));
   // After the table: its first rule brings connection tracking, and with it the sysctls, up.
-  for (const auto& sysctl : kHostSysctls) ICON_CHECK(write_kernel_file(sysctl.path, sysctl.value));
+  ICON_CHECK(set_host_sysctls());
   ICON_CHECK(reload_elements());
+  ICON_TRY(watch_, NftWatch::create(loop_, [this] { heal(); }));
   // Queues went with the supervisor that had them: their rules lead nowhere.
   ICON_TRY(std::vector<MarkRule> rules, routes_.rules());
   for (const auto& rule : rules)
     if (is_rule_of_ours(rule) && rule.mark >= kHoldMarkBase && rule.mark != kReleaseMark)
       ICON_CHECK(routes_.delete_rule(rule));
   ICON_CHECK(routes_.add_rule({kReleaseMark, kReleaseMark, kRulePriority}));
+  // The end first: what jumps over must know where to.
+  for (const FrameRule rule : {FrameRule::kSkipEnd, FrameRule::kOwnPackets, FrameRule::kSkip})
+    ICON_CHECK(routes_.add_rule(rule));
   return start_fast_path();
+}
+
+Status NetworkImpl::set_host_sysctls() {
+  for (const auto& sysctl : kHostSysctls) ICON_CHECK(write_kernel_file(sysctl.path, sysctl.value));
+  return {};
 }
 
 Status NetworkImpl::reload_elements() {
   ICON_TRY(std::string text, nft_.list_json("table ip icon"));
   ICON_TRY(Elements elements, parse_elements(text));
   current_ = std::move(elements);
+  index_unclaimed();
   return {};
+}
+
+void NetworkImpl::index_unclaimed() {
+  unclaimed_.clear();
+  for (const auto& element : current_)
+    if (!owners_.contains(element.first))
+      for (auto& part : parts_of(element)) unclaimed_.emplace(std::move(part), element.first);
+}
+
+void NetworkImpl::add_unclaimed(const IconRules& rules, Elements& elements) const {
+  for (const auto& part : parts_of(rules)) {
+    const auto [begin, end] = unclaimed_.equal_range(part);
+    for (auto entry = begin; entry != end; ++entry)
+      if (const auto present = current_.find(entry->second); present != current_.end())
+        elements.insert(*present);
+  }
 }
 
 Status NetworkImpl::destroy() {
@@ -133,6 +159,10 @@ Status NetworkImpl::destroy() {
   for (auto& [id, icon] : icons_)
     if (icon.queue) icon.queue->close();
   icons_.clear();
+  owners_.clear();
+  overlays_.clear();
+  short_names_.clear();
+  unclaimed_.clear();
   tunnels_.clear();
   const auto links = routes_.link_names();
   if (!links) keep_first(first, fail(links.error()));
@@ -149,6 +179,9 @@ Status NetworkImpl::destroy() {
   if (const auto rules = routes_.rules())
     for (const auto& rule : *rules)
       if (is_rule_of_ours(rule)) keep_first(first, routes_.delete_rule(rule));
+  for (const FrameRule rule : {FrameRule::kSkip, FrameRule::kOwnPackets, FrameRule::kSkipEnd})
+    keep_first(first, routes_.delete_rule(rule));
+  watch_.reset();
   keep_first(first, nft_.run("add table ip icon\ndelete table ip icon\n"));
   current_.clear();
   return first;
@@ -213,6 +246,8 @@ NetworkImpl::Icon& NetworkImpl::known_or_new(const IconNetwork& network) {
   Icon& icon = icons_[network.icon_id];
   icon.rules.network.icon_id = network.icon_id;
   icon.rules.network.overlay = network.overlay;
+  overlays_[network.overlay] = network.icon_id;
+  short_names_[short_id(network.icon_id)] = network.icon_id;
   return icon;
 }
 
@@ -231,31 +266,46 @@ Status NetworkImpl::check_network(const IconNetwork& icon) const {
   if (!icon.previous_host.empty() && std::find(icon.stub_hosts.begin(), icon.stub_hosts.end(),
                                                icon.previous_host) == icon.stub_hosts.end())
     return fail(Code::kInvalid, "the previous host is not among the stub hosts");
-  for (const auto& [id, other] : icons_) {
-    if (id == icon.icon_id) continue;
-    if (other.rules.network.overlay == icon.overlay || short_id(id) == short_id(icon.icon_id))
-      return fail(Code::kConflict, "ICON " + short_id(id) +
+  const auto overlay = overlays_.find(icon.overlay);
+  const auto name = short_names_.find(short_id(icon.icon_id));
+  for (const auto& other : {overlay == overlays_.end() ? icon.icon_id : overlay->second,
+                            name == short_names_.end() ? icon.icon_id : name->second})
+    if (other != icon.icon_id)
+      return fail(Code::kConflict, "ICON " + short_id(other) +
                                        " has the overlay address or the name of " + icon.icon_id +
                                        " on this host");
-  }
   return {};
 }
 
-std::map<std::string, std::uint32_t> NetworkImpl::marks() const {
+std::map<std::string, std::uint32_t> NetworkImpl::marks_for(const IconRules& rules) const {
   std::map<std::string, std::uint32_t> marks;
-  for (const auto& [peer, tunnel] : tunnels_) marks[peer] = tunnel.mark;
+  const auto add = [&](const std::string& peer) {
+    if (const auto tunnel = tunnels_.find(peer); tunnel != tunnels_.end())
+      marks[peer] = tunnel->second.mark;
+  };
+  for (const auto& peer : rules.network.stub_hosts) add(peer);
+  for (const auto& peer : rules.earlier_stub_peers) add(peer);
+  add(rules.network.previous_host);
+  add(rules.stub.peer_id);
   return marks;
 }
 
 Status NetworkImpl::check_conflicts(const std::string& icon_id, const Elements& wanted) const {
-  for (const auto& [id, other] : icons_) {
-    if (id == icon_id) continue;
-    for (const auto& [element, value] : wanted)
-      if (other.elements.contains(element))
-        return fail(Code::kConflict, element.first + " " + element.second + " belongs to ICON " +
-                                         short_id(id) + " on this host");
-  }
+  for (const auto& [element, value] : wanted)
+    if (const auto owner = owners_.find(element);
+        owner != owners_.end() && owner->second != icon_id)
+      return fail(Code::kConflict, element.first + " " + element.second + " belongs to ICON " +
+                                       short_id(owner->second) + " on this host");
   return {};
+}
+
+void NetworkImpl::claim(Icon& icon, IconRules rules, const Elements& wanted) {
+  for (const auto& [element, value] : icon.elements)
+    if (!wanted.contains(element)) owners_.erase(element);
+  for (const auto& [element, value] : wanted) owners_[element] = rules.network.icon_id;
+  for (const auto& part : parts_of(rules)) unclaimed_.erase(part);
+  icon.rules = std::move(rules);
+  icon.elements = wanted;
 }
 
 Status NetworkImpl::run_change(const Elements& removable, const Elements& wanted) {
@@ -280,33 +330,47 @@ Status NetworkImpl::look_again() {
   if (reloaded || reloaded.error().code != Code::kNotFound) return reloaded;
   // A firewall's restart ("flush ruleset") took the table away.
   log::warn("net.table_lost", {});
+  return restore_table();
+}
+
+void NetworkImpl::heal() {
+  const auto chain = nft_.list_json("chain ip icon nat_in");
+  Status status;
+  if (!chain) {
+    status = look_again();
+  } else if (chain->find("\"rule\"") == std::string::npos) {
+    log::warn("net.rules_lost", {});
+    status = restore_table();
+  }
+  if (!status) log::warn("net.heal", {{"error", status.error().message}});
+}
+
+Status NetworkImpl::restore_table() {
   ICON_CHECK(nft_.run(table_script(config_.public_address, config_.external_interface)));
-  current_.clear();
+  ICON_CHECK(reload_elements());
   Elements everything;
   for (const auto& [id, icon] : icons_)
     everything.insert(icon.elements.begin(), icon.elements.end());
   for (const auto& [peer, tunnel] : tunnels_) everything.merge(tunnel_elements(peer, tunnel.mark));
   ICON_CHECK(nft_.run(change_script(current_, {}, everything)));
-  current_ = std::move(everything);
+  for (auto& [id, value] : everything) current_[id] = value;
   return {};
 }
 
 Status NetworkImpl::transition(Icon& icon, const std::function<void(IconRules&)>& change) {
   IconRules next = icon.rules;
   change(next);
-  const Elements wanted = elements_of(next, config_.public_address, marks());
+  const Elements wanted = elements_of(next, config_.public_address, marks_for(next));
   ICON_CHECK(check_conflicts(next.network.icon_id, wanted));
   Elements removable = icon.elements;
-  for (const auto& element : current_)
-    if (concerns(element, next)) removable.insert(element);
+  add_unclaimed(next, removable);
   const FastEntries fast = fast_wanted(icon, next);
   narrow_fast(icon, fast);
   if (auto status = run_change(removable, wanted); !status) {
     load_fast(icon, fast_wanted(icon, icon.rules));
     return status;
   }
-  icon.rules = std::move(next);
-  icon.elements = wanted;
+  claim(icon, std::move(next), wanted);
   load_fast(icon, fast);
   return {};
 }

@@ -15,6 +15,7 @@
 #include "supervisor/net/hold_queue.h"
 #include "supervisor/net/network.h"
 #include "supervisor/net/nft.h"
+#include "supervisor/net/nft_watch.h"
 #include "supervisor/net/rtnetlink.h"
 #include "supervisor/net/rules.h"
 #include "supervisor/net/tunnel_device.h"
@@ -78,8 +79,11 @@ class NetworkImpl final : public Network {
   // What every interface of ours on the host needs; returns its index.
   Result<int> prepare_interface(const std::string& interface, int queue_packets);
   Result<Icon*> find(const std::string& icon_id);
+  Status set_host_sysctls();
   Status reload_elements();
   Status look_again();  // reads the elements back; loads the table anew when it is gone
+  void heal();          // somebody has taken rules of ours away
+  Status restore_table();
   Status run_change(const Elements& removable, const Elements& wanted);
   Status check_conflicts(const std::string& icon_id, const Elements& wanted) const;
   // Applies `change` to a copy of the rules, loads the difference, keeps the copy on success.
@@ -88,7 +92,12 @@ class NetworkImpl final : public Network {
   Icon& known_or_new(const IconNetwork& network);
   bool uses_tunnel(const Icon& icon, const std::string& peer_id) const;
   IconState state_of(const std::string& icon_id, const Icon& icon) const;
-  std::map<std::string, std::uint32_t> marks() const;
+  // Of the peers that these rules name.
+  std::map<std::string, std::uint32_t> marks_for(const IconRules& rules) const;
+  // What an earlier supervisor left and nobody has claimed, by whom it speaks of.
+  void index_unclaimed();
+  void add_unclaimed(const IconRules& rules, Elements& elements) const;
+  void claim(Icon& icon, IconRules rules, const Elements& wanted);
 
   // network_fast.cc: the fast path follows the rules. It never fails an operation: what it does
   // not hold, the rules do.
@@ -126,6 +135,7 @@ class NetworkImpl final : public Network {
   IoContext& loop_;
   NetworkConfig config_;
   Nft nft_;
+  std::unique_ptr<NftWatch> watch_;
   RouteSocket routes_;
   std::unique_ptr<TunnelDevices> devices_;
   Elements current_;                // in the kernel
@@ -135,7 +145,12 @@ class NetworkImpl final : public Network {
   std::map<int, std::uint32_t> links_;               // interface index -> kIconLink*
   std::map<std::string, FastEntries> fast_tunnels_;  // by interface
   std::map<std::string, Icon> icons_;
-  std::map<std::string, Tunnel> tunnels_;  // by peer id
+  // So that a change costs the same, however many ICONs there are.
+  std::map<Elements::key_type, std::string> owners_;          // element -> ICON
+  std::map<Address, std::string> overlays_;                   // -> ICON
+  std::map<std::string, std::string> short_names_;            // -> ICON
+  std::multimap<std::string, Elements::key_type> unclaimed_;  // part -> element
+  std::map<std::string, Tunnel> tunnels_;                     // by peer id
 };
 
 // Logs "net.<what>" with its duration when it ends. For what happens in the gap.

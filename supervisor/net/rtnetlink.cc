@@ -15,10 +15,17 @@
 #include <cstring>
 #include <utility>
 
+#include "supervisor/net/names.h"
+
 namespace icon::net {
 namespace {
 
 constexpr std::uint8_t kOurProtocol = 73;  // who made a route, as `ip route` shows it
+constexpr std::uint32_t kMarkBits = kTunnelMarkBase;
+constexpr std::uint32_t kMarkMask = 0xffff'0000;
+constexpr std::uint32_t kOwnPacketsPriority = kRulePriority - 2;
+constexpr std::uint32_t kSkipPriority = kRulePriority - 1;
+constexpr std::uint32_t kSkipEndPriority = kRulePriority + 1;
 constexpr std::size_t kMessageBytes = 1024;
 constexpr std::size_t kReceiveBytes = 32 << 10;
 constexpr timeval kAnswerTimeout{2, 0};
@@ -101,6 +108,29 @@ void fill(Message& message, const MarkRule& rule) {
   message.put(FRA_PRIORITY, rule.priority);
 }
 
+void fill(Message& message, FrameRule rule) {
+  auto& family = message.family<fib_rule_hdr>();
+  family.family = AF_INET;
+  if (rule == FrameRule::kSkipEnd) {
+    family.action = FR_ACT_NOP;
+    message.put(FRA_PRIORITY, kSkipEndPriority);
+    return;
+  }
+  message.put(FRA_FWMARK, kMarkBits);
+  message.put(FRA_FWMASK, kMarkMask);
+  if (rule == FrameRule::kSkip) {
+    family.action = FR_ACT_GOTO;
+    family.flags = FIB_RULE_INVERT;
+    message.put(FRA_GOTO, kSkipEndPriority);
+    message.put(FRA_PRIORITY, kSkipPriority);
+    return;
+  }
+  family.action = FR_ACT_TO_TBL;
+  message.put(FRA_IIFNAME, std::string("lo"));  // what leaves a socket, for the rules
+  message.put(FRA_TABLE, kMainTable);
+  message.put(FRA_PRIORITY, kOwnPacketsPriority);
+}
+
 // libmnl's own macro for this is C only.
 template <class Visit>
 void for_each_attribute(const nlmsghdr* header, std::size_t offset, const Visit& visit) {
@@ -115,7 +145,8 @@ void for_each_attribute(const nlmsghdr* header, std::size_t offset, const Visit&
 int parse_rule(const nlmsghdr* header, void* result) {
   MarkRule rule;
   bool marked = false;
-  bool plain = true;
+  bool plain =
+      static_cast<const fib_rule_hdr*>(mnl_nlmsg_get_payload(header))->action == FR_ACT_TO_TBL;
   for_each_attribute(header, sizeof(fib_rule_hdr), [&](const nlattr* attribute) {
     switch (mnl_attr_get_type(attribute)) {
       case FRA_FWMARK:
@@ -335,6 +366,18 @@ Status RouteSocket::delete_rule(const MarkRule& rule) {
   Message message(RTM_DELRULE, 0);
   fill(message, rule);
   return talk(message.get(), "delete the rule for mark " + std::to_string(rule.mark), {ENOENT});
+}
+
+Status RouteSocket::add_rule(FrameRule rule) {
+  Message message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
+  fill(message, rule);
+  return talk(message.get(), "add a rule around ours", {EEXIST});
+}
+
+Status RouteSocket::delete_rule(FrameRule rule) {
+  Message message(RTM_DELRULE, 0);
+  fill(message, rule);
+  return talk(message.get(), "delete a rule around ours", {ENOENT});
 }
 
 Result<std::vector<MarkRule>> RouteSocket::rules() {

@@ -57,6 +57,13 @@ struct MarkRule {
   auto operator<=>(const MarkRule&) const = default;
 };
 
+// Rules that stand around those: what they do is fixed.
+enum class FrameRule {
+  kOwnPackets,  // this host's own packets, whatever their mark, go by the main table: no loops
+  kSkip,        // packets without a mark of ours pass over all MarkRules at once ...
+  kSkipEnd,     // ... to here
+};
+
 class RouteSocket {
  public:
   static Result<RouteSocket> open();
@@ -80,7 +87,9 @@ class RouteSocket {
   Result<std::vector<Route>> own_routes();
   Status add_rule(const MarkRule& rule);
   Status delete_rule(const MarkRule& rule);
-  Result<std::vector<MarkRule>> rules();  // those that match a mark alone
+  Result<std::vector<MarkRule>> rules();  // those that match one mark alone
+  Status add_rule(FrameRule rule);
+  Status delete_rule(FrameRule rule);
   Result<std::vector<std::string>> link_names();
   // Of the namespace of this socket. Errors: kNotFound.
   Result<Link> link(const std::string& name);

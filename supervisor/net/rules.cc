@@ -244,21 +244,20 @@ Elements tunnel_elements(const std::string& peer_id, std::uint32_t mark) {
   return {{{"tunnel_mark", quoted(tunnel_name(peer_id))}, std::to_string(mark)}};
 }
 
-bool concerns(const std::pair<const std::pair<std::string, std::string>, std::string>& element,
-              const IconRules& icon) {
-  const std::string overlay = icon.network.overlay.to_string();
-  const std::string veth = quoted(veth_name(icon.network.icon_id));
-  // Whole parts only: 100.64.0.1 is not part of 100.64.0.10.
-  const auto names = [&](const std::string& text) {
-    for (std::size_t begin = 0; begin <= text.size();) {
+std::vector<std::string> parts_of(const Elements::value_type& element) {
+  std::vector<std::string> parts;
+  for (const auto& text : {element.first.second, element.second}) {
+    for (std::size_t begin = 0; begin < text.size();) {
       const std::size_t end = std::min(text.find(" . ", begin), text.size());
-      const auto part = std::string_view(text).substr(begin, end - begin);
-      if (part == overlay || part == veth) return true;
+      parts.push_back(text.substr(begin, end - begin));
       begin = end + 3;
     }
-    return false;
-  };
-  return names(element.first.second) || names(element.second);
+  }
+  return parts;
+}
+
+std::vector<std::string> parts_of(const IconRules& icon) {
+  return {icon.network.overlay.to_string(), quoted(veth_name(icon.network.icon_id))};
 }
 
 std::string change_script(const Elements& current, const Elements& removable,

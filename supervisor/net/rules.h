@@ -42,9 +42,10 @@ std::string table_script(const Address& public_address, const std::string& exter
 Elements elements_of(const IconRules& icon, const Address& public_address,
                      const std::map<std::string, std::uint32_t>& marks);
 Elements tunnel_elements(const std::string& peer_id, std::uint32_t mark);
-// Elements of an earlier supervisor that speak of this ICON: of its overlay address or its veth.
-bool concerns(const std::pair<const std::pair<std::string, std::string>, std::string>& element,
-              const IconRules& icon);
+// Whom an element speaks of: the parts of its key and value, whole ("100.64.0.1", "\"iv..\"").
+std::vector<std::string> parts_of(const Elements::value_type& element);
+// The parts by which an earlier supervisor's elements speak of this ICON.
+std::vector<std::string> parts_of(const IconRules& icon);
 // What turns `current` into `wanted`, where `removable` may go; "" when there is nothing to do.
 std::string change_script(const Elements& current, const Elements& removable,
                           const Elements& wanted);

@@ -94,14 +94,22 @@ TEST(Rules, AChangeIsOneScriptWithRemovalsFirst) {
       << "what is not removable stays";
 }
 
-TEST(Rules, ConcernsComparesWholeParts) {
-  const IconRules icon = serving();
-  EXPECT_TRUE(concerns({{"overlays", "100.64.0.1"}, ""}, icon));
-  EXPECT_TRUE(concerns({{"deliver_to", "\"itx\" . 100.64.0.1"}, ""}, icon));
-  EXPECT_TRUE(concerns({{"dnat_tcp", "80"}, "100.64.0.1 . 80"}, icon));
-  EXPECT_TRUE(concerns({{"muted_veths", "\"ivaaaaaaaa\""}, ""}, icon));
-  EXPECT_FALSE(concerns({{"overlays", "100.64.0.10"}, ""}, icon));
-  EXPECT_FALSE(concerns({{"dnat_tcp", "80"}, "192.0.2.1 . 4000"}, icon));
+TEST(Rules, PartsAreWhole) {
+  using Parts = std::vector<std::string>;
+  EXPECT_EQ(parts_of({{"deliver_to", "\"itx\" . 100.64.0.1"}, ""}),
+            (Parts{"\"itx\"", "100.64.0.1"}));
+  EXPECT_EQ(parts_of({{"dnat_tcp", "80"}, "100.64.0.1 . 80"}), (Parts{"80", "100.64.0.1", "80"}));
+  EXPECT_EQ(parts_of(serving()), (Parts{"100.64.0.1", "\"ivaaaaaaaa\""}));
+}
+
+TEST(Rules, OpenConnectionsFollowWhenNewOnesAreRedirected) {
+  IconRules icon = serving();
+  icon.phase = Phase::kMoved;
+  icon.has_stub = true;
+  icon.stub = {kPeerB, StubMode::kRedirect, 4000};
+  const Elements elements = elements_of(icon, kPublic, kMarks);
+  EXPECT_EQ(elements.at({"open_tcp", "8080"}), "100.64.0.1 . 80");
+  EXPECT_EQ(elements.at({"snat_tcp", "100.64.0.1 . 80"}), "192.0.2.1 . 8080");
 }
 
 TEST(Rules, ReadsElementsBack) {
