@@ -4,12 +4,9 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <filesystem>
 #include <fstream>
@@ -20,61 +17,19 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/netns.h"
 #include "base/subprocess.h"
 #include "supervisor/net/netns_files.h"
 #include "supervisor/tunnel/device.h"
+#include "tunnel_support.h"
 
 namespace icon::tunnel {
 namespace {
 
-std::string prefix() { return "tun" + std::to_string(getpid()) + "-"; }
-
-CommandOutcome shell(const std::string& netns, const std::string& command) {
-  Command line;
-  line.argv = {"/bin/sh", "-c", command};
-  if (!netns.empty()) line.argv.insert(line.argv.begin(), {"nsenter", "--net=/run/netns/" + netns});
-  auto outcome = run_command_blocking(std::move(line));
-  return outcome ? *outcome : CommandOutcome{127, "", outcome.error().message};
-}
-
-void must(const std::string& netns, const std::string& command) {
-  const auto outcome = shell(netns, command);
-  ASSERT_TRUE(outcome.ok()) << command << ": " << outcome.error_output;
-}
-
-// A thread in a namespace, for one piece of work.
-class InNetns {
- public:
-  template <class Work>
-  InNetns(const std::string& netns, Work work)
-      : thread_([netns, work = std::move(work)]() mutable {
-          auto fd = open_netns(netns);
-          if (!fd || setns(fd->get(), CLONE_NEWNET) != 0) abort();
-          work();
-        }) {}
-  ~InNetns() { thread_.join(); }
-
- private:
-  std::thread thread_;
-};
-
-std::string ask(const std::string& socket_path, const std::string& request) {
-  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const timeval limit{2, 0};
-  setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::copy(socket_path.begin(), socket_path.end(), address.sun_path);
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return {};
-  (void)!send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL);
-  std::string answer;
-  char chunk[4096];
-  for (ssize_t count = 0;
-       !answer.ends_with("\n\n") && (count = recv(fd.get(), chunk, sizeof chunk, 0)) > 0;)
-    answer.append(chunk, static_cast<std::size_t>(count));
-  return answer;
-}
+using test::ask;
+using test::InNetns;
+using test::must;
+using test::prefix;
+using test::shell;
 
 struct Side {
   std::string netns;
@@ -176,48 +131,7 @@ class TunnelTest : public ::testing::Test {
   // Sends `bytes` from left to right over TCP and compares what arrives with what was sent.
   bool streams(
       std::size_t bytes, const std::function<void()>& meanwhile = [] {}) {
-    bool same = false;
-    UniqueFd listener;
-    InNetns(right_.netns, [&] {
-      listener.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-      const sockaddr_in any{AF_INET, htons(5000), {}, {}};
-      const int one = 1;
-      setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-      if (bind(listener.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any) != 0 ||
-          listen(listener.get(), 1) != 0)
-        abort();
-    });
-    const timeval limit{20, 0};
-    setsockopt(listener.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    {
-      std::thread receiver([&] {
-        UniqueFd fd(accept(listener.get(), nullptr, nullptr));
-        setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        std::size_t got = 0;
-        std::uint8_t chunk[65536];
-        for (ssize_t count = 0; (count = recv(fd.get(), chunk, sizeof chunk, 0)) > 0;)
-          for (ssize_t i = 0; i < count; ++i, ++got)
-            if (chunk[i] != static_cast<std::uint8_t>(got * 2654435761u >> 13)) return;
-        same = got == bytes;
-      });
-      InNetns sender(left_.netns, [&] {
-        UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        sockaddr_in to{AF_INET, htons(5000), {}, {}};
-        inet_pton(AF_INET, right_.inner.c_str(), &to.sin_addr);
-        if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) return;
-        std::vector<std::uint8_t> chunk(65536);
-        for (std::size_t done = 0; done < bytes;) {
-          const std::size_t now = std::min(chunk.size(), bytes - done);
-          for (std::size_t i = 0; i < now; ++i)
-            chunk[i] = static_cast<std::uint8_t>((done + i) * 2654435761u >> 13);
-          if (send(fd.get(), chunk.data(), now, MSG_NOSIGNAL) != static_cast<ssize_t>(now)) return;
-          done += now;
-        }
-      });
-      meanwhile();
-      receiver.join();
-    }
-    return same;
+    return test::streams(left_.netns, right_.netns, right_.inner, bytes, meanwhile);
   }
 
   std::string directory_;
@@ -247,6 +161,29 @@ TEST_F(TunnelTest, TheWireShowsNothingOfIt) {
   ASSERT_TRUE(wire);
   EXPECT_GT(wire->size(), 500u);
   EXPECT_EQ(wire->find("\x5a\x5a\x5a\x5a"), std::string::npos);
+}
+
+// RFC 6040: the inner packet's ECN bits are outside too, and a router's mark comes back in.
+TEST_F(TunnelTest, CongestionOutsideIsToldInside) {
+  connect_both();
+  ASSERT_TRUE(pings());
+  const std::string port = std::to_string(right_.port);
+  must(right_.netns,
+       "nft add table ip t; nft add chain ip t in '{ type filter hook prerouting priority 0; }'; "
+       "nft add rule ip t in iifname out udp dport " +
+           port +
+           " ip ecn ect0 counter ip ecn set ce; "
+           "nft add rule ip t in iifname icontun0 ip ecn ce counter");
+  const std::string ping = "ping -c4 -i0.05 -W1 " + right_.inner;
+  EXPECT_TRUE(shell(left_.netns, ping + " -Q 2").ok());
+  const auto seen = shell(right_.netns, "nft list chain ip t in | grep -c 'packets 4 '");
+  EXPECT_EQ(seen.output, "2\n") << shell(right_.netns, "nft list chain ip t in").output;
+  // One that does not know the marks must not get them: it is dropped instead.
+  must(right_.netns, "nft flush chain ip t in; nft add rule ip t in iifname out udp dport " + port +
+                         " ip ecn set ce");
+  EXPECT_FALSE(shell(left_.netns, ping).ok());
+  must(right_.netns, "nft delete table ip t");
+  EXPECT_TRUE(pings());
 }
 
 TEST_F(TunnelTest, ReplayedForgedAndTruncatedDatagramsAreDroppedAndCounted) {
