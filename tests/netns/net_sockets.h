@@ -116,6 +116,12 @@ class Socket {
     text.resize(done);
     return text;
   }
+  std::string hear_datagram() {
+    std::string text(65'536, '\0');
+    const ssize_t count = recv(fd(), text.data(), text.size(), 0);
+    text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+    return text;
+  }
   // Says `text` and hears it back.
   bool echoes(const std::string& text) { return say(text) && hear(text.size()) == text; }
   bool silent_for(Millis time) {
@@ -146,6 +152,11 @@ class EchoService {
       shouted_ = &done;
     }
     done.get_future().wait();
+  }
+  // Instead of echoing them.
+  void answer_datagrams_with(const std::string& text) {
+    const std::lock_guard lock(mutex_);
+    answer_ = text;
   }
   std::string netns_file() const {
     return "/proc/" + std::to_string(getpid()) + "/task/" + std::to_string(thread_id_) + "/ns/net";
@@ -203,13 +214,15 @@ class EchoService {
       peers_.push_back(peer->to_string());
     connections.push_back(std::move(fd));
   }
-  static void echo_datagram(int fd, char* buffer, std::size_t room) {
+  void echo_datagram(int fd, char* buffer, std::size_t room) {
     sockaddr_storage from{};
     socklen_t bytes = sizeof from;
     const ssize_t count = recvfrom(fd, buffer, room, 0, reinterpret_cast<sockaddr*>(&from), &bytes);
-    if (count >= 0)
-      (void)!sendto(fd, buffer, static_cast<std::size_t>(count), 0,
-                    reinterpret_cast<sockaddr*>(&from), bytes);
+    if (count < 0) return;
+    const std::lock_guard lock(mutex_);
+    const std::string text =
+        answer_.empty() ? std::string(buffer, static_cast<std::size_t>(count)) : answer_;
+    (void)!sendto(fd, text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&from), bytes);
   }
 
   UniqueFd netns_;
@@ -217,6 +230,7 @@ class EchoService {
   std::atomic<int> thread_id_{0};
   mutable std::mutex mutex_;
   std::string shout_;
+  std::string answer_;
   std::promise<void>* shouted_ = nullptr;
   std::vector<std::string> peers_;
   std::promise<void> ready_;

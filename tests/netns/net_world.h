@@ -173,6 +173,26 @@ class World : public ::testing::TestWithParam<Forwarding> {
     kept_ = std::move(*fd);
     auto again = open_netns(service_netns_);
     service_ = std::make_unique<EchoService>(std::move(*again));
+    wait_for_link();
+  }
+  // A link that was set up a moment ago still swallows packets; TCP would repeat them, UDP not.
+  void wait_for_link() {
+    EXPECT_NE(
+        in_service("for i in $(seq 200); do ip link show eth0 | grep -q 'state UP' && echo up "
+                   "&& exit 0; sleep 0.005; done"),
+        "");
+  }
+  // The output of a command where the service's sockets are.
+  std::string in_service(const std::string& command) {
+    Command line;
+    line.argv = {"/bin/sh", "-c", command};
+    std::string output;
+    const auto status = in_netns(kept_, [&]() -> Status {
+      ICON_TRY(CommandOutcome outcome, run_command_blocking(std::move(line)));
+      output = outcome.output;
+      return {};
+    });
+    return status ? output : status.error().message;
   }
   std::string netns_of(Host& host) {
     return host.call([&](Network& n) { return n.netns_name(icon_.icon_id); });
@@ -197,6 +217,7 @@ class World : public ::testing::TestWithParam<Forwarding> {
     // From now on the service's namespace is the one that `to` knows.
     const std::string path = "/run/netns/" + netns_of(to);
     must("", "umount -l " + path + " && mount --bind " + service_->netns_file() + " " + path);
+    wait_for_link();
   }
   // The queue devices of finished moves have gone, and what belonged to them.
   static void settle(Host& host) {
