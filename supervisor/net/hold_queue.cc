@@ -10,8 +10,9 @@ namespace {
 
 constexpr std::size_t kPacketBytesMax = 65'536;
 constexpr std::size_t kPacketsPerTurn = 256;  // then the loop serves others
-// One release handles what is there, not what a fast sender adds for ever.
-constexpr int kReleaseRoundsMax = 64;
+// One release handles what the device can hold when it begins, not what fast senders add meanwhile:
+// the sooner it ends, the sooner packets stop to come this way.
+constexpr int kReleaseRoundsMax = kQueueDevicePackets / kPacketsPerTurn + 1;
 
 }  // namespace
 

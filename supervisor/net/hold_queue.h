@@ -18,6 +18,9 @@
 
 namespace icon::net {
 
+// In the kernel, while the loop is busy elsewhere.
+inline constexpr int kQueueDevicePackets = 2048;
+
 class HoldQueue {
  public:
   // Errors: as open_tun().

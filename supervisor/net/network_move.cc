@@ -10,7 +10,6 @@
 namespace icon::net {
 namespace {
 
-constexpr int kQueueDevicePackets = 2048;  // in the kernel, while the loop is busy elsewhere
 // How long a queue device outlives its release: packets on their way into it on another CPU.
 constexpr Millis kSettle{500};
 
