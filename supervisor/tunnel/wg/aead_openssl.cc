@@ -7,6 +7,8 @@ namespace icon::tunnel::wg::internal {
 namespace {
 
 constexpr std::size_t kNonceBytes = 12;
+// What a context holds between two batches: a session's key must not outlive the session there.
+constexpr std::uint8_t kNoKey[32] = {};
 
 struct ContextDeleter {
   // Wipes the key schedule as well.
@@ -38,7 +40,7 @@ class OpensslAead final : public Aead {
       is_fine = is_fine && EVP_EncryptFinal_ex(context, tag, &written) == 1 &&
                 EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kTagBytes, tag) == 1;
     }
-    ICON_ASSERT(is_fine);
+    ICON_ASSERT(is_fine && EVP_EncryptInit_ex(context, nullptr, nullptr, kNoKey, nullptr) == 1);
   }
 
   void open(const Secret& key, std::span<AeadJob> jobs) override {
@@ -55,6 +57,7 @@ class OpensslAead final : public Aead {
                                                               static_cast<int>(job.bytes)) == 1) &&
                          EVP_DecryptFinal_ex(context, tag, &written) == 1;
     }
+    ICON_ASSERT(EVP_DecryptInit_ex(context, nullptr, nullptr, kNoKey, nullptr) == 1);
   }
 
  private:

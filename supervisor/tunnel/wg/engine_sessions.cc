@@ -121,9 +121,9 @@ void Engine::run_timers(const PeerPtr& peer, Now now, Outbox& out) {
       want_initiation(peer, /*is_retry=*/true, now, out);
   }
   if (take(timers.keepalive)) {
+    const bool needs_another = timers.needs_another_keepalive;
     send_keepalive(peer, now, out);
-    if (std::exchange(timers.needs_another_keepalive, false))
-      timers.keepalive = now.steady + kKeepaliveTimeout;
+    if (needs_another) timers.keepalive = now.steady + kKeepaliveTimeout;
   }
   if (take(timers.new_handshake)) want_initiation(peer, /*is_retry=*/false, now, out);
   if (take(timers.persistent)) {

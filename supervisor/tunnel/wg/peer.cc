@@ -5,14 +5,12 @@
 #include <algorithm>
 
 namespace icon::tunnel::wg {
-namespace {
 
-// Two sides that begin at once must not do so again.
-Millis jitter() {
-  return Millis(randombytes_uniform(static_cast<std::uint32_t>(kRekeyJitterMax.count()) + 1));
+Timers::Timers() : random_(randombytes_random()) {}
+
+Millis Timers::jitter() {
+  return Millis(std::uniform_int_distribution<Millis::rep>(0, kRekeyJitterMax.count())(random_));
 }
-
-}  // namespace
 
 void Timers::data_sent(SteadyTime now) {
   if (new_handshake == kOff) new_handshake = now + kKeepaliveTimeout + kRekeyTimeout + jitter();
@@ -23,6 +21,12 @@ void Timers::data_received(SteadyTime now) {
     keepalive = now + kKeepaliveTimeout;
   else
     needs_another_keepalive = true;
+}
+
+void Timers::any_authenticated_sent() {
+  // The peer has heard us: it waits for nothing any more.
+  keepalive = kOff;
+  needs_another_keepalive = false;
 }
 
 void Timers::any_authenticated_traversal(SteadyTime now, std::chrono::seconds interval) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <random>
 
 #include "supervisor/tunnel/wg/cookie.h"
 #include "supervisor/tunnel/wg/engine_types.h"
@@ -29,9 +30,10 @@ class Timers {
  public:
   static constexpr SteadyTime kOff = SteadyTime::max();
 
+  Timers();
   void data_sent(SteadyTime now);
   void data_received(SteadyTime now);
-  void any_authenticated_sent() { keepalive = kOff; }
+  void any_authenticated_sent();
   void any_authenticated_received() { new_handshake = kOff; }
   // `interval` zero: no persistent keepalive.
   void any_authenticated_traversal(SteadyTime now, std::chrono::seconds interval);
@@ -47,6 +49,12 @@ class Timers {
   SteadyTime forget = kOff;
   SteadyTime persistent = kOff;
   bool needs_another_keepalive = false;
+
+ private:
+  Millis jitter();
+
+  // Only to tell two peers apart; drawn for many a packet, so no system call.
+  std::minstd_rand random_;
 };
 
 class Peer {
