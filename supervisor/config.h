@@ -58,6 +58,9 @@ struct Config {
   std::string runc = "runc";
   std::string external_interface;  // towards the world; "" = whichever the routes say
   net::Forwarding forwarding = net::Forwarding::kAuto;
+  // What one peer's tunnel may bring in; 0: any amount.
+  std::int64_t tunnel_bps = 0;
+  std::int64_t tunnel_packets_per_second = 0;
   std::vector<Address> resolvers;  // for the containers' resolv.conf
   wire::Resources capacity;
   Prices prices;

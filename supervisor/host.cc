@@ -32,6 +32,9 @@ Result<std::unique_ptr<Host>> Host::create(IoContext& loop, Clock& clock, Config
   network.forwarding = host->config.forwarding;
   network.run_directory = host->config.runtime_dir + "/net";
   network.tunnel_program = host->config.tunnel_binary;
+  network.tunnel_bits_per_second = static_cast<std::uint64_t>(host->config.tunnel_bps);
+  network.tunnel_packets_per_second =
+      static_cast<std::uint64_t>(host->config.tunnel_packets_per_second);
   network.tunnel_secret = net::tunnel_secret_from_seed(host->key.seed());
   ICON_CHECK(make_directories(network.run_directory, 0700));
   ICON_TRY(host->network, net::Network::create(loop, std::move(network)));

@@ -47,6 +47,9 @@ struct NetworkConfig {
   std::string tunnel_program = "icon-tunnel";
   // UDP ports of tunnels begin here, one per peer, for who must open them in a firewall; 0: any.
   std::uint16_t tunnel_port_first = 0;
+  // What one peer's tunnel may bring in; 0: any amount.
+  std::uint64_t tunnel_bits_per_second = 0;
+  std::uint64_t tunnel_packets_per_second = 0;
   // The private keys of the tunnels derive from it, so that a restarted tunnel is the same peer.
   // Itself derived from the supervisor's seed: see tunnel_secret_from_seed().
   std::array<std::uint8_t, 32> tunnel_secret{};

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "supervisor/net/names.h"
 #include "supervisor/net/netns_files.h"
-#include "supervisor/net/tunnel_process.h"
+#include "supervisor/net/tunnel_kernel.h"
 #include "wire/overlay.h"
 
 namespace icon::net {
@@ -87,8 +87,11 @@ Result<std::unique_ptr<Network>> Network::create(IoContext& loop, NetworkConfig 
   ICON_CHECK(make_directories(config.run_directory, 0700));
   ICON_TRY(Nft nft, Nft::open());
   ICON_TRY(RouteSocket routes, RouteSocket::open());
-  auto devices = make_tunnel_processes(
-      loop, {config.tunnel_program, config.run_directory, config.tunnel_port_first});
+  auto devices = make_tunnel_devices(
+      loop, {.program = config.tunnel_program,
+             .directory = config.run_directory,
+             .port_first = config.tunnel_port_first,
+             .limit = {config.tunnel_bits_per_second, config.tunnel_packets_per_second}});
   auto network = std::make_unique<NetworkImpl>(loop, std::move(config), std::move(nft),
                                                std::move(routes), std::move(devices));
   ICON_CHECK(network->load());

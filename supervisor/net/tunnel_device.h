@@ -14,6 +14,12 @@ namespace icon::net {
 
 using TunnelKey = std::array<std::uint8_t, 32>;
 
+// What a peer may bring in; 0: any amount.
+struct TunnelLimit {
+  std::uint64_t bits_per_second = 0;
+  std::uint64_t packets_per_second = 0;
+};
+
 struct TunnelStatus {
   std::uint16_t listen_port = 0;
   std::string public_key;       // hex

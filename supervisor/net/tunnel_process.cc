@@ -294,10 +294,13 @@ Status TunnelProcesses::set_peer(const std::string& interface, const std::string
                                  const Endpoint& endpoint) {
   ICON_CHECK(tunnel::key_from_hex(public_key));
   if (endpoint.port == 0) return fail(Code::kInvalid, "a tunnel's endpoint without a port");
-  ICON_CHECK(tell(interface, "replace_peers=true\npublic_key=" + public_key + "\nendpoint=" +
-                                 endpoint.to_string() + "\npersistent_keepalive_interval=" +
-                                 std::to_string(kKeepaliveSeconds) +
-                                 "\nreplace_allowed_ips=true\nallowed_ip=0.0.0.0/0\n"));
+  ICON_CHECK(tell(interface,
+                  "replace_peers=true\npublic_key=" + public_key +
+                      "\nendpoint=" + endpoint.to_string() +
+                      "\npersistent_keepalive_interval=" + std::to_string(kKeepaliveSeconds) +
+                      "\nicon_rate_bits=" + std::to_string(options_.limit.bits_per_second) +
+                      "\nicon_rate_packets=" + std::to_string(options_.limit.packets_per_second) +
+                      "\nreplace_allowed_ips=true\nallowed_ip=0.0.0.0/0\n"));
   Remembered remembered = recall(interface);
   remembered.peer_public_key = public_key;
   remembered.peer_endpoint = endpoint;

@@ -14,6 +14,7 @@ struct TunnelProcessOptions {
   std::string program;           // looked up in PATH unless it is a path
   std::string directory;         // holds <interface>.sock, .conf and .log
   std::uint16_t port_first = 0;  // see NetworkConfig::tunnel_port_first
+  TunnelLimit limit;             // of every peer
 };
 
 // The processes outlive this object and are adopted by the next one; while it lives, one that dies
