@@ -324,7 +324,6 @@ Result<TunnelStatus> TunnelProcesses::status(const std::string& interface) {
     status.last_handshake_ms = peer.last_handshake_ms;
     status.rx_bytes = peer.rx_bytes;
     status.tx_bytes = peer.tx_bytes;
-    status.dropped_packets = peer.limited;
   }
   for (const auto& [reason, count] : state->drops) status.dropped_packets += count;
   return status;

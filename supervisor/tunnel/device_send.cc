@@ -46,6 +46,7 @@ void SendPath::run(int stop_fd) {
     while (read == Read::kPacket) read = read_packet();
     flush();
     if (read == Read::kGone) return;
+    socket_.reset();  // it may be replaced meanwhile, and its port free again
     if (poll(waits, 2, -1) < 0 && errno != EINTR) return;
     if (waits[1].revents != 0) return;
   }

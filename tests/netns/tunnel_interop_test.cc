@@ -246,6 +246,8 @@ TEST_F(InteropTest, BothSidesMayMove) {
   must("", "wg set " + ours_.interface + " listen-port 40001");
   EXPECT_TRUE(pings(ours_, theirs_.inner_v4));
   EXPECT_EQ(show(theirs_, "endpoints"), "10.9.1.77:40001");
+  must("", "wg set " + ours_.interface + " listen-port " + std::to_string(kPort));
+  must("", "wg set " + ours_.interface + " listen-port 40001");
   // Theirs: first the port, then the family.
   must("", "wg set " + theirs_.interface + " listen-port 40002");
   EXPECT_TRUE(pings(theirs_, ours_.inner_v4));
