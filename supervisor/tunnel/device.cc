@@ -127,7 +127,7 @@ Status Device::run(int stop_fd) {
     SendPath(*plane_).run(stop_sender_.get());
     (void)eventfd_write(sender_ended_.get(), 1);
   });
-  const Status status = receive_until(stop_fd);
+  Status status = receive_until(stop_fd);
   (void)eventfd_write(stop_sender_.get(), 1);
   sender.join();
   control_.reset();

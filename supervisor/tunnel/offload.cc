@@ -59,13 +59,13 @@ __attribute__((target("avx2"))) std::uint64_t sum_avx2(const std::uint8_t* in, s
   return sum_tail<copy>(in, bytes, out, sum);
 }
 
-const bool kHasAvx2 = __builtin_cpu_supports("avx2") != 0;
+const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
 #endif
 
 template <bool copy>
 std::uint64_t sum(const std::uint8_t* in, std::size_t bytes, std::uint8_t* out, std::uint64_t sum) {
 #if defined(__x86_64__)
-  if (kHasAvx2 && bytes >= 64) return sum_avx2<copy>(in, bytes, out, sum);
+  if (has_avx2 && bytes >= 64) return sum_avx2<copy>(in, bytes, out, sum);
 #endif
   return sum_tail<copy>(in, bytes, out, sum);
 }

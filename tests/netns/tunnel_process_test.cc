@@ -127,6 +127,13 @@ class TunnelTest : public ::testing::Test {
   std::string listening() const {
     return "until grep -q listening " + directory_ + "/err; do sleep 0.01; done; ";
   }
+  static long peak_kib(const Side& side) {
+    std::ifstream status("/proc/" + std::to_string(side.process->pid()) + "/status");
+    std::string line;
+    while (std::getline(status, line))
+      if (line.starts_with("VmHWM:")) return std::stol(line.substr(6));
+    return 1L << 30;
+  }
   bool pings() { return shell(left_.netns, "ping -c3 -i0.1 -W2 " + right_.inner).ok(); }
   // Sends `bytes` from left to right over TCP and compares what arrives with what was sent.
   bool streams(
@@ -148,6 +155,7 @@ TEST_F(TunnelTest, PingAndFiftyMegabytes) {
   EXPECT_GT(after.peers[0].rx_bytes, 50'000'000u);
   EXPECT_EQ(after.drop("forged") + after.drop("replayed") + after.drop("malformed"), 0u);
   EXPECT_GT(state(left_).peers.at(0).last_handshake_ms, 0);
+  for (const auto* side : {&left_, &right_}) EXPECT_LT(peak_kib(*side), 32 * 1024);
 }
 
 TEST_F(TunnelTest, TheWireShowsNothingOfIt) {
