@@ -32,6 +32,8 @@ Result<std::unique_ptr<Host>> Host::create(IoContext& loop, Clock& clock, Config
   network.forwarding = host->config.forwarding;
   network.run_directory = host->config.runtime_dir + "/net";
   network.tunnel_program = host->config.tunnel_binary;
+  // A lab's supervisors, and a second one on a machine, keep their sockets to themselves.
+  network.publish_tunnels = host->config.runtime_dir == Config{}.runtime_dir;
   network.tunnel_bits_per_second = static_cast<std::uint64_t>(host->config.tunnel_bps);
   network.tunnel_packets_per_second =
       static_cast<std::uint64_t>(host->config.tunnel_packets_per_second);

@@ -47,6 +47,8 @@ struct NetworkConfig {
   std::string tunnel_program = "icon-tunnel";
   // UDP ports of tunnels begin here, one per peer, for who must open them in a firewall; 0: any.
   std::uint16_t tunnel_port_first = 0;
+  // `wg show` finds them. Its directory is one for the whole machine, whatever the namespaces.
+  bool publish_tunnels = false;
   // What one peer's tunnel may bring in; 0: any amount.
   std::uint64_t tunnel_bits_per_second = 0;
   std::uint64_t tunnel_packets_per_second = 0;

@@ -91,7 +91,8 @@ Result<std::unique_ptr<Network>> Network::create(IoContext& loop, NetworkConfig 
       loop, {.program = config.tunnel_program,
              .directory = config.run_directory,
              .port_first = config.tunnel_port_first,
-             .limit = {config.tunnel_bits_per_second, config.tunnel_packets_per_second}});
+             .limit = {config.tunnel_bits_per_second, config.tunnel_packets_per_second},
+             .publish = config.publish_tunnels});
   auto network = std::make_unique<NetworkImpl>(loop, std::move(config), std::move(nft),
                                                std::move(routes), std::move(devices));
   ICON_CHECK(network->load());

@@ -205,6 +205,7 @@ Result<TunnelStatus> TunnelProcesses::start(const std::string& interface, Proces
   options.argv = {
       options_.program, "--interface",           interface,    "--socket", path(interface, ".sock"),
       "--log",          path(interface, ".log"), "--ready-fd", "3"};
+  if (options_.publish) options.argv.push_back("--publish");
   options.inherit = {{ready_write.get(), 3}};
   options.die_with_parent = false;
   options.new_session = true;

@@ -15,6 +15,7 @@ struct TunnelProcessOptions {
   std::string directory;         // holds <interface>.sock, .conf and .log
   std::uint16_t port_first = 0;  // see NetworkConfig::tunnel_port_first
   TunnelLimit limit;             // of every peer
+  bool publish = false;          // see NetworkConfig::publish_tunnels
 };
 
 // The processes outlive this object and are adopted by the next one; while it lives, one that dies

@@ -42,10 +42,11 @@ Result<std::unique_ptr<Device>> Device::create(DeviceOptions options, const Cloc
   ICON_TRY(device->wake_, make_eventfd());
   ICON_TRY(device->stop_sender_, make_eventfd());
   ICON_TRY(device->sender_ended_, make_eventfd());
-  ICON_TRY(device->control_, ControlServer::create(device->options_.socket_path, interface, clock,
+  ICON_TRY(device->control_, ControlServer::create(device->options_.socket_path, clock,
                                                    [self = device.get()](std::string_view request) {
                                                      return self->answer(request);
                                                    }));
+  if (device->options_.publish) device->control_->publish(interface);
   device->plane_.reset(new DataPlane{interface, device->tun_.fd, *device->engine_, device->socket_,
                                      clock, device->wake_.get()});
   return device;

@@ -20,6 +20,7 @@ namespace icon::tunnel {
 struct DeviceOptions {
   std::string interface;
   std::string socket_path;   // control; empty: where `wg` looks
+  bool publish = false;      // with a link to the socket where `wg` looks
   std::uint32_t fwmark = 0;  // of the outer packets
   wg::AeadBackend aead = wg::AeadBackend::kAutomatic;
 };

@@ -49,13 +49,11 @@ ControlServer::Client::~Client() {
 }
 
 Result<std::unique_ptr<ControlServer>> ControlServer::create(const std::string& path,
-                                                             const std::string& interface,
                                                              const Clock& clock, Handler handler) {
   std::unique_ptr<ControlServer> server(new ControlServer(clock, std::move(handler)));
   server->events_.reset(epoll_create1(EPOLL_CLOEXEC));
   if (!server->events_) return fail_errno("epoll");
   ICON_CHECK(server->listen(path));
-  server->publish(interface);
   return server;
 }
 

@@ -30,12 +30,12 @@ class ControlServer {
   // The answer to one request, which comes without its empty line.
   using Handler = std::function<std::string(std::string_view request)>;
 
-  // A socket of mode 0600 at `path`, and, when the name is free, a link to it
-  // where `wg` looks. REQUIRES the interface to be in our hands: a socket that
-  // is there is a dead process's.
-  static Result<std::unique_ptr<ControlServer>> create(const std::string& path,
-                                                       const std::string& interface,
-                                                       const Clock& clock, Handler handler);
+  // A socket of mode 0600 at `path`. REQUIRES the interface to be in our hands: a socket that is
+  // there is a dead process's.
+  static Result<std::unique_ptr<ControlServer>> create(const std::string& path, const Clock& clock,
+                                                       Handler handler);
+  // A link to it where `wg` looks, unless another living tunnel has the name.
+  void publish(const std::string& interface);
   ~ControlServer();  // socket and link are gone
 
   // Readable when serve() has something to do, or when deadline() has come.
@@ -56,7 +56,6 @@ class ControlServer {
   ControlServer(const Clock& clock, Handler handler)
       : clock_(clock), handler_(std::move(handler)) {}
   Status listen(const std::string& path);
-  void publish(const std::string& interface);
   void accept_client();
   // False when the connection is done with.
   bool read_request(Client& client);

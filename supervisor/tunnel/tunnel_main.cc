@@ -71,6 +71,7 @@ int main(int argc, char** argv) {
   app.add_option("--interface", options.interface, "Name of the interface to make")->required();
   app.add_option("--socket", options.socket_path,
                  "Control socket to make; without: where wg looks");
+  app.add_flag("--publish", options.publish, "Link the control socket where wg looks");
   app.add_option("--fwmark", options.fwmark, "Mark of the outer packets");
   std::string aead = "auto";
   app.add_option("--aead", aead, "ipsec-mb, ipsec-mb-avx2, openssl, sodium, or auto: the fastest");

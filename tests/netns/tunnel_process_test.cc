@@ -65,8 +65,7 @@ class TunnelTest : public ::testing::Test {
   }
   void TearDown() override {
     for (auto* side : {&left_, &right_}) {
-      side->process.reset();  // killed: it cannot clean up
-      unpublish("icontun0", side->socket);
+      side->process.reset();
       EXPECT_TRUE(net::remove_netns(side->netns));
     }
     std::error_code ignored;
@@ -265,6 +264,18 @@ TEST_F(TunnelTest, AnInterfaceHasOneProcess) {
                                       "/other --log " + directory_ + "/log2")
                    .ok());
   EXPECT_NE(read_file(directory_ + "/log2", 4096).value_or("").find("in use"), std::string::npos);
+}
+
+TEST_F(TunnelTest, WgFindsAPublishedTunnel) {
+  const std::string name = "tunp" + std::to_string(getpid());
+  const std::string link = std::string(kWireGuardDirectory) + "/" + name + ".sock";
+  const auto seen = shell(
+      left_.netns, std::string(ICON_BIN_DIR) + "/icon-tunnel --interface " + name + " --socket " +
+                       directory_ + "/s --publish --log " + directory_ +
+                       "/log & p=$!; until test " + "-S " + link +
+                       "; do sleep 0.01; done; wg show " + name + " listen-port; kill $p; wait $p");
+  EXPECT_GT(std::atoi(seen.output.c_str()), 0) << seen.error_output;
+  EXPECT_FALSE(std::filesystem::exists(std::filesystem::symlink_status(link)));
 }
 
 TEST_F(TunnelTest, KeepsNoPowerAndNoSecretInSight) {
