@@ -1,5 +1,6 @@
 #include "supervisor/tunnel/device_receive.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace icon::tunnel {

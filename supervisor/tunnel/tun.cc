@@ -8,6 +8,7 @@
 #include <linux/rtnetlink.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 

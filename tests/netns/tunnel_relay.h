@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <random>
+#include <vector>
 
 #include "tunnel_support.h"
 

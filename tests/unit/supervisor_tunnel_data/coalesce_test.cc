@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "packets.h"
 #include "supervisor/tunnel/segment.h"
 

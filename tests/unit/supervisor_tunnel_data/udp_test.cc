@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <poll.h>
 
+#include <algorithm>
+
 #include "packets.h"
 
 namespace icon::tunnel {
