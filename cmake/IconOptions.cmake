@@ -20,7 +20,7 @@ if(ICON_SANITIZE)
 endif()
 # g++ 12 reports false positives inside Asio coroutines, tl::expected and std::string.
 target_compile_options(icon_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>
-                       "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-mismatched-new-delete;-Wno-array-bounds;-Wno-restrict;-Wno-stringop-overflow>")
+                       "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-mismatched-new-delete;-Wno-array-bounds;-Wno-restrict;-Wno-stringop-overflow;-Wno-stringop-overread>")
 
 target_compile_definitions(icon_options INTERFACE SPDLOG_FMT_EXTERNAL FMT_HEADER_ONLY
                            BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION)
