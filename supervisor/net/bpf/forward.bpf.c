@@ -5,8 +5,8 @@
 // netfilter and which way their answers go, so that both directions bypass together. Whatever is
 // not plainly served here (fragments, options, pings, what is held, muted, redirected, unknown)
 // passes on to the nftables rules, which are complete without us: TC_ACT_OK at any line is right.
-#include "icmp.h"
-#include "packet.h"
+#include "supervisor/net/bpf/icmp.h"
+#include "supervisor/net/bpf/packet.h"
 
 static __always_inline __u32 now(void) { return bpf_ktime_get_coarse_ns() >> 30; }
 

@@ -1,7 +1,7 @@
 // ICMP errors about connections that bypass netfilter.
 #pragma once
 
-#include "packet.h"
+#include "supervisor/net/bpf/packet.h"
 
 #define ICMP_DEST_UNREACH 3
 #define ICMP_TIME_EXCEEDED 11

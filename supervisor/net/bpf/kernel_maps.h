@@ -6,7 +6,7 @@
 #include <linux/bpf.h>
 // clang-format on
 
-#include "maps.h"
+#include "supervisor/net/bpf/maps.h"
 
 #define HASH(name, key_type, value_type, entries) \
   struct {                                        \

@@ -11,7 +11,7 @@
 #include <linux/udp.h>
 #include <stddef.h>
 
-#include "kernel_maps.h"
+#include "supervisor/net/bpf/kernel_maps.h"
 
 #define AF_INET 2
 #define TUNNEL_MARK_BASE 0x49430000
