@@ -251,6 +251,12 @@ Result<Config> read_root(const YAML::Node& node) {
   const auto endpoint = [](const std::string& text) { return Endpoint::parse(text); };
   const auto address = [](const std::string& text) { return Address::parse(text); };
   ICON_CHECK(root.parsed("public_address", config.public_address, address));
+  ICON_CHECK(root.parsed("public_address6", config.public_address6,
+                         [](const std::string& text) -> Result<std::optional<Address>> {
+                           ICON_TRY(Address parsed, Address::parse(text));
+                           if (parsed.is_v4()) return fail(Code::kInvalid, "must be IPv6");
+                           return parsed;
+                         }));
   config.listen = {Address(), kDefaultApiPort};
   ICON_CHECK(root.parsed("listen", config.listen, endpoint));
   config.api = {config.public_address, config.listen.port};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,9 +42,10 @@ struct ConfiguredProvider {
 
 struct Config {
   std::string provider_name;
-  Address public_address;  // what users dial; also the tunnels' outer address
-  Endpoint listen;         // TLS
-  Endpoint api;            // what offers name; public_address and listen's port unless given
+  Address public_address;                  // what users dial; also the tunnels' outer address
+  std::optional<Address> public_address6;  // the same for users with IPv6
+  Endpoint listen;                         // TLS
+  Endpoint api;  // what offers name; public_address and listen's port unless given
   std::string socket = "/run/icon/supervisor.sock";
   std::string state_dir = "/var/lib/icon";
   std::string runtime_dir = "/run/icon";

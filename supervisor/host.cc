@@ -28,6 +28,7 @@ Result<std::unique_ptr<Host>> Host::create(IoContext& loop, Clock& clock, Config
   net::NetworkConfig network;
   network.supervisor_id = host->id;
   network.public_address = host->config.public_address;
+  network.public_address6 = host->config.public_address6;
   network.external_interface = host->config.external_interface;
   network.forwarding = host->config.forwarding;
   network.run_directory = host->config.runtime_dir + "/net";

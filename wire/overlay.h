@@ -14,6 +14,9 @@ namespace icon::wire {
 // two ICONs may share one, in which case a host that runs the first refuses the second (kConflict).
 Address overlay_address(const PublicKey& icon);
 
+// Beside it, for clients that speak IPv6: out of fd49:636f:6e31::/48 (RFC 4193), 80 bits of a hash.
+Address overlay_address6(const PublicKey& icon);
+
 // The MAC address of the ICON's eth0: locally administered, unicast, the same on every host.
 std::array<std::uint8_t, 6> overlay_mac(const PublicKey& icon);
 

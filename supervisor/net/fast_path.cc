@@ -48,6 +48,7 @@ int say_nothing(libbpf_print_level, const char*, va_list) { return 0; }
 const char* program_of(FastPath::Side side, std::uint32_t link) {
   if (side == FastPath::Side::kOutside) return "from_outside";
   if (side == FastPath::Side::kIcon) return "from_icon";
+  if (side == FastPath::Side::kQueue) return "from_queue";
   return link == kIconLinkPlain ? "from_tunnel" : "from_ethernet_tunnel";
 }
 

@@ -26,7 +26,7 @@ class FastPath {
     int outside = 0;  // the interface towards the world; an Ethernet
     int outside_mtu = 0;
   };
-  enum class Side { kOutside, kIcon, kTunnel };
+  enum class Side { kOutside, kIcon, kTunnel, kQueue };
 
   // Loads the programs and attaches the one for the outside; takes over the maps of an earlier
   // process. Errors: kRefused (no privilege), kIo: the reason, in one line.

@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include <cstring>
+
 #include "supervisor/net/names.h"
 
 namespace icon::net {
@@ -30,9 +32,10 @@ FastEntries fast_entries_of(const IconRules& icon, const FastPlace& place,
   const std::uint32_t overlay = network_order(icon.network.overlay);
   const bool arriving = icon.phase == Phase::kArriving;
   if (!arriving || icon.has_stub) add_ports(icon, entries);
-  if (icon.attached && icon.phase == Phase::kServing && !icon.muted && place.veth != 0)
+  const bool speaks = icon.phase == Phase::kServing && !icon.muted;
+  if (icon.attached && place.veth != 0)
     entries[{FastMap::kInterfaces, fast_bytes(place.veth)}] =
-        fast_bytes(icon_interface{overlay, kIconWayOutside});
+        fast_bytes(icon_interface{overlay, kIconWayOutside, speaks ? 0u : 1u});
   if (place.main != 0) {
     const icon_target main{static_cast<std::uint32_t>(place.main), place.main_link};
     icon_overlay value{};
@@ -57,16 +60,28 @@ FastEntries fast_entries_of(const IconRules& icon, const FastPlace& place,
   return entries;
 }
 
+FastEntries closed(const FastEntries& entries) {
+  FastEntries result;
+  for (const auto& [id, value] : entries) {
+    if (id.first != FastMap::kInterfaces) continue;
+    icon_interface interface {};
+    std::memcpy(&interface, value.data(), sizeof interface);
+    interface.closed = 1;
+    result[id] = fast_bytes(interface);
+  }
+  return result;
+}
+
 FastEntries fast_tunnel_entries(int interface, std::uint32_t link, std::uint32_t mark) {
   const std::uint32_t way = mark - kTunnelMarkBase;
   return {{{FastMap::kTunnels, fast_bytes(way)},
            fast_bytes(icon_target{static_cast<std::uint32_t>(interface), link})},
-          {{FastMap::kInterfaces, fast_bytes(interface)}, fast_bytes(icon_interface{0, way})}};
+          {{FastMap::kInterfaces, fast_bytes(interface)}, fast_bytes(icon_interface{0, way, 0})}};
 }
 
 FastEntries fast_outside_entries(int interface) {
   return {{{FastMap::kInterfaces, fast_bytes(interface)},
-           fast_bytes(icon_interface{0, kIconWayOutside})}};
+           fast_bytes(icon_interface{0, kIconWayOutside, 0})}};
 }
 
 }  // namespace icon::net

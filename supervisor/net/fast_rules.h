@@ -31,10 +31,12 @@ struct FastPlace {
   std::uint32_t main_link = kIconLinkPlain;
 };
 
-// `marks`: peer id -> mark of its open tunnel. What is left out, nftables decides: an ICON that is
-// muted or has not arrived yet never appears here.
+// `marks`: peer id -> mark of its open tunnel. What is left out, nftables decides; what an ICON
+// that is muted or has not arrived yet sends, too.
 FastEntries fast_entries_of(const IconRules& icon, const FastPlace& place,
                             const std::map<std::string, std::uint32_t>& marks);
+// The interfaces among these, closed: the rules decide, and hear what the fast path knows.
+FastEntries closed(const FastEntries& entries);
 FastEntries fast_tunnel_entries(int interface, std::uint32_t link, std::uint32_t mark);
 FastEntries fast_outside_entries(int interface);
 

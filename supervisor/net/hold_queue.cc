@@ -14,6 +14,13 @@ constexpr std::size_t kPacketsPerTurn = 256;  // then the loop serves others
 // the sooner it ends, the sooner packets stop to come this way.
 constexpr int kReleaseRoundsMax = kQueueDevicePackets / kPacketsPerTurn + 1;
 
+// What the kernel says to every new link (MLD); no ICON's.
+bool is_multicast6(const std::uint8_t* packet, std::size_t bytes) {
+  constexpr std::size_t kHeaderBytes = 40;
+  constexpr std::size_t kDestinationAt = 24;
+  return bytes >= kHeaderBytes && packet[0] >> 4 == 6 && packet[kDestinationAt] == 0xff;
+}
+
 }  // namespace
 
 HoldQueue::HoldQueue(IoContext& loop, std::string interface, int fd, HoldLimits limits)
@@ -53,6 +60,7 @@ bool HoldQueue::take(std::size_t packets_max) {
     const ssize_t count = ::read(device_.native_handle(), buffer_.data(), buffer_.size());
     if (count <= 0) return false;
     const auto bytes = static_cast<std::size_t>(count);
+    if (is_multicast6(buffer_.data(), bytes)) continue;
     if (!state_.holding) {
       deliver(buffer_.data(), bytes);
     } else if (state_.packets >= limits_.packets_max || state_.bytes + bytes > limits_.bytes_max) {

@@ -15,6 +15,7 @@ namespace icon::net {
 inline constexpr std::string_view kTable = "icon";
 inline constexpr std::string_view kContainerInterface = "eth0";
 inline constexpr std::uint32_t kGateway = 0xa9fe0101;  // 169.254.1.1, the same on every host
+inline constexpr std::string_view kGateway6 = "fe80::1";
 inline constexpr std::array<std::uint8_t, 6> kGatewayMac{0x02, 0x1c, 0x0e, 0xfe, 0x01, 0x01};
 // Inside, on the veth, in the tunnel and in the hold queue: the path MTU never changes, and with
 // 60 bytes of tunnel around it a packet still fits into 1500 and into 1440 (PPPoE, 6in4).

@@ -15,6 +15,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -40,10 +41,11 @@ enum class Forwarding {
 };
 
 struct NetworkConfig {
-  std::string supervisor_id;       // the first 8 characters name what is made here
-  Address public_address;          // what users dial; an IPv4 address of this host
-  std::string external_interface;  // towards the world; empty: whichever the routes say
-  std::string run_directory;       // sockets and pid files of tunnels; better a tmpfs
+  std::string supervisor_id;               // the first 8 characters name what is made here
+  Address public_address;                  // what users dial; an IPv4 address of this host
+  std::optional<Address> public_address6;  // the same for users with IPv6
+  std::string external_interface;          // towards the world; empty: whichever the routes say
+  std::string run_directory;               // sockets and pid files of tunnels; better a tmpfs
   std::string tunnel_program = "icon-tunnel";
   // UDP ports of tunnels begin here, one per peer, for who must open them in a firewall; 0: any.
   std::uint16_t tunnel_port_first = 0;

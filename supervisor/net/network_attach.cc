@@ -12,12 +12,10 @@ namespace {
 
 constexpr int kVethQueuePackets = 1000;
 
-Prefix host_prefix(const Address& address) { return Prefix::of(address, 32); }
-
 // The agent discovers without capabilities, and a service of any user binds its port.
-Status set_inside_sysctls(const UniqueFd& netns) {
-  return in_netns(netns, []() -> Status {
-    (void)write_kernel_file("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1");
+Status set_inside_sysctls(const UniqueFd& netns, bool ipv6) {
+  return in_netns(netns, [ipv6]() -> Status {
+    if (ipv6) ICON_CHECK(prepare_ipv6(std::string(kContainerInterface)));
     ICON_CHECK(write_kernel_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"));
     // A path with a smaller MTU that tells nobody: TCP finds out by itself.
     ICON_CHECK(write_kernel_file("/proc/sys/net/ipv4/tcp_mtu_probing", "1"));
@@ -55,7 +53,7 @@ Status NetworkImpl::set_up_veth(const UniqueFd& netns, RouteSocket& inside,
 Status NetworkImpl::set_up_inside(const UniqueFd& netns, const IconNetwork& icon) {
   ICON_TRY(RouteSocket inside, open_inside(netns));
   ICON_CHECK(set_up_veth(netns, inside, icon));
-  ICON_CHECK(set_inside_sysctls(netns));
+  ICON_CHECK(set_inside_sysctls(netns, ipv6_));
   ICON_TRY(int loopback, inside.link_index("lo"));
   ICON_CHECK(inside.set_link_up(loopback));
   ICON_TRY(int eth0, inside.link_index(std::string(kContainerInterface)));
@@ -64,7 +62,19 @@ Status NetworkImpl::set_up_inside(const UniqueFd& netns, const IconNetwork& icon
   ICON_CHECK(inside.set_link_up(eth0));
   // Permanent on both sides: no ARP, hence nothing to lose while packets are held.
   ICON_CHECK(inside.set_neighbour(eth0, gateway, kGatewayMac));
+  if (ipv6_) ICON_CHECK(set_up_inside6(inside, eth0, icon));
   return inside.replace_route({.destination = Prefix::of(Address{}, 0),
+                               .interface = eth0,
+                               .gateway = gateway,
+                               .via_gateway = true});
+}
+
+Status NetworkImpl::set_up_inside6(RouteSocket& inside, int eth0, const IconNetwork& icon) {
+  ICON_TRY(PublicKey key, PublicKey::from_id(icon.icon_id));
+  ICON_TRY(Address gateway, Address::parse(kGateway6));
+  ICON_CHECK(inside.add_address(eth0, wire::overlay_address6(key)));
+  ICON_CHECK(inside.set_neighbour(eth0, gateway, kGatewayMac));
+  return inside.replace_route({.destination = Prefix::of(Address::v6({}), 0),
                                .interface = eth0,
                                .gateway = gateway,
                                .via_gateway = true});
@@ -78,8 +88,9 @@ Status NetworkImpl::set_up_namespace(const IconNetwork& icon) {
   ICON_TRY(int veth, prepare_interface(name, kVethQueuePackets));
   icons_[icon.icon_id].place.veth = veth;
   ICON_CHECK(routes_.set_neighbour(veth, icon.overlay, wire::overlay_mac(key)));
-  return routes_.replace_route(
-      {.destination = host_prefix(icon.overlay), .metric = kBackstopMetric});
+  if (ipv6_)
+    ICON_CHECK(routes_.set_neighbour(veth, wire::overlay_address6(key), wire::overlay_mac(key)));
+  return route_all(overlays_of(icons_[icon.icon_id].rules), {.metric = kBackstopMetric});
 }
 
 Status NetworkImpl::tear_down_namespace(const std::string& icon_id) {
@@ -130,6 +141,7 @@ Status NetworkImpl::attach_held(const IconNetwork& network) {
     return transition(icon, [&](IconRules& rules) {
       rules.network = network;
       rules.phase = Phase::kArriving;
+      rules.homecoming = rules.has_stub;
       rules.attached = true;
       rules.muted = false;
     });
@@ -148,6 +160,7 @@ Status NetworkImpl::detach(const std::string& icon_id) {
   ICON_CHECK(tear_down_namespace(icon_id));
   return transition(icon, [](IconRules& rules) {
     rules.phase = Phase::kMoved;
+    rules.homecoming = false;
     rules.attached = false;
     rules.muted = false;
   });
@@ -158,9 +171,9 @@ Status NetworkImpl::forget(const std::string& icon_id) {
   ICON_CHECK(settle(*icon));
   ICON_CHECK(transition(*icon, [](IconRules& rules) { rules.phase = Phase::kReserved; }));
   ICON_CHECK(tear_down_namespace(icon_id));
-  const Prefix overlay = host_prefix(icon->rules.network.overlay);
-  ICON_CHECK(routes_.delete_route({.destination = overlay, .interface = kAnyInterface}));
-  ICON_CHECK(routes_.delete_route({.destination = overlay, .metric = kBackstopMetric}));
+  const auto overlays = overlays_of(icon->rules);
+  ICON_CHECK(unroute_all(overlays, {.interface = kAnyInterface}));
+  ICON_CHECK(unroute_all(overlays, {.metric = kBackstopMetric}));
   overlays_.erase(icon->rules.network.overlay);
   short_names_.erase(short_id(icon_id));
   icons_.erase(icon_id);
@@ -178,8 +191,7 @@ Status NetworkImpl::attach_stub(const IconNetwork& network, const StubTarget& ta
   Icon& icon = known_or_new(network);
   const auto set_up = [&]() -> Status {
     ICON_CHECK(settle(icon));
-    ICON_CHECK(routes_.replace_route(
-        {.destination = host_prefix(network.overlay), .metric = kBackstopMetric}));
+    ICON_CHECK(route_all(overlays_of(icon.rules), {.metric = kBackstopMetric}));
     ICON_CHECK(transition(icon, [&](IconRules& rules) {
       rules.network = network;
       rules.phase = Phase::kMoved;

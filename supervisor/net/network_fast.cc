@@ -70,8 +70,10 @@ void NetworkImpl::note_interface(const std::string& name, const Link& link) {
   const bool ethernet = link.type == ARPHRD_ETHER;
   const std::uint32_t kind = veth ? kIconLinkVeth : ethernet ? kIconLinkEthernet : kIconLinkPlain;
   links_[link.index] = kind;
-  if (!fast_ || name.starts_with("ih")) return;
-  const auto side = veth ? FastPath::Side::kIcon : FastPath::Side::kTunnel;
+  if (!fast_) return;
+  const auto side = veth                     ? FastPath::Side::kIcon
+                    : name.starts_with("ih") ? FastPath::Side::kQueue
+                                             : FastPath::Side::kTunnel;
   if (const auto status = fast_->attach(link.index, side, kind); !status)
     log::warn("net.fast_path", {{"interface", name}, {"error", status.error().message}});
 }
@@ -82,7 +84,11 @@ FastEntries NetworkImpl::fast_wanted(const Icon& icon, const IconRules& rules) c
 
 void NetworkImpl::narrow_fast(Icon& icon, const FastEntries& wanted) {
   if (!fast_) return;
-  fast_->erase(without(icon.fast, wanted, /*changed=*/true));
+  const FastEntries leaving = without(icon.fast, wanted, /*changed=*/true);
+  const FastEntries shut = closed(without(leaving, without(leaving, wanted)));
+  if (const auto status = fast_->put(shut); !status)
+    log::warn("net.fast_path", {{"error", status.error().message}});
+  fast_->erase(without(leaving, shut));
 }
 
 void NetworkImpl::load_fast(Icon& icon, const FastEntries& wanted) {

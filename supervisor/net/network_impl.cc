@@ -1,6 +1,7 @@
 #include "supervisor/net/network_impl.h"
 
 #include <sodium.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -55,14 +56,25 @@ Status set_interface_sysctl(const std::string& interface, const char* name, cons
   return write_kernel_file("/proc/sys/net/ipv4/conf/" + interface + "/" + name, value);
 }
 
+// No addresses of its own and nothing learned from the link: what is needed is set by us.
+Status prepare_ipv6(const std::string& interface) {
+  const std::string base = "/proc/sys/net/ipv6/conf/" + interface + "/";
+  for (const auto& [name, value] : {std::pair{"addr_gen_mode", "1"},
+                                    {"accept_ra", "0"},
+                                    {"autoconf", "0"},
+                                    {"accept_dad", "0"},
+                                    {"disable_ipv6", "0"}})
+    ICON_CHECK(write_kernel_file(base + name, value));
+  return {};
+}
+
 Result<int> NetworkImpl::prepare_interface(const std::string& interface, int queue_packets) {
   ICON_TRY(Link link, routes_.link(interface));
   const int index = link.index;
   // The senders are users from anywhere: the loose check, whatever `all` says. It passes nobody on
   // an interface without an address.
   ICON_CHECK(set_interface_sysctl(interface, "rp_filter", "2"));
-  // Absent on kernels without IPv6.
-  (void)write_kernel_file("/proc/sys/net/ipv6/conf/" + interface + "/disable_ipv6", "1");
+  if (ipv6_) ICON_CHECK(prepare_ipv6(interface));
   ICON_CHECK(routes_.add_address(index, Address::v4(kGateway), /*link_scope=*/true));
   ICON_CHECK(routes_.set_link_mtu(index, kMtu, queue_packets));
   ICON_CHECK(routes_.set_link_up(index));
@@ -111,8 +123,43 @@ NetworkImpl::~NetworkImpl() {
   sodium_memzero(config_.tunnel_secret.data(), config_.tunnel_secret.size());
 }
 
+PublicAddresses NetworkImpl::public_addresses() const {
+  return {config_.public_address, config_.public_address6};
+}
+
+std::vector<Prefix> NetworkImpl::overlays_of(const IconRules& rules) const {
+  std::vector<Prefix> overlays{Prefix::of(rules.network.overlay, 32)};
+  if (rules.overlay6) overlays.push_back(Prefix::of(*rules.overlay6, 128));
+  return overlays;
+}
+
+std::vector<Prefix> NetworkImpl::everywhere() const {
+  std::vector<Prefix> all{Prefix::of(Address{}, 0)};
+  if (ipv6_) all.push_back(Prefix::of(Address::v6({}), 0));
+  return all;
+}
+
+Status NetworkImpl::route_all(const std::vector<Prefix>& destinations, const Route& route) {
+  for (const auto& destination : destinations) {
+    Route one = route;
+    one.destination = destination;
+    ICON_CHECK(routes_.replace_route(one));
+  }
+  return {};
+}
+
+Status NetworkImpl::unroute_all(const std::vector<Prefix>& destinations, const Route& route) {
+  for (const auto& destination : destinations) {
+    Route one = route;
+    one.destination = destination;
+    ICON_CHECK(routes_.delete_route(one));
+  }
+  return {};
+}
+
 Status NetworkImpl::load() {
-  ICON_CHECK(nft_.run(table_script(config_.public_address, config_.external_interface)));
+  ipv6_ = access("/proc/sys/net/ipv6", F_OK) == 0;
+  ICON_CHECK(nft_.run(table_script(public_addresses(), config_.external_interface)));
   // After the table: its first rule brings connection tracking, and with it the sysctls, up.
   ICON_CHECK(set_host_sysctls());
   ICON_CHECK(reload_elements());
@@ -131,13 +178,28 @@ Status NetworkImpl::load() {
 
 Status NetworkImpl::set_host_sysctls() {
   for (const auto& sysctl : kHostSysctls) ICON_CHECK(write_kernel_file(sysctl.path, sysctl.value));
-  return {};
+  return ipv6_ ? set_host_sysctls6() : Status{};
+}
+
+Status NetworkImpl::set_host_sysctls6() {
+  // A forwarding host stops to listen to routers, unless told otherwise first.
+  ICON_TRY(std::vector<std::string> names, routes_.link_names());
+  for (const auto& name : names) {
+    const std::string path = "/proc/sys/net/ipv6/conf/" + name + "/accept_ra";
+    if (const auto value = read_file(path, 16); value && value->starts_with("1"))
+      ICON_CHECK(write_kernel_file(path, "2"));
+  }
+  return write_kernel_file("/proc/sys/net/ipv6/conf/all/forwarding", "1");
 }
 
 Status NetworkImpl::reload_elements() {
-  ICON_TRY(std::string text, nft_.list_json("table ip icon"));
-  ICON_TRY(Elements elements, parse_elements(text));
-  current_ = std::move(elements);
+  Elements all;
+  for (const char* table : {"table ip icon", "table ip6 icon"}) {
+    ICON_TRY(std::string text, nft_.list_json(table));
+    ICON_TRY(Elements elements, parse_elements(text));
+    all.merge(elements);
+  }
+  current_ = std::move(all);
   index_unclaimed();
   return {};
 }
@@ -186,7 +248,8 @@ Status NetworkImpl::destroy() {
   for (const FrameRule rule : {FrameRule::kSkip, FrameRule::kOwnPackets, FrameRule::kSkipEnd})
     keep_first(first, routes_.delete_rule(rule));
   watch_.reset();
-  keep_first(first, nft_.run("add table ip icon\ndelete table ip icon\n"));
+  keep_first(first, nft_.run("add table ip icon\ndelete table ip icon\n"
+                             "add table ip6 icon\ndelete table ip6 icon\n"));
   current_.clear();
   return first;
 }
@@ -224,9 +287,10 @@ Status NetworkImpl::prune() {
   ICON_TRY(std::vector<Route> routes, routes_.own_routes());
   for (const auto& route : routes) {
     const bool known = std::any_of(icons_.begin(), icons_.end(), [&](const auto& entry) {
-      return entry.second.rules.network.overlay == route.destination.address;
+      const auto overlays = overlays_of(entry.second.rules);
+      return std::find(overlays.begin(), overlays.end(), route.destination) != overlays.end();
     });
-    if (route.destination.length == 32 && !known) keep_first(first, routes_.delete_route(route));
+    if (route.destination.length != 0 && !known) keep_first(first, routes_.delete_route(route));
   }
   ICON_TRY(std::vector<MarkRule> rules, routes_.rules());
   for (const auto& rule : rules)
@@ -250,6 +314,8 @@ NetworkImpl::Icon& NetworkImpl::known_or_new(const IconNetwork& network) {
   Icon& icon = icons_[network.icon_id];
   icon.rules.network.icon_id = network.icon_id;
   icon.rules.network.overlay = network.overlay;
+  if (const auto key = PublicKey::from_id(network.icon_id); key && ipv6_)
+    icon.rules.overlay6 = wire::overlay_address6(*key);
   overlays_[network.overlay] = network.icon_id;
   short_names_[short_id(network.icon_id)] = network.icon_id;
   return icon;
@@ -326,6 +392,19 @@ Status NetworkImpl::run_change(const Elements& removable, const Elements& wanted
     if (!wanted.contains(id)) current_.erase(id);
   for (const auto& [id, value] : wanted) current_[id] = value;
   mirror_tunnels(removable, wanted);
+  return route_tunnels6(wanted);
+}
+
+// The tunnel's table routes IPv6 as well.
+Status NetworkImpl::route_tunnels6(const Elements& wanted) {
+  for (const auto& [id, mark] : wanted) {
+    if (id.first != "6/tunnel_mark" || !ipv6_) continue;
+    const auto index = routes_.link_index(id.second.substr(1, id.second.size() - 2));
+    if (!index) continue;
+    ICON_CHECK(routes_.replace_route({.destination = Prefix::of(Address::v6({}), 0),
+                                      .interface = *index,
+                                      .table = static_cast<std::uint32_t>(std::stoul(mark))}));
+  }
   return {};
 }
 
@@ -339,10 +418,12 @@ Status NetworkImpl::look_again() {
 
 void NetworkImpl::heal() {
   const auto chain = nft_.list_json("chain ip icon nat_in");
+  const auto chain6 = nft_.list_json("chain ip6 icon nat_in");
   Status status;
-  if (!chain) {
+  if (!chain || !chain6) {
     status = look_again();
-  } else if (chain->find("\"rule\"") == std::string::npos) {
+  } else if (chain->find("\"rule\"") == std::string::npos ||
+             chain6->find("\"rule\"") == std::string::npos) {
     log::warn("net.rules_lost", {});
     status = restore_table();
   }
@@ -350,7 +431,7 @@ void NetworkImpl::heal() {
 }
 
 Status NetworkImpl::restore_table() {
-  ICON_CHECK(nft_.run(table_script(config_.public_address, config_.external_interface)));
+  ICON_CHECK(nft_.run(table_script(public_addresses(), config_.external_interface)));
   ICON_CHECK(reload_elements());
   Elements everything;
   for (const auto& [id, icon] : icons_)
@@ -364,7 +445,7 @@ Status NetworkImpl::restore_table() {
 Status NetworkImpl::transition(Icon& icon, const std::function<void(IconRules&)>& change) {
   IconRules next = icon.rules;
   change(next);
-  const Elements wanted = elements_of(next, config_.public_address, marks_for(next));
+  const Elements wanted = elements_of(next, public_addresses(), marks_for(next));
   ICON_CHECK(check_conflicts(next.network.icon_id, wanted));
   Elements removable = icon.elements;
   add_unclaimed(next, removable);
@@ -408,7 +489,13 @@ Result<IconState> NetworkImpl::icon_state(const std::string& icon_id) const {
 
 Result<std::vector<std::pair<std::string, std::uint64_t>>> NetworkImpl::refused_packets() {
   ICON_TRY(std::string text, nft_.list_json("counters table ip icon"));
-  return parse_counters(text);
+  ICON_TRY(auto counters, parse_counters(text));
+  ICON_TRY(std::string text6, nft_.list_json("counters table ip6 icon"));
+  ICON_TRY(auto counters6, parse_counters(text6));
+  for (auto& [name, packets] : counters)
+    for (const auto& [name6, packets6] : counters6)
+      if (name6 == name) packets += packets6;
+  return counters;
 }
 
 }  // namespace icon::net

@@ -80,6 +80,13 @@ class NetworkImpl final : public Network {
   Result<int> prepare_interface(const std::string& interface, int queue_packets);
   Result<Icon*> find(const std::string& icon_id);
   Status set_host_sysctls();
+  Status set_host_sysctls6();
+  PublicAddresses public_addresses() const;
+  // The ICON's addresses, IPv6 where the kernel has it, as prefixes of one address.
+  std::vector<Prefix> overlays_of(const IconRules& rules) const;
+  std::vector<Prefix> everywhere() const;
+  Status route_all(const std::vector<Prefix>& destinations, const Route& route);
+  Status unroute_all(const std::vector<Prefix>& destinations, const Route& route);
   Status reload_elements();
   Status look_again();  // reads the elements back; loads the table anew when it is gone
   void heal();          // somebody has taken rules of ours away
@@ -109,12 +116,14 @@ class NetworkImpl final : public Network {
   void narrow_fast(Icon& icon, const FastEntries& wanted);
   void load_fast(Icon& icon, const FastEntries& wanted);
   FastEntries fast_wanted(const Icon& icon, const IconRules& rules) const;
+  Status route_tunnels6(const Elements& wanted);
   void mirror_tunnels(const Elements& removable, const Elements& wanted);
   void prune_fast();
 
   // network_attach.cc
   Status set_up_namespace(const IconNetwork& icon);
   Status set_up_inside(const UniqueFd& netns, const IconNetwork& icon);
+  Status set_up_inside6(RouteSocket& inside, int eth0, const IconNetwork& icon);
   Status set_up_veth(const UniqueFd& netns, RouteSocket& inside, const IconNetwork& icon);
   Status tear_down_namespace(const std::string& icon_id);
   Status forget(const std::string& icon_id);
@@ -142,6 +151,7 @@ class NetworkImpl final : public Network {
   std::unique_ptr<FastPath> fast_;  // null: nftables alone
   std::string why_not_fast_;
   int outside_ = 0;                                  // with fast_
+  bool ipv6_ = false;                                // the kernel has it
   std::map<int, std::uint32_t> links_;               // interface index -> kIconLink*
   std::map<std::string, FastEntries> fast_tunnels_;  // by interface
   std::map<std::string, Icon> icons_;
@@ -169,4 +179,7 @@ class Timed {
 
 // net/ipv4/conf/<interface>/<name>
 Status set_interface_sysctl(const std::string& interface, const char* name, const char* value);
+// IPv6 on, without anything that the kernel or a router would add by itself.
+Status prepare_ipv6(const std::string& interface);
+
 }  // namespace icon::net

@@ -13,8 +13,6 @@ namespace {
 // How long a queue device outlives its release: packets on their way into it on another CPU.
 constexpr Millis kSettle{500};
 
-Prefix host_prefix(const Address& address) { return Prefix::of(address, 32); }
-
 tl::unexpected<Error> wrong_phase(const std::string& icon_id, const char* needed) {
   return fail(Code::kConflict, "ICON " + short_id(icon_id) + " is not " + needed + " on this host");
 }
@@ -22,9 +20,7 @@ tl::unexpected<Error> wrong_phase(const std::string& icon_id, const char* needed
 }  // namespace
 
 Status NetworkImpl::route_to(Icon& icon, int interface, std::uint32_t table) {
-  ICON_CHECK(routes_.replace_route({.destination = host_prefix(icon.rules.network.overlay),
-                                    .interface = interface,
-                                    .table = table}));
+  ICON_CHECK(route_all(overlays_of(icon.rules), {.interface = interface, .table = table}));
   if (table != kMainTable) return {};
   icon.place.main = interface;
   const auto link = links_.find(interface);
@@ -64,8 +60,7 @@ Status NetworkImpl::set_up_arrival(Icon& icon) {
   }
   const std::uint32_t mark = icon.rules.hold_mark;
   ICON_TRY(int device, routes_.link_index(icon.queue->interface()));
-  ICON_CHECK(routes_.replace_route(
-      {.destination = Prefix::of(Address{}, 0), .interface = device, .table = mark}));
+  ICON_CHECK(route_all(everywhere(), {.interface = device, .table = mark}));
   // A stub's route stays; without one the queue is the way, or the reverse path check would drop
   // what the restored process sends.
   if (!icon.rules.has_stub) ICON_CHECK(route_to(icon, device, kMainTable));
@@ -94,7 +89,10 @@ void NetworkImpl::settle_later(const std::string& icon_id, Icon& icon) {
     if (error) return;
     const auto found = icons_.find(icon_id);
     if (found == icons_.end() || !found->second.settling) return;
-    if (const auto status = settle(found->second); !status)
+    auto status = settle(found->second);
+    if (status && found->second.rules.homecoming)
+      status = transition(found->second, [](IconRules& rules) { rules.homecoming = false; });
+    if (!status)
       log::warn("net.settle", {{"icon", short_id(icon_id)}, {"error", status.error().message}});
   });
 }
@@ -105,9 +103,8 @@ Status NetworkImpl::settle(Icon& icon) {
   icon.queue.reset();
   icon.ingress_held = false;
   // The routes through the device went with it.
-  ICON_CHECK(routes_.delete_route({.destination = host_prefix(icon.rules.network.overlay),
-                                   .interface = kAnyInterface,
-                                   .table = kReleaseMark}));
+  ICON_CHECK(
+      unroute_all(overlays_of(icon.rules), {.interface = kAnyInterface, .table = kReleaseMark}));
   if (const std::uint32_t mark = icon.rules.hold_mark; mark != 0)
     ICON_CHECK(routes_.delete_rule({mark, mark, kRulePriority}));
   icon.rules.hold_mark = 0;

@@ -26,6 +26,7 @@ constexpr std::uint32_t kMarkMask = 0xffff'0000;
 constexpr std::uint32_t kOwnPacketsPriority = kRulePriority - 2;
 constexpr std::uint32_t kSkipPriority = kRulePriority - 1;
 constexpr std::uint32_t kSkipEndPriority = kRulePriority + 1;
+constexpr std::uint8_t kFamilies[] = {AF_INET, AF_INET6};
 constexpr std::size_t kMessageBytes = 1024;
 constexpr std::size_t kReceiveBytes = 32 << 10;
 constexpr timeval kAnswerTimeout{2, 0};
@@ -76,9 +77,11 @@ Result<mnl_socket*> open_socket() {
   return socket;
 }
 
+std::uint8_t family_of(const Address& address) { return address.is_v4() ? AF_INET : AF_INET6; }
+
 void fill(Message& message, const Route& route) {
   auto& family = message.family<rtmsg>();
-  family.rtm_family = AF_INET;
+  family.rtm_family = family_of(route.destination.address);
   family.rtm_dst_len = static_cast<std::uint8_t>(route.destination.length);
   family.rtm_table = RT_TABLE_UNSPEC;
   family.rtm_protocol = kOurProtocol;
@@ -98,9 +101,9 @@ void fill(Message& message, const Route& route) {
   message.put(RTA_TABLE, route.table);
 }
 
-void fill(Message& message, const MarkRule& rule) {
+void fill(Message& message, std::uint8_t of, const MarkRule& rule) {
   auto& family = message.family<fib_rule_hdr>();
-  family.family = AF_INET;
+  family.family = of;
   family.action = FR_ACT_TO_TBL;
   message.put(FRA_FWMARK, rule.mark);
   message.put(FRA_FWMASK, 0xffff'ffff);
@@ -108,9 +111,9 @@ void fill(Message& message, const MarkRule& rule) {
   message.put(FRA_PRIORITY, rule.priority);
 }
 
-void fill(Message& message, FrameRule rule) {
+void fill(Message& message, std::uint8_t of, FrameRule rule) {
   auto& family = message.family<fib_rule_hdr>();
-  family.family = AF_INET;
+  family.family = of;
   if (rule == FrameRule::kSkipEnd) {
     family.action = FR_ACT_NOP;
     message.put(FRA_PRIORITY, kSkipEndPriority);
@@ -173,16 +176,26 @@ int parse_rule(const nlmsghdr* header, void* result) {
   return MNL_CB_OK;
 }
 
+Address address_in(const nlattr* attribute) {
+  std::array<std::uint8_t, 16> bytes{};
+  if (mnl_attr_get_payload_len(attribute) == 4)
+    return Address::v4(ntohl(mnl_attr_get_u32(attribute)));
+  std::memcpy(bytes.data(), mnl_attr_get_payload(attribute),
+              std::min<std::size_t>(bytes.size(), mnl_attr_get_payload_len(attribute)));
+  return Address::v6(bytes);
+}
+
 int parse_own_route(const nlmsghdr* header, void* result) {
   const auto* family = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(header));
   if (family->rtm_protocol != kOurProtocol) return MNL_CB_OK;
   Route route;
+  if (family->rtm_family == AF_INET6) route.destination.address = Address::v6({});
   route.destination.length = family->rtm_dst_len;
   route.table = family->rtm_table;
   for_each_attribute(header, sizeof(rtmsg), [&](const nlattr* attribute) {
     switch (mnl_attr_get_type(attribute)) {
       case RTA_DST:
-        route.destination.address = Address::v4(ntohl(mnl_attr_get_u32(attribute)));
+        route.destination.address = address_in(attribute);
         break;
       case RTA_OIF:
         route.interface = static_cast<int>(mnl_attr_get_u32(attribute));
@@ -314,8 +327,10 @@ Status RouteSocket::set_link_mtu(int interface, int mtu, int queue_packets) {
 Status RouteSocket::add_address(int interface, const Address& address, bool link_scope) {
   Message message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
   auto& family = message.family<ifaddrmsg>();
-  family.ifa_family = AF_INET;
-  family.ifa_prefixlen = 32;
+  family.ifa_family = family_of(address);
+  family.ifa_prefixlen = address.is_v4() ? 32 : 128;
+  // Usable at once: it is nobody else's.
+  if (!address.is_v4()) family.ifa_flags = IFA_F_NODAD;
   family.ifa_scope = link_scope ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
   family.ifa_index = static_cast<std::uint32_t>(interface);
   message.put(IFA_LOCAL, address);
@@ -326,7 +341,7 @@ Status RouteSocket::add_address(int interface, const Address& address, bool link
 Status RouteSocket::set_neighbour(int interface, const Address& address, const Mac& mac) {
   Message message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
   auto& family = message.family<ndmsg>();
-  family.ndm_family = AF_INET;
+  family.ndm_family = family_of(address);
   family.ndm_ifindex = interface;
   family.ndm_state = NUD_PERMANENT;
   message.put(NDA_DST, address);
@@ -348,36 +363,57 @@ Status RouteSocket::delete_route(const Route& route) {
 }
 
 Result<std::vector<Route>> RouteSocket::own_routes() {
-  Message message(RTM_GETROUTE, NLM_F_DUMP);
-  message.family<rtmsg>().rtm_family = AF_INET;
   std::vector<Route> found;
-  if (const int error = exchange(message.get(), parse_own_route, &found); error != 0)
-    return fail_errno("list routes", error);
+  for (const std::uint8_t family : kFamilies) {
+    Message message(RTM_GETROUTE, NLM_F_DUMP);
+    message.family<rtmsg>().rtm_family = family;
+    if (const int error = exchange(message.get(), parse_own_route, &found); error != 0)
+      return fail_errno("list routes", error);
+  }
   return found;
 }
 
 Status RouteSocket::add_rule(const MarkRule& rule) {
-  Message message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
-  fill(message, rule);
-  return talk(message.get(), "add a rule for mark " + std::to_string(rule.mark), {EEXIST});
+  for (const std::uint8_t family : kFamilies) {
+    Message message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
+    fill(message, family, rule);
+    // A kernel without IPv6 has no such rules.
+    ICON_CHECK(talk(message.get(), "add a rule for mark " + std::to_string(rule.mark),
+                    {EEXIST, EAFNOSUPPORT, EOPNOTSUPP}));
+  }
+  return {};
 }
 
 Status RouteSocket::delete_rule(const MarkRule& rule) {
-  Message message(RTM_DELRULE, 0);
-  fill(message, rule);
-  return talk(message.get(), "delete the rule for mark " + std::to_string(rule.mark), {ENOENT});
+  for (const std::uint8_t family : kFamilies) {
+    Message message(RTM_DELRULE, 0);
+    fill(message, family, rule);
+    // A kernel without IPv6 has no such rules.
+    ICON_CHECK(talk(message.get(), "delete the rule for mark " + std::to_string(rule.mark),
+                    {ENOENT, EAFNOSUPPORT, EOPNOTSUPP}));
+  }
+  return {};
 }
 
 Status RouteSocket::add_rule(FrameRule rule) {
-  Message message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
-  fill(message, rule);
-  return talk(message.get(), "add a rule around ours", {EEXIST});
+  for (const std::uint8_t family : kFamilies) {
+    Message message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
+    fill(message, family, rule);
+    // A kernel without IPv6 has no such rules.
+    ICON_CHECK(talk(message.get(), "add a rule around ours", {EEXIST, EAFNOSUPPORT, EOPNOTSUPP}));
+  }
+  return {};
 }
 
 Status RouteSocket::delete_rule(FrameRule rule) {
-  Message message(RTM_DELRULE, 0);
-  fill(message, rule);
-  return talk(message.get(), "delete a rule around ours", {ENOENT});
+  for (const std::uint8_t family : kFamilies) {
+    Message message(RTM_DELRULE, 0);
+    fill(message, family, rule);
+    // A kernel without IPv6 has no such rules.
+    ICON_CHECK(
+        talk(message.get(), "delete a rule around ours", {ENOENT, EAFNOSUPPORT, EOPNOTSUPP}));
+  }
+  return {};
 }
 
 Result<std::vector<MarkRule>> RouteSocket::rules() {

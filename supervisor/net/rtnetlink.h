@@ -41,7 +41,7 @@ inline constexpr std::uint32_t kMainTable = 254;
 inline constexpr int kAnyInterface = -1;
 
 struct Route {
-  Prefix destination;
+  Prefix destination{};
   int interface = 0;  // index; 0: blackhole; kAnyInterface: whichever, for delete_route()
   Address gateway{};  // with `via_gateway`: on-link, whatever the addresses say
   bool via_gateway = false;

@@ -13,67 +13,74 @@ namespace {
 constexpr std::size_t kTableBytesMax = 16 << 20;
 
 // Why each chain is as it is: docs/network.md, "The rules".
-constexpr std::string_view kTableText = R"(table ip icon
-flush table ip icon
-table ip icon {{
+constexpr std::string_view kTableText = R"(table {ip} icon
+flush table {ip} icon
+table {ip} icon {{
   counter policed {{ }}
   counter spoofed {{ }}
   counter leaked {{ }}
   counter foreign {{ }}
   counter muted {{ }}
   counter unknown {{ }}
-  map dnat_tcp {{ type inet_service : ipv4_addr . inet_service; }}
-  map dnat_udp {{ type inet_service : ipv4_addr . inet_service; }}
-  map open_tcp {{ type inet_service : ipv4_addr . inet_service; }}
-  map snat_tcp {{ type ipv4_addr . inet_service : ipv4_addr . inet_service; }}
-  map snat_udp {{ type ipv4_addr . inet_service : ipv4_addr . inet_service; }}
-  set overlays {{ type ipv4_addr; }}
-  set veth_source {{ type ifname . ipv4_addr; }}
+  map dnat_tcp {{ type inet_service : {type} . inet_service; }}
+  map dnat_udp {{ type inet_service : {type} . inet_service; }}
+  map open_tcp {{ type inet_service : {type} . inet_service; }}
+  map snat_tcp {{ type {type} . inet_service : {type} . inet_service; }}
+  map snat_udp {{ type {type} . inet_service : {type} . inet_service; }}
+  set overlays {{ type {type}; }}
+  set veth_source {{ type ifname . {type}; }}
   set muted_veths {{ type ifname; }}
   map arriving_from {{ type ifname : mark; }}
-  map arriving_to {{ type ipv4_addr : mark; }}
-  set deliver_to {{ type ifname . ipv4_addr; }}
-  set deliver_from {{ type ifname . ipv4_addr; }}
+  map arriving_to {{ type {type} : mark; }}
+  set homecoming {{ type {type}; }}
+  set deliver_to {{ type ifname . {type}; }}
+  set deliver_from {{ type ifname . {type}; }}
   map tunnel_mark {{ type ifname : mark; }}
-  map previous_host {{ type ipv4_addr : mark; }}
+  map previous_host {{ type {type} : mark; }}
   chain raw_in {{
     type filter hook prerouting priority raw; policy accept;
     iifname "iv*" goto raw_from_icon
     iifname "it*" goto raw_from_tunnel
     iifname "ih*" goto raw_from_hold
-    ip daddr @overlays counter name foreign drop
+    {ip} daddr @overlays counter name foreign drop
   }}
   chain raw_from_icon {{
-    iifname . ip saddr != @veth_source counter name spoofed drop
+{quiet}    iifname . {ip} saddr != @veth_source counter name spoofed drop
     iifname @muted_veths counter name muted drop
     meta mark set iifname map @arriving_from notrack
   }}
   chain raw_from_tunnel {{
-    iifname . ip daddr @deliver_to accept
-    iifname . ip saddr @deliver_from accept
+    iifname . {ip} daddr @deliver_to {ip} daddr @homecoming goto raw_coming_home
+    iifname . {ip} daddr @deliver_to accept
+    iifname . {ip} saddr @deliver_from accept
     counter name policed drop
   }}
+  chain raw_coming_home {{
+    tcp flags & (fin | syn | rst | ack) == syn accept
+    meta mark set {ip} daddr map @arriving_to
+    notrack
+  }}
   chain raw_from_hold {{
-    ip daddr @overlays meta mark set {release_mark} notrack
+    {ip} daddr @overlays meta mark set {release_mark} notrack
   }}
   chain mark_in {{
     type filter hook prerouting priority mangle; policy accept;
     ct state untracked accept
-    iifname "it*" iifname . ip daddr @deliver_to goto mark_to_icon
+    iifname "it*" iifname . {ip} daddr @deliver_to goto mark_to_icon
     iifname "it*" goto mark_back_home
     iifname "iv*" goto mark_from_icon
     iifname "ih*" goto mark_from_icon
   }}
   chain mark_to_icon {{
     ct mark set iifname map @tunnel_mark
-    meta mark set ip daddr map @arriving_to
+    meta mark set {ip} daddr map @arriving_to
   }}
   chain mark_from_icon {{
     meta mark {home_mark} return
     ct state new meta mark and 0xffff8000 == {tunnel_marks} ct mark set meta mark return
     ct mark and 0xffff8000 == {tunnel_marks} meta mark set ct mark return
-    ct state new tcp flags & (fin | syn | rst | ack) != syn ct mark set ip saddr map @previous_host meta mark set ct mark return
-    ct state new ip saddr . udp sport @snat_udp ct mark set ip saddr map @previous_host meta mark set ct mark
+    ct state new tcp flags & (fin | syn | rst | ack) != syn ct mark set {ip} saddr map @previous_host meta mark set ct mark return
+    ct state new {ip} saddr . udp sport @snat_udp ct mark set {ip} saddr map @previous_host meta mark set ct mark
   }}
   chain mark_back_home {{
     jump mark_from_icon
@@ -82,14 +89,14 @@ table ip icon {{
   }}
   chain nat_in {{
     type nat hook prerouting priority dstnat; policy accept;
-    ip daddr {address} tcp flags & (fin | syn | rst | ack) != syn dnat ip to tcp dport map @open_tcp
-    ip daddr {address} dnat ip to tcp dport map @dnat_tcp
-    ip daddr {address} dnat ip to udp dport map @dnat_udp
+    {ip} daddr {address} tcp flags & (fin | syn | rst | ack) != syn dnat {ip} to tcp dport map @open_tcp
+    {ip} daddr {address} dnat {ip} to tcp dport map @dnat_tcp
+    {ip} daddr {address} dnat {ip} to udp dport map @dnat_udp
   }}
   chain nat_local {{
     type nat hook output priority -100; policy accept;
-    ip daddr {address} dnat ip to tcp dport map @dnat_tcp
-    ip daddr {address} dnat ip to udp dport map @dnat_udp
+    {ip} daddr {address} dnat {ip} to tcp dport map @dnat_tcp
+    {ip} daddr {address} dnat {ip} to udp dport map @dnat_udp
   }}
   chain clamp {{
     type filter hook forward priority mangle; policy accept;
@@ -100,24 +107,24 @@ table ip icon {{
   }}
   chain keep_source {{
     type nat hook postrouting priority 90; policy accept;
-    meta mark {clash_mark} ip daddr @overlays snat ip to ip saddr random
-    ip daddr @overlays snat ip to ip saddr
-    oifname "it*" snat ip to ip saddr
+    meta mark {clash_mark} {ip} daddr @overlays snat {ip} to {ip} saddr random
+    {ip} daddr @overlays snat {ip} to {ip} saddr
+    oifname "it*" snat {ip} to {ip} saddr
   }}
   chain nat_out {{
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr != @overlays return
+    {ip} saddr != @overlays return
     oifname "iv*" return
     oifname "it*" return
     oifname "ih*" return
-    snat ip to ip saddr . udp sport map @snat_udp
-    tcp flags & (fin | syn | rst | ack) != syn snat ip to ip saddr . tcp sport map @snat_tcp
+    snat {ip} to {ip} saddr . udp sport map @snat_udp
+    tcp flags & (fin | syn | rst | ack) != syn snat {ip} to {ip} saddr . tcp sport map @snat_tcp
     {outside}tcp flags & (fin | syn | rst | ack) == syn masquerade
-    {outside}ip protocol {{ udp, icmp }} masquerade
+    {outside}meta l4proto {{ udp, {pings} }} masquerade
   }}
   chain leaks {{
     type filter hook postrouting priority 150; policy accept;
-    ip saddr != @overlays return
+    {ip} saddr != @overlays return
     oifname "iv*" return
     oifname "it*" return
     oifname "ih*" return
@@ -136,16 +143,23 @@ std::string at_port(const Address& address, std::uint16_t port) {
   return fmt::format("{} . {}", address.to_string(), port);
 }
 
-void add_translation(const IconRules& icon, const Address& public_address, Elements& elements) {
-  const bool redirect = icon.has_stub && icon.stub.mode == StubMode::kRedirect;
+// In `elements` the sets of table `ip6 icon` stand as "6/<set>".
+std::string set_name(const Address& address, const char* name) {
+  return (address.is_v4() ? "" : "6/") + std::string(name);
+}
+
+void add_translation(const IconRules& icon, const Address& overlay, const Address& public_address,
+                     Elements& elements) {
+  // The stub process listens on IPv4; users with IPv6 follow through the tunnel.
+  const bool redirect = overlay.is_v4() && icon.has_stub && icon.stub.mode == StubMode::kRedirect;
   for (const auto& port : icon.network.ports) {
     const bool tcp = port.protocol == Protocol::kTcp;
     const std::string key = std::to_string(port.public_port);
-    elements[{tcp ? "dnat_tcp" : "dnat_udp", key}] =
+    elements[{set_name(overlay, tcp ? "dnat_tcp" : "dnat_udp"), key}] =
         tcp && redirect ? at_port(public_address, icon.stub.stub_port)
-                        : at_port(icon.network.overlay, port.container);
-    if (tcp) elements[{"open_tcp", key}] = at_port(icon.network.overlay, port.container);
-    elements[{tcp ? "snat_tcp" : "snat_udp", at_port(icon.network.overlay, port.container)}] =
+                        : at_port(overlay, port.container);
+    if (tcp) elements[{set_name(overlay, "open_tcp"), key}] = at_port(overlay, port.container);
+    elements[{set_name(overlay, tcp ? "snat_tcp" : "snat_udp"), at_port(overlay, port.container)}] =
         at_port(public_address, port.public_port);
   }
 }
@@ -174,6 +188,8 @@ Result<std::string> element_text(const json::Value& value) {
 
 Status add_elements_of(const json::Object& set, bool is_map, Elements& elements) {
   ICON_TRY(std::string name, json::get_string(set, "name"));
+  if (const auto* family = set.if_contains("family"); family != nullptr && *family == "ip6")
+    name = "6/" + name;
   const auto* list = set.if_contains("elem");
   if (list == nullptr || !list->is_array()) return {};
   for (const auto& element : list->as_array()) {
@@ -201,47 +217,72 @@ Result<json::Array> objects_of(const std::string& json_text) {
 
 }  // namespace
 
-std::string table_script(const Address& public_address, const std::string& external_interface) {
-  return fmt::format(
-      fmt::runtime(kTableText), fmt::arg("address", public_address.to_string()),
-      fmt::arg("release_mark", kReleaseMark), fmt::arg("tunnel_marks", kTunnelMarkBase),
-      fmt::arg("home_mark", kHomeMark), fmt::arg("clash_mark", kClashMark),
-      fmt::arg("outside",
-               external_interface.empty() ? "" : "oifname " + quoted(external_interface) + " "));
+std::string table_script(const PublicAddresses& addresses, const std::string& external_interface) {
+  const std::string outside =
+      external_interface.empty() ? "" : "oifname " + quoted(external_interface) + " ";
+  const auto table = [&](const char* ip, const char* type, const char* pings, const char* quiet,
+                         const Address& address) {
+    return fmt::format(fmt::runtime(kTableText), fmt::arg("ip", ip), fmt::arg("type", type),
+                       fmt::arg("pings", pings), fmt::arg("quiet", quiet),
+                       fmt::arg("address", address.to_string()),
+                       fmt::arg("release_mark", kReleaseMark),
+                       fmt::arg("tunnel_marks", kTunnelMarkBase), fmt::arg("home_mark", kHomeMark),
+                       fmt::arg("clash_mark", kClashMark), fmt::arg("outside", outside));
+  };
+  // What a kernel says to its link is no forgery. Without a public address nothing is published:
+  // nobody dials "::".
+  return table("ip", "ipv4_addr", "icmp", "", addresses.v4) +
+         table("ip6", "ipv6_addr", "icmpv6", "    ip6 saddr { ::, fe80::/10 } drop\n",
+               addresses.v6.value_or(Address::v6({})));
 }
 
-Elements elements_of(const IconRules& icon, const Address& public_address,
+namespace {
+
+void add_elements(const IconRules& icon, const Address& overlay, const Address* public_address,
+                  const std::map<std::string, std::uint32_t>& marks, Elements& elements) {
+  const auto add = [&](const char* set, const std::string& key, const std::string& value = "") {
+    elements[{set_name(overlay, set), key}] = value;
+  };
+  const std::string text = overlay.to_string();
+  const std::string veth = veth_name(icon.network.icon_id);
+  add("overlays", text);
+  if (icon.attached) {
+    add("veth_source", pair_key(veth, overlay));
+    if (icon.muted || icon.phase == Phase::kMoved) add("muted_veths", quoted(veth));
+  }
+  if (public_address != nullptr && (icon.phase != Phase::kArriving || icon.has_stub))
+    add_translation(icon, overlay, *public_address, elements);
+  if (icon.phase == Phase::kArriving) {
+    add("arriving_from", quoted(veth), std::to_string(icon.hold_mark));
+    add("arriving_to", text, std::to_string(icon.hold_mark));
+  }
+  if (icon.homecoming) add("homecoming", text);
+  for (const auto& peer : icon.network.stub_hosts)
+    if (marks.contains(peer)) add("deliver_to", pair_key(tunnel_name(peer), overlay));
+  if (const auto mark = marks.find(icon.network.previous_host); mark != marks.end())
+    add("previous_host", text, std::to_string(mark->second));
+  if (!icon.has_stub) return;
+  add("deliver_from", pair_key(tunnel_name(icon.stub.peer_id), overlay));
+  for (const auto& peer : icon.earlier_stub_peers)
+    add("deliver_from", pair_key(tunnel_name(peer), overlay));
+}
+
+}  // namespace
+
+Elements elements_of(const IconRules& icon, const PublicAddresses& addresses,
                      const std::map<std::string, std::uint32_t>& marks) {
   Elements elements;
   if (icon.phase == Phase::kReserved) return elements;
-  const std::string overlay = icon.network.overlay.to_string();
-  const std::string veth = veth_name(icon.network.icon_id);
-  elements[{"overlays", overlay}] = "";
-  if (icon.attached) {
-    elements[{"veth_source", pair_key(veth, icon.network.overlay)}] = "";
-    if (icon.muted || icon.phase == Phase::kMoved) elements[{"muted_veths", quoted(veth)}] = "";
-  }
-  if (icon.phase != Phase::kArriving || icon.has_stub)
-    add_translation(icon, public_address, elements);
-  if (icon.phase == Phase::kArriving) {
-    elements[{"arriving_from", quoted(veth)}] = std::to_string(icon.hold_mark);
-    elements[{"arriving_to", overlay}] = std::to_string(icon.hold_mark);
-  }
-  for (const auto& peer : icon.network.stub_hosts)
-    if (marks.contains(peer))
-      elements[{"deliver_to", pair_key(tunnel_name(peer), icon.network.overlay)}] = "";
-  if (const auto mark = marks.find(icon.network.previous_host); mark != marks.end())
-    elements[{"previous_host", overlay}] = std::to_string(mark->second);
-  if (icon.has_stub) {
-    elements[{"deliver_from", pair_key(tunnel_name(icon.stub.peer_id), icon.network.overlay)}] = "";
-    for (const auto& peer : icon.earlier_stub_peers)
-      elements[{"deliver_from", pair_key(tunnel_name(peer), icon.network.overlay)}] = "";
-  }
+  add_elements(icon, icon.network.overlay, &addresses.v4, marks, elements);
+  if (icon.overlay6)
+    add_elements(icon, *icon.overlay6, addresses.v6 ? &*addresses.v6 : nullptr, marks, elements);
   return elements;
 }
 
 Elements tunnel_elements(const std::string& peer_id, std::uint32_t mark) {
-  return {{{"tunnel_mark", quoted(tunnel_name(peer_id))}, std::to_string(mark)}};
+  const std::string key = quoted(tunnel_name(peer_id));
+  return {{{"tunnel_mark", key}, std::to_string(mark)},
+          {{"6/tunnel_mark", key}, std::to_string(mark)}};
 }
 
 std::vector<std::string> parts_of(const Elements::value_type& element) {
@@ -257,15 +298,26 @@ std::vector<std::string> parts_of(const Elements::value_type& element) {
 }
 
 std::vector<std::string> parts_of(const IconRules& icon) {
-  return {icon.network.overlay.to_string(), quoted(veth_name(icon.network.icon_id))};
+  std::vector<std::string> parts{icon.network.overlay.to_string(),
+                                 quoted(veth_name(icon.network.icon_id))};
+  if (icon.overlay6) parts.push_back(icon.overlay6->to_string());
+  return parts;
 }
+
+namespace {
+
+std::string set_in_table(const std::string& name) {
+  return name.starts_with("6/") ? "ip6 icon " + name.substr(2) : "ip icon " + name;
+}
+
+}  // namespace
 
 std::string change_script(const Elements& current, const Elements& removable,
                           const Elements& wanted) {
   std::string removals;
   std::string additions;
   const auto remove = [&](const auto& id) {
-    removals += fmt::format("delete element ip icon {} {{ {} }}\n", id.first, id.second);
+    removals += fmt::format("delete element {} {{ {} }}\n", set_in_table(id.first), id.second);
   };
   for (const auto& [id, value] : removable)
     if (current.contains(id) && !wanted.contains(id)) remove(id);
@@ -273,7 +325,7 @@ std::string change_script(const Elements& current, const Elements& removable,
     const auto present = current.find(id);
     if (present != current.end() && present->second == value) continue;
     if (present != current.end()) remove(id);
-    additions += fmt::format("add element ip icon {} {{ {}{}{} }}\n", id.first, id.second,
+    additions += fmt::format("add element {} {{ {}{}{} }}\n", set_in_table(id.first), id.second,
                              value.empty() ? "" : " : ", value);
   }
   return removals + additions;

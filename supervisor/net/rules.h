@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,19 +28,30 @@ enum class Phase {
 
 struct IconRules {
   IconNetwork network;
+  std::optional<Address> overlay6;  // where the kernel has IPv6
   Phase phase = Phase::kReserved;
   bool attached = false;
   bool muted = false;     // kServing: egress dropped before the dump
   bool has_stub = false;  // kMoved, or kArriving at a host that holds a stub of it
   StubTarget stub;        // with has_stub
   std::vector<std::string> earlier_stub_peers;  // still accepted after a repoint
-  std::uint32_t hold_mark = 0;                  // kArriving
+  // It returns to a host that had its stub. Packets of this host's own connections are still on
+  // their way back from where it was: conntrack must not take them for other connections, for it
+  // would give those another source port, and the ICON would reset them.
+  bool homecoming = false;
+  std::uint32_t hold_mark = 0;  // kArriving
 };
 
-// The whole table, rules replaced, elements kept: one transaction.
-std::string table_script(const Address& public_address, const std::string& external_interface);
+// What users dial.
+struct PublicAddresses {
+  Address v4;
+  std::optional<Address> v6;
+};
+
+// Both tables (`ip icon`, `ip6 icon`), rules replaced, elements kept: one transaction.
+std::string table_script(const PublicAddresses& addresses, const std::string& external_interface);
 // `marks`: peer id -> mark of its open tunnel; a peer without one is left out.
-Elements elements_of(const IconRules& icon, const Address& public_address,
+Elements elements_of(const IconRules& icon, const PublicAddresses& addresses,
                      const std::map<std::string, std::uint32_t>& marks);
 Elements tunnel_elements(const std::string& peer_id, std::uint32_t mark);
 // Whom an element speaks of: the parts of its key and value, whole ("100.64.0.1", "\"iv..\"").
@@ -49,7 +61,7 @@ std::vector<std::string> parts_of(const IconRules& icon);
 // What turns `current` into `wanted`, where `removable` may go; "" when there is nothing to do.
 std::string change_script(const Elements& current, const Elements& removable,
                           const Elements& wanted);
-// From `nft -j list table ip icon`. Errors: kInvalid.
+// From `nft -j list table ip icon` or `ip6 icon`. Errors: kInvalid.
 Result<Elements> parse_elements(const std::string& json_text);
 Result<std::vector<std::pair<std::string, std::uint64_t>>> parse_counters(
     const std::string& json_text);

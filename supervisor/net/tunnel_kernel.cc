@@ -159,7 +159,7 @@ Status KernelTunnels::set_peer(const std::string& interface, const std::string& 
   peer.endpoint = endpoint;
   peer.persistent_keepalive_s = kKeepaliveSeconds;
   peer.replace_allowed_ips = true;
-  peer.allowed_ips = {{Prefix::of(Address{}, 0), false}};
+  peer.allowed_ips = {{Prefix::of(Address{}, 0), false}, {Prefix::of(Address::v6({}), 0), false}};
   return apply(interface, settings);
 }
 

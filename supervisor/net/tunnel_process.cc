@@ -301,7 +301,7 @@ Status TunnelProcesses::set_peer(const std::string& interface, const std::string
                       "\npersistent_keepalive_interval=" + std::to_string(kKeepaliveSeconds) +
                       "\nicon_rate_bits=" + std::to_string(options_.limit.bits_per_second) +
                       "\nicon_rate_packets=" + std::to_string(options_.limit.packets_per_second) +
-                      "\nreplace_allowed_ips=true\nallowed_ip=0.0.0.0/0\n"));
+                      "\nreplace_allowed_ips=true\nallowed_ip=0.0.0.0/0\nallowed_ip=::/0\n"));
   Remembered remembered = recall(interface);
   remembered.peer_public_key = public_key;
   remembered.peer_endpoint = endpoint;

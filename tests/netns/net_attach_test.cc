@@ -34,7 +34,10 @@ TEST_P(NetAttach, TheInsideIsAsTheDesignSays) {
   EXPECT_NE(shell(inside, "ip neigh").output.find("02:1c:0e:fe:01:01 PERMANENT"),
             std::string::npos);
   EXPECT_EQ(shell(inside, "cat /proc/sys/net/ipv4/ping_group_range").output, "0\t2147483647\n");
-  EXPECT_EQ(shell(inside, "ip -6 addr show eth0").output, "");
+  EXPECT_EQ(shell(inside, "ip -6 -o addr show dev eth0 | awk '{print $4}'").output,
+            overlay6().to_string() + "/128\n");
+  EXPECT_NE(shell(inside, "ip -6 route").output.find("default via fe80::1 dev eth0"),
+            std::string::npos);
 }
 
 TEST_P(NetAttach, WhatTheIconOpensIsMasqueraded) {

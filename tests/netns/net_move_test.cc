@@ -260,6 +260,30 @@ TEST_P(NetMove, AnIconMayComeHome) {
   EXPECT_EQ(state(*a_).stub_peer, "");
 }
 
+// What users say during the last move goes from a to c, and from c back to a: still their own.
+TEST_P(NetMove, WhatIsUnderWayWhenAnIconComesHomeIsNotTakenForSomethingNew) {
+  start_service(*a_);
+  auto tcp = connect_client(a_->at(8080));
+  auto udp = udp_client(a_->at(8080));
+  ASSERT_TRUE(tcp && tcp->echoes("at a") && udp->echoes("at a"));
+  move(*a_, *b_, {a_.get()}, {});
+  open_tunnel(*a_, *c_);
+  move(*b_, *c_, {b_.get(), a_.get()}, {});
+  a_->ok([&](Network& n) { return n.repoint(icon_.icon_id, {c_->id(), {}, 0}); }, "repoint");
+  ASSERT_TRUE(tcp->echoes("at c") && udp->echoes("at c"));
+  auto at_c = connect_client(c_->at(8080));
+  ASSERT_TRUE(at_c && at_c->echoes("at c"));
+  move(*c_, *a_, {c_.get()}, {}, [&] {
+    ASSERT_TRUE(tcp->say("held") && udp->say("held") && at_c->say("held"));
+    EXPECT_TRUE(tcp->silent_for(Millis(30)));
+  });
+  EXPECT_EQ(tcp->hear(4), "held");
+  EXPECT_EQ(udp->hear(4), "held");
+  EXPECT_EQ(at_c->hear(4), "held");
+  settle(*a_);
+  for (auto* socket : {&tcp, &udp, &at_c}) EXPECT_TRUE((*socket)->echoes("home"));
+}
+
 TEST_P(NetMove, ATunnelDeliversOnlyWhatItsPeerHasAStubFor) {
   start_service(*a_);
   open_tunnel(*a_, *b_);

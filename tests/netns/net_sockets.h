@@ -77,7 +77,8 @@ inline Endpoint endpoint(const std::string& text) { return *Endpoint::parse(text
 // A client's socket, made in whichever namespace the thread is in; blocking with a limit.
 class Socket {
  public:
-  explicit Socket(int type) : fd_(socket(AF_INET, type | SOCK_CLOEXEC, 0)) {
+  // AF_INET6 speaks IPv4 as well.
+  explicit Socket(int type, int family = AF_INET) : fd_(socket(family, type | SOCK_CLOEXEC, 0)) {
     const timeval limit{5, 0};
     setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -169,10 +170,10 @@ class EchoService {
  private:
   void run() {
     if (setns(netns_.get(), CLONE_NEWNET) != 0) abort();
-    Socket listener(SOCK_STREAM);
-    Socket datagrams(SOCK_DGRAM);
-    if (!listener.bind_to(endpoint("0.0.0.0:80")) || listen(listener.fd(), 64) != 0 ||
-        !datagrams.bind_to(endpoint("0.0.0.0:80")))
+    Socket listener(SOCK_STREAM, AF_INET6);
+    Socket datagrams(SOCK_DGRAM, AF_INET6);
+    if (!listener.bind_to(endpoint("[::]:80")) || listen(listener.fd(), 64) != 0 ||
+        !datagrams.bind_to(endpoint("[::]:80")))
       abort();
     thread_id_ = gettid();
     ready_.set_value();

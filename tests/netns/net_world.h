@@ -1,5 +1,7 @@
 // A small internet for the data path's tests. Everything in namespaces named net<pid>-*:
 //
+// (and IPv6: client 2001:db8:1::2, hosts 2001:db8:a::2, b::2, c::2)
+//
 //   client 198.51.100.2 ---+
 //                          |
 //                        router ---+--- host a 192.0.2.2   (supervisor a)
@@ -39,6 +41,7 @@ class Host {
   Host(const std::string& name, const std::string& address)
       : name_(prefix() + name),
         address_(*Address::parse(address)),
+        address6_(*Address::parse("2001:db8:" + name + "::2")),
         id_(KeyPair::generate().id()),
         directory_("/run/" + prefix() + name),
         thread_(std::make_unique<NetnsThread>(name_)) {
@@ -57,6 +60,7 @@ class Host {
     NetworkConfig config;
     config.supervisor_id = id_;
     config.public_address = address_;
+    config.public_address6 = address6_;
     config.run_directory = directory_;
     config.tunnel_program = std::string(ICON_BIN_DIR) + "/icon-tunnel";
     config.tunnel_port_first = kTunnelPortFirst;
@@ -88,6 +92,7 @@ class Host {
   const std::string& id() const { return id_; }
   const std::string& directory() const { return directory_; }
   Endpoint at(std::uint16_t port) const { return {address_, port}; }
+  Endpoint at6(std::uint16_t port) const { return {address6_, port}; }
   NetnsThread& thread() { return *thread_; }
   static inline HoldLimits limits{};
   static inline Forwarding forwarding = Forwarding::kNftables;
@@ -96,6 +101,7 @@ class Host {
  private:
   std::string name_;
   Address address_;
+  Address address6_;
   std::string id_;
   std::string directory_;
   std::unique_ptr<NetnsThread> thread_;
@@ -115,11 +121,12 @@ class World : public ::testing::TestWithParam<Forwarding> {
       ASSERT_TRUE(made) << made.error().message;
       must(prefix() + name, "ip link set lo up");
     }
-    link("client", "198.51.100.1", "198.51.100.2");
-    link("a", "192.0.2.1", "192.0.2.2");
-    link("b", "192.0.2.5", "192.0.2.6");
-    link("c", "192.0.2.9", "192.0.2.10");
-    must(prefix() + "router", "echo 1 > /proc/sys/net/ipv4/ip_forward");
+    link("client", "198.51.100.1", "198.51.100.2", "2001:db8:1");
+    link("a", "192.0.2.1", "192.0.2.2", "2001:db8:a");
+    link("b", "192.0.2.5", "192.0.2.6", "2001:db8:b");
+    link("c", "192.0.2.9", "192.0.2.10", "2001:db8:c");
+    must(prefix() + "router",
+         "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding");
     // The strict setting that many systems have: our interfaces must not depend on it.
     for (const char* name : {"a", "b", "c"})
       must(prefix() + name, "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 1 > $f; done");
@@ -141,13 +148,17 @@ class World : public ::testing::TestWithParam<Forwarding> {
     for (const char* name : {"client", "router", "a", "b", "c"})
       EXPECT_TRUE(remove_netns(prefix() + name));
   }
-  static void link(const std::string& name, const std::string& router, const std::string& host) {
+  static void link(const std::string& name, const std::string& router, const std::string& host,
+                   const std::string& prefix6) {
     must("", "ip link add ext netns " + prefix() + name + " type veth peer name to-" + name +
                  " netns " + prefix() + "router");
-    must(prefix() + "router",
-         "ip addr add " + router + "/30 dev to-" + name + "; ip link set to-" + name + " up");
-    must(prefix() + name, "ip addr add " + host + "/30 dev ext; ip link set ext up; " +
-                              "ip route add default via " + router);
+    must(prefix() + "router", "ip addr add " + router + "/30 dev to-" + name + "; ip addr add " +
+                                  prefix6 + "::1/64 nodad dev to-" + name + "; ip link set to-" +
+                                  name + " up");
+    must(prefix() + name,
+         "ip addr add " + host + "/30 dev ext; ip addr add " + prefix6 +
+             "::2/64 nodad dev ext; ip link set ext up; ip route add default via " + router +
+             "; ip -6 route add default via " + prefix6 + "::1");
   }
 
   // Both ends of a tunnel, as two supervisors would agree on it.
@@ -182,6 +193,7 @@ class World : public ::testing::TestWithParam<Forwarding> {
                    "&& exit 0; sleep 0.005; done"),
         "");
   }
+  Address overlay6() const { return wire::overlay_address6(*PublicKey::from_id(icon_.icon_id)); }
   // The output of a command where the service's sockets are.
   std::string in_service(const std::string& command) {
     Command line;
@@ -203,15 +215,19 @@ class World : public ::testing::TestWithParam<Forwarding> {
     must(netns_of(to), "ip link set eth0 down; ip link set eth0 name moved netns /proc/" +
                            std::to_string(getpid()) + "/fd/" + std::to_string(kept_.get()));
     const std::string address = icon_.overlay.to_string() + "/32";
+    const std::string address6 = overlay6().to_string() + "/128";
     Command command;
     command.argv = {"/bin/sh", "-c",
-                    "set -e; ip addr del " + address +
+                    "set -e; ip addr del " + address + " dev eth0; ip -6 addr del " + address6 +
                         " dev eth0; ip link set eth0 down; ip link set eth0 name old$(date +%N); "
                         "ip link set moved name eth0; ip addr add " +
                         address +
                         " dev eth0; ip link set eth0 up; ip neigh replace 169.254.1.1 lladdr "
                         "02:1c:0e:fe:01:01 nud permanent dev eth0; "
-                        "ip route replace default via 169.254.1.1 dev eth0 onlink"};
+                        "ip route replace default via 169.254.1.1 dev eth0 onlink; ip addr add " +
+                        address6 +
+                        " nodad dev eth0; ip neigh replace fe80::1 lladdr 02:1c:0e:fe:01:01 nud "
+                        "permanent dev eth0; ip -6 route replace default via fe80::1 dev eth0"};
     const auto status = in_netns(kept_, [&] { return run_checked_blocking(std::move(command)); });
     ASSERT_TRUE(status) << status.error().message;
     // From now on the service's namespace is the one that `to` knows.
@@ -246,9 +262,10 @@ class World : public ::testing::TestWithParam<Forwarding> {
     to.ok([&](Network& n) { return n.release(icon_.icon_id); }, "release");
     from.ok([&](Network& n) { return n.detach(icon_.icon_id); }, "detach");
   }
+  static int family_of(const Endpoint& to) { return to.address.is_v4() ? AF_INET : AF_INET6; }
   std::unique_ptr<Socket> connect_client(const Endpoint& to, std::uint16_t local_port = 0) {
     return client_->run([&]() -> std::unique_ptr<Socket> {
-      auto socket = std::make_unique<Socket>(SOCK_STREAM);
+      auto socket = std::make_unique<Socket>(SOCK_STREAM, family_of(to));
       if (local_port != 0 && !socket->bind_to({Address{}, local_port})) return nullptr;
       if (!socket->connect_to(to)) return nullptr;
       return socket;
@@ -256,7 +273,7 @@ class World : public ::testing::TestWithParam<Forwarding> {
   }
   std::unique_ptr<Socket> udp_client(const Endpoint& to) {
     return client_->run([&] {
-      auto socket = std::make_unique<Socket>(SOCK_DGRAM);
+      auto socket = std::make_unique<Socket>(SOCK_DGRAM, family_of(to));
       (void)socket->connect_to(to);
       return socket;
     });

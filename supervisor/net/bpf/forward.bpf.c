@@ -137,6 +137,24 @@ int from_outside(struct __sk_buff *skb) {
   return to_icon(skb, ETH_HLEN, &p, kIconWayOutside, port->overlay, port->port);
 }
 
+// Leaves an ICON's packet to the rules, with what we know of its connection.
+static __always_inline int tell(struct __sk_buff *skb, const struct packet *p) {
+  const struct icon_flow_key key = {.client = p->destination,
+                                    .overlay = p->source,
+                                    .client_port = p->destination_port,
+                                    .port = p->source_port,
+                                    .protocol = p->protocol};
+  const struct icon_flow *flow = bpf_map_lookup_elem(&flows, &key);
+  return flow && !p->syn ? hand_over(skb, flow) : TC_ACT_OK;
+}
+
+// What waited in a hold queue comes out without the mark it went in with.
+SEC("tc")
+int from_queue(struct __sk_buff *skb) {
+  struct packet p;
+  return parse(skb, 0, &p) ? tell(skb, &p) : TC_ACT_OK;
+}
+
 SEC("tc")
 int from_icon(struct __sk_buff *skb) {
   struct packet p;
@@ -145,10 +163,11 @@ int from_icon(struct __sk_buff *skb) {
   if (!from) return TC_ACT_OK;
   if (!parse(skb, ETH_HLEN, &p)) {
     struct icmp_error e;
-    if (!parse_icmp(skb, ETH_HLEN, &e)) return TC_ACT_OK;
+    if (from->closed || !parse_icmp(skb, ETH_HLEN, &e)) return TC_ACT_OK;
     return icmp_from_overlay(skb, ETH_HLEN, from->overlay, &e);
   }
   if (p.source != from->overlay) return TC_ACT_OK;
+  if (from->closed) return tell(skb, &p);
   return from_overlay(skb, ETH_HLEN, &p);
 }
 

@@ -42,11 +42,12 @@ struct icon_overlay {
   __u32 redirects_tcp;  // new TCP connections are for the stub process
 };
 
-// `interfaces`, by index: of veths, the ICON behind it; absent: nftables decides. Of tunnels, the
+// `interfaces`, by index: of veths, the ICON behind it. Of tunnels, the
 // number. The interfaces towards the world stand here too, with a way of 0 and no overlay.
 struct icon_interface {
   __u32 overlay;
   __u32 way;
+  __u32 closed;  // nftables decides, and hears whose a packet is
 };
 
 // `deliveries`: what a tunnel's peer may send, as bits.

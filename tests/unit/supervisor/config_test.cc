@@ -34,6 +34,7 @@ agent_binary: /opt/agent
 criu: /opt/criu
 runc: /opt/runc
 external_interface: eth0
+public_address6: "2001:db8::1"
 forwarding: nftables
 tunnel_bps: 1000000
 tunnel_packets_per_second: 500
@@ -49,6 +50,7 @@ log: {level: debug, path: /var/log/icon.log}
   EXPECT_EQ(config->api.to_string(), "192.0.2.1:8000");
   EXPECT_EQ(config->key_file, "/srv/icon/host.key");
   EXPECT_EQ(config->resolvers.size(), 2u);
+  EXPECT_EQ(config->public_address6->to_string(), "2001:db8::1");
   EXPECT_EQ(config->forwarding, net::Forwarding::kNftables);
   EXPECT_EQ(config->tunnel_bps, 1'000'000);
   EXPECT_EQ(config->tunnel_packets_per_second, 500);
@@ -82,6 +84,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Bad{"capacity: {cpu_millis: -1}\n", "'capacity.cpu_millis'"},
                       Bad{"capacity: {cpu_millis: 1.5}\n", "whole number"},
                       Bad{"listen: nowhere\n", "line 3, 'listen'"},
+                      Bad{"public_address6: 192.0.2.1\n", "must be IPv6"},
                       Bad{"forwarding: fast\n", "auto, nftables or bpf"},
                       Bad{"accept_leases: maybe\n", "true or false"},
                       Bad{"resolvers: [x]\n", "'resolvers'"},

@@ -36,7 +36,7 @@ Value value_at(const FastEntries& entries, FastMap map, const std::string& key) 
 }
 
 bool from_icon_open(const FastEntries& entries) {
-  return entries.contains({FastMap::kInterfaces, fast_bytes(5)});
+  return value_at<icon_interface>(entries, FastMap::kInterfaces, fast_bytes(5)).closed == 0;
 }
 
 icon_overlay overlay_of(const FastEntries& entries) {

@@ -8,7 +8,7 @@ namespace {
 const std::string kIcon(52, 'a');
 const std::string kPeerB = "bbbbbbbb" + std::string(44, 'a');
 const std::string kPeerC = "cccccccc" + std::string(44, 'a');
-const Address kPublic = *Address::parse("192.0.2.1");
+const PublicAddresses kPublic{*Address::parse("192.0.2.1"), {}};
 const std::map<std::string, std::uint32_t> kMarks{{kPeerB, 100}, {kPeerC, 200}};
 
 IconRules serving() {
@@ -94,6 +94,22 @@ TEST(Rules, AChangeIsOneScriptWithRemovalsFirst) {
       << "what is not removable stays";
 }
 
+TEST(Rules, Ipv6StandsBesideInItsOwnTable) {
+  IconRules icon = serving();
+  icon.overlay6 = *Address::parse("fd49:636f:6e31::1");
+  EXPECT_FALSE(has(elements_of(icon, kPublic, {}), "6/dnat_tcp", "8080")) << "nothing to dial";
+  const PublicAddresses both{kPublic.v4, *Address::parse("2001:db8::1")};
+  const Elements elements = elements_of(icon, both, {});
+  EXPECT_EQ(elements.at({"6/dnat_tcp", "8080"}), "fd49:636f:6e31::1 . 80");
+  EXPECT_EQ(elements.at({"6/snat_udp", "fd49:636f:6e31::1 . 53"}), "2001:db8::1 . 5353");
+  EXPECT_EQ(change_script({}, {}, {{{"6/overlays", "fd49:636f:6e31::1"}, ""}}),
+            "add element ip6 icon overlays { fd49:636f:6e31::1 }\n");
+  const auto read = parse_elements(R"({"nftables":[{"set":{"family":"ip6","name":"overlays",
+    "elem":["fd49:636f:6e31::1"]}}]})");
+  ASSERT_TRUE(read);
+  EXPECT_TRUE(has(*read, "6/overlays", "fd49:636f:6e31::1"));
+}
+
 TEST(Rules, PartsAreWhole) {
   using Parts = std::vector<std::string>;
   EXPECT_EQ(parts_of({{"deliver_to", "\"itx\" . 100.64.0.1"}, ""}),
@@ -130,7 +146,7 @@ TEST(Rules, ReadsElementsBack) {
 TEST(Rules, TheTableNamesTheAddressAndTheExternalInterface) {
   const std::string script = table_script(kPublic, "eth1");
   EXPECT_NE(script.find("ip daddr 192.0.2.1 dnat"), std::string::npos);
-  EXPECT_NE(script.find("oifname \"eth1\" ip protocol"), std::string::npos);
+  EXPECT_NE(script.find("oifname \"eth1\" meta l4proto"), std::string::npos);
   EXPECT_EQ(table_script(kPublic, "").find("eth1"), std::string::npos);
   EXPECT_EQ(script.rfind("table ip icon\nflush table ip icon\n", 0), 0u) << "one transaction";
 }

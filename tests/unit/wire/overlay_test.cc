@@ -27,5 +27,13 @@ TEST(Overlay, InsideTheSharedBlockAndTheSameEverywhere) {
   EXPECT_GT(seen.size(), 490u);
 }
 
+TEST(Overlay, TheIpv6AddressFollowsFromTheKeyToo) {
+  const PublicKey one = KeyPair::generate().public_key();
+  const PublicKey other = KeyPair::generate().public_key();
+  EXPECT_TRUE(Prefix::parse("fd49:636f:6e31::/48")->contains(overlay_address6(one)));
+  EXPECT_EQ(overlay_address6(one), overlay_address6(one));
+  EXPECT_NE(overlay_address6(one), overlay_address6(other));
+}
+
 }  // namespace
 }  // namespace icon::wire
