@@ -69,8 +69,26 @@ PeerPtr Engine::find_peer(const Key& public_key) const {
 }
 
 Status Engine::add_peer(const Key& public_key) {
+  // The peer's Diffie-Hellman value takes as long as many packets: it is made outside the lock, and
+  // again if the identity changed meanwhile.
+  for (;;) {
+    const std::shared_ptr<const Identity> identity = this->identity();
+    Remote remote;
+    remote.public_key = public_key;
+    if (identity != nullptr) remote = Remote::of(*identity, public_key, Secret());
+    const std::lock_guard lock(mutex_);
+    if (find_peer(public_key) != nullptr) return {};
+    if (identity_ == identity) return insert_peer(std::move(remote));
+  }
+}
+
+std::shared_ptr<const Identity> Engine::identity() const {
   const std::lock_guard lock(mutex_);
-  if (find_peer(public_key) != nullptr) return {};
+  return identity_;
+}
+
+Status Engine::insert_peer(Remote remote) {
+  const Key public_key = remote.public_key;
   if (identity_ != nullptr && identity_->public_key == public_key)
     return fail(Code::kInvalid, "a tunnel cannot be its own peer");
   if (peers_by_key_.size() >= kPeersMax)
@@ -82,8 +100,7 @@ Status Engine::add_peer(const Key& public_key) {
   const PeerId id = free_ids_.back();
   free_ids_.pop_back();
   const auto peer = std::make_shared<Peer>(id, public_key);
-  peer->remote.public_key = public_key;
-  if (identity_ != nullptr) peer->remote = Remote::of(*identity_, public_key, Secret());
+  peer->remote = std::move(remote);
   peers_by_id_[id] = peer;
   peers_by_key_.emplace(public_key, peer);
   return {};

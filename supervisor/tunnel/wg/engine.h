@@ -96,6 +96,7 @@ class Engine {
   };
 
   explicit Engine(EngineOptions options);
+  std::shared_ptr<const Identity> identity() const;
 
   // engine_receive.cc; the receiving thread.
   void receive_run(std::span<Received> run, const Endpoint& source, Now now, Outbox& out);
@@ -117,6 +118,7 @@ class Engine {
 
   // The rest is under mutex_.
   PeerPtr find_peer(const Key& public_key) const;
+  Status insert_peer(Remote remote);
   void drop_peer(PeerPtr peer);
   std::uint32_t allocate_index(IndexEntry entry);
   void release_index(std::uint32_t index);

@@ -1,6 +1,7 @@
 // The thread rules of engine.h at work: one engine with a sending, a receiving and a configuring
 // thread, while its peer answers; time runs fast, so that keys are replaced all the while.
 #include <atomic>
+#include <barrier>
 #include <condition_variable>
 #include <thread>
 
@@ -110,7 +111,10 @@ TEST_F(EngineThreads, SendReceiveAndConfigureAtOnce) {
   std::thread receiver_a([&] { delivered_at_a = receive_all(a, b.at, to_a, to_b); });
   std::thread receiver_b([&] { delivered_at_b = receive_all(b, a.at, to_b, to_a); });
   std::thread configurer([&] {
-    while (!is_done) {
+    // Once per step of the clock at most: a mutex is not fair, and this thread is not to hold it
+    // all the time.
+    for (std::int64_t seen = 0; !is_done; seen = elapsed_ms_) {
+      elapsed_ms_.wait(seen);
       a.know(c);
       EXPECT_TRUE(a.engine->set_persistent_keepalive(b.public_key, 10s, now()));
       EXPECT_TRUE(a.engine->set_endpoint(b.public_key, b.at));
@@ -118,17 +122,26 @@ TEST_F(EngineThreads, SendReceiveAndConfigureAtOnce) {
       EXPECT_TRUE(a.engine->remove_peer(c.public_key));
     }
   });
+  // Time goes on for both senders alike: neither comes with all it has once the keys are old.
+  std::barrier pace(2);
   std::thread sender_b([&] {
     Outbox out;
-    for (int i = 0; i < kBatches; ++i) send_batch(b, a, to_a, out);
+    for (int i = 0; i < kBatches; ++i) {
+      send_batch(b, a, to_a, out);
+      pace.arrive_and_wait();
+    }
   });
   Outbox out;
   for (int i = 0; i < kBatches; ++i) {
     send_batch(a, b, to_b, out);
+    pace.arrive_and_wait();
     elapsed_ms_ += kStep.count();
+    elapsed_ms_.notify_all();
   }
   sender_b.join();
   is_done = true;
+  elapsed_ms_ += kStep.count();
+  elapsed_ms_.notify_all();
   configurer.join();
   to_a.close();
   to_b.close();
