@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -13,6 +14,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -22,10 +24,15 @@
 
 #include "base/fd.h"
 #include "base/http_session.h"
+#include "base/log.h"
 #include "base/tls.h"
 
 namespace icon::http {
 namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
 using Tcp = asio::ip::tcp;
 using Local = asio::local::stream_protocol;
@@ -75,10 +82,31 @@ class Registration {
   Slot slot_;
 };
 
+template <class Stream>
+class StreamConnection final : public Connection {
+ public:
+  explicit StreamConnection(Stream& stream) : stream_(stream) {}
+
+  Task<Got> read_some(asio::mutable_buffer room) override {
+    const auto [error, bytes] = co_await stream_.async_read_some(room, kNoThrow);
+    co_return Got{error, bytes};
+  }
+  Task<boost::system::error_code> write(std::span<const asio::const_buffer> parts) override {
+    const auto [error, bytes] = co_await asio::async_write(stream_, parts, kNoThrow);
+    co_return error;
+  }
+  void expires_after(Millis time) override { beast::get_lowest_layer(stream_).expires_after(time); }
+  void expires_never() override { beast::get_lowest_layer(stream_).expires_never(); }
+
+ private:
+  Stream& stream_;
+};
+
 Task<void> serve_connection(StatePtr state, Local::socket socket) {
   LocalStream stream(std::move(socket));
+  StreamConnection connection(stream);
   const SessionContext context{state->router, state->limits, state->icon_id};
-  co_await Session<LocalStream>(stream, context, std::nullopt).run();
+  co_await run_session(connection, context, std::nullopt);
 }
 
 Task<void> serve_connection(StatePtr state, Tcp::socket socket) {
@@ -94,7 +122,8 @@ Task<void> serve_connection(StatePtr state, Tcp::socket socket) {
   const auto key = tls::peer_key(stream.native_handle());
   if (!key) co_return;
   const SessionContext context{state->router, state->limits, state->icon_id};
-  co_await Session<TlsStream>(stream, context, *key).run();
+  StreamConnection connection(stream);
+  co_await run_session(connection, context, *key);
   // A clean end tells the client that nothing was cut off; it gets one second for that.
   beast::get_lowest_layer(stream).expires_after(Millis(1'000));
   co_await stream.async_shutdown(kNoThrow);
