@@ -1,7 +1,7 @@
 // A supervisor that dies and comes back: what runs goes on, and is its own again.
 #include <signal.h>
 
-#include "net_world.h"
+#include "tests/netns/net_world.h"
 
 namespace icon::net::test {
 namespace {

@@ -1,5 +1,5 @@
 // An ICON on one host: addresses, translation in both directions, what the rules refuse.
-#include "net_world.h"
+#include "tests/netns/net_world.h"
 
 namespace icon::net::test {
 namespace {

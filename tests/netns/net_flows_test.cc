@@ -1,5 +1,5 @@
 // Long-lived flows over a move: what the ICON has opened itself, and datagrams at a steady pace.
-#include "net_world.h"
+#include "tests/netns/net_world.h"
 
 namespace icon::net::test {
 namespace {

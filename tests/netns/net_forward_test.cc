@@ -1,5 +1,5 @@
 // Who carries which packet, and that nobody notices: the fast path and the rules side by side.
-#include "net_world.h"
+#include "tests/netns/net_world.h"
 
 namespace icon::net::test {
 namespace {

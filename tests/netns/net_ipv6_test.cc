@@ -1,5 +1,5 @@
 // Users with IPv6: the same service, the same moves. The rules carry them in both modes.
-#include "net_world.h"
+#include "tests/netns/net_world.h"
 
 namespace icon::net::test {
 namespace {

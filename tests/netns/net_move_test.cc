@@ -1,6 +1,6 @@
 // A move as the users and the ICON see it: open connections survive, nothing is lost in the gap,
 // replies go home, chains do not grow.
-#include "net_world.h"
+#include "tests/netns/net_world.h"
 
 namespace icon::net::test {
 namespace {

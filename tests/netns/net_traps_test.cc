@@ -1,6 +1,6 @@
 // What breaks live connections elsewhere, done to ours: every trap that was found while looking
 // for a way to move an address under open connections.
-#include "net_world.h"
+#include "tests/netns/net_world.h"
 
 namespace icon::net::test {
 namespace {
