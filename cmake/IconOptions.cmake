@@ -1,11 +1,15 @@
 option(ICON_WERROR "Treat warnings as errors" OFF)
 option(ICON_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 
-# The settings travel with the compile line, so that a second clone finds what the first compiled.
+option(ICON_PCH "Precompile what most files include" ON)
+
+# A build with precompiled headers is the fastest from nothing, and ccache would hash them again for
+# every file; without them, a second clone finds what the first compiled. The settings travel with
+# the compile line.
 find_program(CCACHE ccache)
-if(CCACHE)
+if(CCACHE AND NOT ICON_PCH)
   set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
-      CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+      CCACHE_SLOPPINESS=time_macros ${CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
@@ -25,9 +29,11 @@ target_compile_options(icon_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-may
 target_compile_definitions(icon_options INTERFACE SPDLOG_FMT_EXTERNAL FMT_HEADER_ONLY
                            BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION)
 
+# Tests are compiled more often than they run: what they call is optimised, they are not.
+set(ICON_TEST_OPTIONS $<$<CONFIG:RelWithDebInfo>:-O0>)
+
 # What most files include anyway, parsed once. Never a header of ours: the includes of a file say
 # what it depends on; clang-tidy and the sanitizer build read them without.
-option(ICON_PCH "Precompile what most files include" ON)
 if(ICON_PCH)
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/pch.cc CONTENT "")
   add_library(icon_pch OBJECT ${CMAKE_BINARY_DIR}/pch.cc)
@@ -36,6 +42,7 @@ if(ICON_PCH)
     <algorithm> <chrono> <functional> <map> <memory> <optional> <string> <vector>
     <boost/json/parse.hpp> <boost/json/serialize.hpp> <boost/json/value.hpp> <fmt/format.h>)
   add_library(icon_test_pch OBJECT ${CMAKE_BINARY_DIR}/pch.cc)
+  target_compile_options(icon_test_pch PRIVATE ${ICON_TEST_OPTIONS})
   target_link_libraries(icon_test_pch PRIVATE icon_options GTest::gtest GTest::gmock)
   target_precompile_headers(icon_test_pch PRIVATE
     <gmock/gmock.h> <gtest/gtest.h> <chrono> <filesystem> <functional> <map> <memory> <optional>
@@ -56,14 +63,15 @@ endfunction()
 add_custom_target(icon_unit_tests)
 
 # icon_test(NAME SOURCES.. LINKS.. LABELS.. TIMEOUT s): one GoogleTest program, run by ctest as a
-# whole. Its folder under tests/ is a label too. Only unit tests run side by side: the others own
-# network namespaces, mounts and the machine's time.
+# whole. Its folder under tests/ is a label too. Tests of one program, or in namespaces that they
+# make themselves, run side by side; the others own the lab, mounts and the machine's time.
 function(icon_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINKS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   if(ICON_PCH)
     target_precompile_headers(${name} REUSE_FROM icon_test_pch)
   endif()
+  target_compile_options(${name} PRIVATE ${ICON_TEST_OPTIONS})
   target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gtest GTest::gmock GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})
   if(NOT arg_TIMEOUT)
@@ -74,6 +82,9 @@ function(icon_test name)
   list(APPEND arg_LABELS ${kind})
   list(REMOVE_DUPLICATES arg_LABELS)
   set(serial TRUE)
+  if("netns" IN_LIST arg_LABELS)
+    set(serial FALSE)
+  endif()
   if("unit" IN_LIST arg_LABELS)
     set(serial FALSE)
     add_dependencies(icon_unit_tests ${name})
