@@ -64,7 +64,9 @@ class Session {
 
   // Reads and parses until `is_done`. Errors: those of the parser; end_of_stream before the first
   // byte, partial_message after it.
-  Task<ErrorCode> parse(AnyParser& parser, bool (AnyParser::*is_done)() const) {
+  // `idle`: how long a single read may take; none: the deadline that is set already counts.
+  Task<ErrorCode> parse(AnyParser& parser, bool (AnyParser::*is_done)() const,
+                        Millis idle = Millis(0)) {
     ErrorCode error;
     while (!(parser.*is_done)()) {
       if (buffer_.size() > 0) {
@@ -74,6 +76,7 @@ class Session {
       }
       const std::size_t room = std::min(buffer_.max_size() - buffer_.size(), kReadAheadBytes);
       if (room == 0) co_return bhttp::error::buffer_overflow;
+      if (idle.count() > 0) connection_.expires_after(idle);
       const auto got = co_await connection_.read_some(buffer_.prepare(room));
       buffer_.commit(got.bytes);
       if (got.error == asio::error::eof)
@@ -241,8 +244,8 @@ class Session {
         body.data = chunk_.data();
         body.size = chunk_.size();
         body.more = true;
-        session_.connection_.expires_after(session_.context_.limits.upload_idle);
-        const ErrorCode error = co_await session_.parse(parser_, &AnyParser::is_done);
+        const ErrorCode error = co_await session_.parse(parser_, &AnyParser::is_done,
+                                                        session_.context_.limits.upload_idle);
         if (error && error != bhttp::error::need_buffer) co_return broken(error);
         const std::size_t filled = chunk_.size() - body.size;
         if (filled > 0) co_return std::span<const char>(chunk_.data(), filled);
@@ -332,6 +335,7 @@ class Session {
   // The client has nothing more to say: whatever comes, the end or bytes, ends the stream.
   Task<void> until_closed() {
     char byte = 0;
+    connection_.expires_never();  // a line that was written has set a deadline for this as well
     co_await connection_.read_some(asio::buffer(&byte, 1));
   }
 

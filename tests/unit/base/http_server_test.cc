@@ -234,6 +234,23 @@ TEST_F(HttpServerTest, StreamEndsWithItsListener) {
             std::future_status::ready);
 }
 
+// The limits of a request are none of the stream's: an agent listens for hours.
+TEST_F(HttpServerTest, AStreamOutlivesTheLimitsOfARequest) {
+  limits_.request = Millis(50);
+  router_.on_stream("GET", "/rare", [](Request, LineWriter& lines) -> Task<void> {
+    boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+    for (const std::string line : {"first", "second", "third"}) {
+      if (!co_await lines.write_line(line)) co_return;
+      timer.expires_after(Millis(200));
+      co_await timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+    }
+  });
+  start();
+  RawClient client(path());
+  client.send("GET /rare HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_NE(client.read_all().find("third"), std::string::npos);
+}
+
 TEST_F(HttpServerTest, StopCancelsStreamsAndRemovesTheFile) {
   start();
   RawClient client(path());
