@@ -170,7 +170,7 @@ Task<void> Agent::supervisor_session() {
 }
 
 void Agent::take_over(Self self) {
-  const bool moved = self_ && (self_->supervisor != self.supervisor || self_->epoch != self.epoch);
+  const bool moved = self_ && self_->supervisor != self.supervisor;
   log::info("supervisor.found", {{"provider", self.provider_name},
                                  {"supervisor", short_id(self.supervisor.id())},
                                  {"public_address", self.public_address.to_string()},

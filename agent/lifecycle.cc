@@ -137,8 +137,14 @@ void Lifecycle::Handler::operator()(const event::SupervisorFound& found) {
   const bool first = self.epoch_ == 0;
   // A copy begins at epoch 1 under a key of its own.
   if (newer || self.state_ == State::kReplicating) self.epoch_ = found.epoch;
-  if (self.phase_ == Phase::kVerdict && self.state_ == State::kMigrating && newer && !first)
-    return finish(MoveOutcome::kMoved, self.migration_, "the supervisor runs a newer epoch");
+  const bool is_elsewhere = std::exchange(self.host_, found.id) != found.id;
+  if (self.phase_ == Phase::kVerdict && self.state_ == State::kMigrating && newer && !first) {
+    if (is_elsewhere)
+      return finish(MoveOutcome::kMoved, self.migration_, "the supervisor runs a newer epoch");
+    // The epoch is used up all the same.
+    return finish(MoveOutcome::kFailed, self.migration_,
+                  "the destination gave the copy up after the commit");
+  }
   if (self.state_ == State::kActive && !self.round_running_ &&
       !self.armed_.contains(Timer::kDecide))
     set(Timer::kDecide, self.limits_.first_round);

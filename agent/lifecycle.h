@@ -61,6 +61,7 @@ class Lifecycle {
   bool booted_ = false;
   bool service_running_ = false;
   bool supervisor_ = false;
+  std::string host_;  // the supervisor that was found last
   bool said_no_supervisor_ = false;
   bool held_ = false;
   bool round_running_ = false;

@@ -181,6 +181,15 @@ TEST_F(LifecycleTest, ANewerEpochIsAVerdict) {
   EXPECT_THAT(step(event::Moved{"m1", 2}), ElementsAre("lifecycle.ignored"));
 }
 
+// The destination gave up after the commit: the epoch is spent, the place is the old one.
+TEST_F(LifecycleTest, ANewerEpochAtTheSameHostIsNoMove) {
+  waiting_for_the_verdict();
+  EXPECT_THAT(step(event::SupervisorFound{"host", 2}),
+              testing::Contains("ended failed the destination gave the copy up after the commit"));
+  EXPECT_EQ(life_.state(), State::kActive);
+  EXPECT_EQ(life_.epoch(), 2);
+}
+
 TEST_F(LifecycleTest, RolledBackAtAnyTime) {
   staging();
   EXPECT_THAT(step(event::RolledBack{"other", "?"}), ElementsAre("lifecycle.ignored"));
