@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -9,6 +10,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "base/log.h"
+#include "migration/transaction.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
 #include "wire/overlay.h"
@@ -257,6 +259,9 @@ Task<void> Icons::adopt(IconRecord icon) {
     warn_unless(host_.journal->remove_icon(icon.id), icon.id, "journal");
     co_return;
   }
+  // What could not be removed when it had moved.
+  if (icon.state == icon_state::kMoved)
+    warn_unless(co_await host_.containers->destroy(icon.id), icon.id, "moved");
   // The others are at rest, or the Mover's to recover.
   if (icon.state != icon_state::kRunning && icon.state != icon_state::kMigrating) co_return;
   if (!host_.containers->alive(icon.id, {icon.pid, icon.pid_start_ticks})) {
@@ -272,11 +277,23 @@ Task<void> Icons::adopt(IconRecord icon) {
   log::info("icon.adopted", {{"icon", icon.id}, {"name", icon.name}, {"pid", icon.pid}});
 }
 
+Result<bool> Icons::has_committed_move(const std::string& icon_id) const {
+  ICON_TRY(const auto rows, host_.journal->unfinished_migrations());
+  return std::any_of(rows.begin(), rows.end(), [&](const MigrationRecord& row) {
+    return row.role == "source" && row.icon == icon_id && row.details.contains("commit") &&
+           row.state != to_string(migration::SourceState::kRollingBack);
+  });
+}
+
 Status Icons::take_up(const IconRecord& icon) {
   ICON_CHECK(host_.containers->note_running(icon.id, icon.pid));
-  ICON_CHECK(watch(icon.id));
   const auto network = icon_network(host_, icon);
   for (const auto& peer : network.stub_hosts) ICON_CHECK(host_.network->open_tunnel(peer));
+  ICON_TRY(const bool is_given_away, has_committed_move(icon.id));
+  // Frozen for good, unless the destination says that it never ran: its kernel must not acknowledge
+  // a byte meanwhile.
+  if (is_given_away) return host_.network->attach_frozen(network);
+  ICON_CHECK(watch(icon.id));
   ICON_CHECK(host_.network->attach(network));
   return open_socket(icon.id);
 }

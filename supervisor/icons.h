@@ -72,6 +72,8 @@ class Icons {
   Task<Status> start_parts(IconRecord& icon, const KeyPair& key);
   Task<void> adopt(IconRecord icon);
   Status take_up(const IconRecord& icon);
+  // A move away that only the destination can undo.
+  Result<bool> has_committed_move(const std::string& icon_id) const;
   void ended(const std::string& icon_id, std::optional<int> exit_status);
   Task<void> stop_and_settle(std::string icon_id, Millis grace, std::string error);
   Task<void> settle(std::string icon_id, std::optional<int> exit_status, std::string error);

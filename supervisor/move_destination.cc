@@ -37,6 +37,13 @@ Task<Result<migration::ArchiveReport>> extract(http::BodyReader& body, Directori
   co_return co_await sink->finish();
 }
 
+// The copy was given up before it ran, or never was: the source may thaw.
+http::Response gone(std::string_view code, const std::string& message) {
+  return http::json_response(
+      410, json::Object{{"state", "aborted"},
+                        {"error", json::Object{{"code", code}, {"message", message}}}});
+}
+
 bool is_digest(const std::string& text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
@@ -57,7 +64,8 @@ struct DestinationMoves::Move {
   migration::ArchiveReport received;
   std::unique_ptr<migration::HeldRestore> held;
   SteadyTime last_heard{};
-  bool busy = false;  // a request is being worked on
+  std::uint64_t staged_bytes = 0;  // image and layers, however often they come
+  bool busy = false;               // a request is being worked on
 };
 
 void DestinationMoves::add_routes(http::Router& router) {
@@ -96,7 +104,14 @@ void DestinationMoves::add_routes(http::Router& router) {
         };
       };
   router.on("POST", "/v1/migrations/{m}/restore", with_json(&DestinationMoves::restore));
-  router.on("POST", "/v1/migrations/{m}/commit", with_json(&DestinationMoves::commit));
+  router.on("POST", "/v1/migrations/{m}/commit",
+            [this](http::Request request) -> Task<http::Response> {
+              const auto move = find(request);
+              if (!move) co_return answer_from_journal(request, move.error());
+              const auto body = json::parse_object(request.body, kPeerAnswerBytesMax);
+              if (!body) co_return http::error_response(body.error());
+              co_return co_await answer(*move, commit(**move, *body));
+            });
   router.on("POST", "/v1/migrations/{m}/abort",
             [this](http::Request request) -> Task<http::Response> {
               const auto move = find(request);
@@ -146,12 +161,25 @@ Result<DestinationMoves::MovePtr> DestinationMoves::find(const http::Request& re
   return found->second;
 }
 
+// A move that ended and was forgotten, by time or by a restart: the journal knows how it ended, and
+// the source must never take "unknown" for "never ran" (I1).
+http::Response DestinationMoves::answer_from_journal(const http::Request& request,
+                                                     const Error& error) const {
+  const auto id = request.params.find("m");
+  const auto row = id == request.params.end() ? Result<std::optional<MigrationRecord>>()
+                                              : host_.journal->find_migration(id->second);
+  if (!row || !*row || (*row)->role != "destination" || !request.peer_key ||
+      (*row)->peer != request.peer_key->id())
+    return http::error_response(error);
+  if ((*row)->state == to_string(DestinationState::kRunning))
+    return http::json_response(200, json::Object{{"state", (*row)->state}});
+  if ((*row)->state == to_string(DestinationState::kAborted)) return gone("expired", (*row)->error);
+  return http::error_response(error);
+}
+
 Task<http::Response> DestinationMoves::answer(MovePtr move, Task<Status> work) {
   if (move->transaction.state() == DestinationState::kAborted)
-    co_return http::json_response(
-        410, json::Object{{"state", "aborted"},
-                          {"error", json::Object{{"code", "expired"},
-                                                 {"message", move->record.data().error}}}});
+    co_return gone("expired", move->record.data().error);
   if (move->busy)
     co_return http::error_response({Code::kConflict, "this migration is busy with another call"});
   move->busy = true;
@@ -164,10 +192,7 @@ Task<http::Response> DestinationMoves::answer(MovePtr move, Task<Status> work) {
   // kConflict: asked for at the wrong time; that alone spoils nothing.
   if (done.error().code != Code::kConflict) (void)co_await abort(*move, done.error().message);
   if (move->transaction.state() == DestinationState::kAborted)
-    co_return http::json_response(
-        410, json::Object{{"state", "aborted"},
-                          {"error", json::Object{{"code", to_string(done.error().code)},
-                                                 {"message", done.error().message}}}});
+    co_return gone(to_string(done.error().code), done.error().message);
   co_return http::error_response(done.error());
 }
 
@@ -177,6 +202,8 @@ Task<Status> DestinationMoves::step(Move& move, DestinationEvent event) {
   for (const auto action : *actions) {
     switch (action) {
       case migration::DestinationAction::kJournal: {
+        // "It runs" went to disk with the release.
+        if (move.record.data().state == to_string(move.transaction.state())) break;
         const bool committed = move.transaction.state() == DestinationState::kCommitted;
         ICON_CO_CHECK(host_.journal->transaction([&]() -> Status {
           ICON_CHECK(move.record.enter(to_string(move.transaction.state())));
@@ -317,8 +344,20 @@ Task<Status> DestinationMoves::set_up(Move& move, const json::Object& body) {
 
 // --- STAGE, TRANSFER -----------------------------------------------------------------------------
 
+std::uint64_t DestinationMoves::staging_left(const Move& move) {
+  return kImageBytesMax - std::min(move.staged_bytes, kImageBytesMax);
+}
+
+// Nothing is written into an ICON's files once its checkpoint is here.
+Status DestinationMoves::still_staging(const Move& move) {
+  if (move.transaction.state() != DestinationState::kReserved)
+    return fail(Code::kConflict, "the checkpoint has arrived already");
+  return {};
+}
+
 Task<Status> DestinationMoves::receive_image(Move& move, std::string digest,
                                              http::BodyReader& body) {
+  ICON_CO_CHECK(still_staging(move));
   if (digest != move.digest) co_return fail(Code::kInvalid, "that image was not announced");
   move.record.begin("image");
   // Under a temporary name until the digest is checked: a digest never names something else.
@@ -328,7 +367,7 @@ Task<Status> DestinationMoves::receive_image(Move& move, std::string digest,
   std::error_code error;
   const auto clean = [&] { std::filesystem::remove_all(partial, error); };
   Directories directories{{"image", partial + "/rootfs"}};
-  const auto report = co_await extract(body, std::move(directories), kImageBytesMax);
+  const auto report = co_await extract(body, std::move(directories), staging_left(move));
   if (!report) {
     clean();
     co_return fail(report.error());
@@ -346,23 +385,26 @@ Task<Status> DestinationMoves::receive_image(Move& move, std::string digest,
     co_return fail(Code::kIo, "store image: " + why);
   }
   clean();  // somebody else stored the same image meanwhile
+  move.staged_bytes += report->bytes;
   move.record.end(report->bytes);
   co_return Status{};
 }
 
 Task<Status> DestinationMoves::receive_layer(Move& move, http::BodyReader& body) {
+  ICON_CO_CHECK(still_staging(move));
   move.record.begin("layer");
   const auto paths = host_.containers->paths(move.icon.id);
   ICON_CO_CHECK(make_directories(paths.run + "/bin"));
   Directories directories{{"upper", paths.upper}, {"bin", paths.run + "/bin"}};
-  ICON_CO_TRY(const auto report, co_await extract(body, std::move(directories), kImageBytesMax));
+  ICON_CO_TRY(const auto report,
+              co_await extract(body, std::move(directories), staging_left(move)));
+  move.staged_bytes += report.bytes;
   move.record.end(report.bytes);
   co_return Status{};
 }
 
 Task<Status> DestinationMoves::receive_checkpoint(Move& move, http::BodyReader& body) {
-  if (move.transaction.state() != DestinationState::kReserved)
-    co_return fail(Code::kConflict, "a checkpoint has arrived already");
+  ICON_CO_CHECK(still_staging(move));
   move.record.begin("transfer");
   const auto paths = host_.containers->paths(move.icon.id);
   ICON_CO_TRY(move.memory, MemoryDirectory::create(checkpoint_path(host_, move.record.id()),
@@ -432,6 +474,8 @@ Task<Status> DestinationMoves::commit(Move& move, const json::Object& body) {
       commit.epoch != move.order.epoch || commit.from != move.order.from ||
       commit.to != move.order.to)
     co_return fail(Code::kConflict, "the commit belongs to another migration");
+  // After this the copy runs: a lease that has ended meanwhile entitles nobody.
+  ICON_CO_CHECK(host_.market->usable_lease(move.lease.lease_id, move.icon.id));
   move.record.data().details["commit"] = *envelope_json;
   move.record.begin("release");
   ICON_CO_CHECK(co_await step(move, DestinationEvent::kCommitVerified));
@@ -441,9 +485,11 @@ Task<Status> DestinationMoves::commit(Move& move, const json::Object& body) {
   co_return Status{};
 }
 
+// The process first, behind closed doors; then "it runs" on disk, in one piece; then the network.
+// Killed before the row is there, the copy has spoken with nobody and is given up; killed after it,
+// it is adopted like any other.
 Task<Status> DestinationMoves::release(Move& move) {
   const std::string& id = move.icon.id;
-  ICON_CO_CHECK(host_.network->release(id));
   if (!move.held) co_return fail(Code::kInternal, "nothing is held");
   const int pid = move.held->init_pid();
   ICON_CO_CHECK(co_await move.held->release());
@@ -453,10 +499,14 @@ Task<Status> DestinationMoves::release(Move& move) {
   move.icon.pid = pid;
   if (const auto process = host_.containers->running(id))
     move.icon.pid_start_ticks = process->start_ticks;
-  ICON_CO_CHECK(host_.journal->put_icon(move.icon));
-  ICON_CO_CHECK(host_.market->activate(move.lease.lease_id));
-  if (const auto stub = host_.journal->find_stub(id); stub && *stub)
-    ICON_CO_CHECK(host_.journal->remove_stub(id));  // it came back: release() ended the forwarding
+  ICON_CO_CHECK(host_.journal->transaction([&]() -> Status {
+    ICON_CHECK(host_.journal->put_icon(move.icon));
+    ICON_CHECK(host_.market->activate(move.lease.lease_id));
+    ICON_TRY(const auto stub, host_.journal->find_stub(id));
+    if (stub) ICON_CHECK(host_.journal->remove_stub(id));  // it came back
+    return move.record.enter(to_string(DestinationState::kRunning));
+  }));
+  ICON_CO_CHECK(host_.network->release(id));
   ICON_CO_CHECK(host_.icons->open_socket(id));
   ICON_CO_CHECK(host_.icons->watch(id));
   move.memory.reset();
@@ -532,11 +582,8 @@ Task<void> DestinationMoves::recover() {
     }
     moves_[row.id] = move;
     move->last_heard = host_.clock.steady();
-    const auto icon = host_.journal->find_icon(row.icon);
-    // Committed, and the process came to life before we died: adopted like any other.
-    if (*state == DestinationState::kCommitted && icon && *icon &&
-        (*icon)->state == icon_state::kRunning) {
-      (void)move->transaction.step(DestinationEvent::kReleased);
+    // It ran before we died: Icons has adopted it, or found that it ended.
+    if (*state == DestinationState::kRunning) {
       move->record.finish(to_string(DestinationState::kRunning), "");
       continue;
     }

@@ -42,6 +42,9 @@ class DestinationMoves {
   Task<Result<json::Object>> reserve(const http::Request& request);
   Result<MovePtr> check_reservation(const http::Request& request, const json::Object& body);
   Task<Status> set_up(Move& move, const json::Object& body);
+  // How much more may be staged in all.
+  static std::uint64_t staging_left(const Move& move);
+  static Status still_staging(const Move& move);
   Task<Status> receive_image(Move& move, std::string digest, http::BodyReader& body);
   Task<Status> receive_layer(Move& move, http::BodyReader& body);
   Task<Status> receive_checkpoint(Move& move, http::BodyReader& body);
@@ -56,6 +59,7 @@ class DestinationMoves {
 
   // The move named by the route, if the caller is its source. Errors: kNotFound, kUnauthenticated.
   Result<MovePtr> find(const http::Request& request) const;
+  http::Response answer_from_journal(const http::Request& request, const Error& error) const;
   // Performs what the transaction says to `event`.
   Task<Status> step(Move& move, migration::DestinationEvent event);
   // A step that fails takes the whole migration down.

@@ -1,6 +1,7 @@
 // The Mover: moves that leave, moves that arrive, and the stubs they leave behind.
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <filesystem>
 #include <map>
 #include <memory>
 
@@ -36,6 +37,7 @@ class HostMover final : public Mover {
   void add_peer_routes(http::Router& router) override { arriving_.add_routes(router); }
 
   Task<void> recover() override {
+    remove_half_images();
     co_await recover_tunnels();
     co_await stubs_.recover();
     co_await arriving_.recover();
@@ -68,6 +70,16 @@ class HostMover final : public Mover {
     leaving_[icon_id] = std::move(move);
     boost::asio::co_spawn(host_.loop, running->run(),
                           [this, icon_id](std::exception_ptr) { leaving_.erase(icon_id); });
+  }
+
+  // Images that were still on their way when our predecessor ended: "DIGEST.MIGRATION".
+  void remove_half_images() {
+    std::error_code error;
+    std::filesystem::directory_iterator images(host_.config.state_dir + "/images", error);
+    if (error) return;
+    for (const auto& entry : images)
+      if (entry.path().filename().string().find('.') != std::string::npos)
+        std::filesystem::remove_all(entry.path(), error);
   }
 
   // Tunnels outlive the supervisor as processes; here they get their peers' ends again.

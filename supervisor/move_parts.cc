@@ -2,6 +2,8 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/json/serialize.hpp>
 #include <filesystem>
 
@@ -13,6 +15,8 @@ namespace icon::supervisor {
 namespace {
 
 constexpr Millis kBackgroundLimit{5'000};
+constexpr Millis kRetryFirst{2'000};
+constexpr Millis kRetryMax{60'000};
 
 std::string stub_hosts_key(const std::string& icon_id) { return "stub_hosts/" + icon_id; }
 
@@ -82,22 +86,45 @@ net::IconNetwork icon_network(const Host& host, const IconRecord& icon) {
   return network;
 }
 
+Task<bool> deliver(Host& host, PeerRequest request) {
+  const std::string target = request.target;
+  const auto answer = co_await host.peers->call(std::move(request));
+  if (!answer) {
+    log::warn("peer.not_told", {{"target", target}, {"error", answer.error().message}});
+    co_return false;
+  }
+  const auto text = http::body_or_error(answer->response);
+  if (!text) log::warn("peer.refused", {{"target", target}, {"error", text.error().message}});
+  co_return answer->response.status / 100 != 5;
+}
+
+void deliver_later(Host& host, PeerRequest request, UtcMillis until_ms) {
+  auto again = [&host, request = std::move(request), until_ms]() -> Task<void> {
+    boost::asio::steady_timer pause(host.loop);
+    for (Millis wait = kRetryFirst; host.clock.utc_ms() < until_ms;
+         wait = std::min(wait * 2, kRetryMax)) {
+      pause.expires_after(wait);
+      co_await pause.async_wait(boost::asio::use_awaitable);
+      PeerRequest once = request;
+      if (co_await deliver(host, std::move(once))) co_return;
+    }
+  };
+  boost::asio::co_spawn(host.loop, std::move(again), boost::asio::detached);
+}
+
 void send_in_background(Host& host, const Endpoint& api, const PublicKey& peer, std::string method,
                         std::string target) {
-  boost::asio::co_spawn(
-      host.loop,
-      [&host, api, peer, method = std::move(method), target = std::move(target)]() -> Task<void> {
-        PeerRequest request;
-        request.api = api;
-        request.peer = peer;
-        request.method = method;
-        request.target = target;
-        request.total_timeout = kBackgroundLimit;
-        const auto answer = co_await host.peers->call(std::move(request));
-        if (!answer)
-          log::warn("peer.not_told", {{"target", target}, {"error", answer.error().message}});
-      },
-      boost::asio::detached);
+  PeerRequest request;
+  request.api = api;
+  request.peer = peer;
+  request.method = std::move(method);
+  request.target = std::move(target);
+  request.total_timeout = kBackgroundLimit;
+  auto send = [&host, request = std::move(request)]() -> Task<void> {
+    PeerRequest once = request;
+    co_await deliver(host, std::move(once));
+  };
+  boost::asio::co_spawn(host.loop, std::move(send), boost::asio::detached);
 }
 
 }  // namespace icon::supervisor

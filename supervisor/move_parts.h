@@ -9,8 +9,10 @@
 #include "base/address.h"
 #include "base/json.h"
 #include "base/result.h"
+#include "base/task.h"
 #include "supervisor/journal.h"
 #include "supervisor/net/network.h"
+#include "supervisor/peer_client.h"
 #include "wire/documents.h"
 
 namespace icon::supervisor {
@@ -41,7 +43,11 @@ Status note_earlier_stubs(const Host& host, const std::string& icon_id, json::Ar
 // The ICON's ports and addresses for the network code. `stub_hosts` as known, less this host.
 net::IconNetwork icon_network(const Host& host, const IconRecord& icon);
 
-// A call whose answer changes nothing: logged when it fails.
+// A call whose answer changes nothing: logged when it fails. False when the peer could not be asked
+// or could not answer (5xx).
+Task<bool> deliver(Host& host, PeerRequest request);
+// The same, again and again until it is answered or the time has come. Returns at once.
+void deliver_later(Host& host, PeerRequest request, UtcMillis until_ms);
 void send_in_background(Host& host, const Endpoint& api, const PublicKey& peer, std::string method,
                         std::string target);
 

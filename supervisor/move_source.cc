@@ -1,5 +1,6 @@
 #include "supervisor/move_source.h"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -15,6 +16,7 @@ namespace icon::supervisor {
 namespace {
 
 namespace asio = boost::asio;
+using boost::asio::experimental::awaitable_operators::operator||;
 using migration::SourceAction;
 using migration::SourceEvent;
 using migration::SourceState;
@@ -25,6 +27,10 @@ constexpr Millis kRestoreLimit{45'000};
 constexpr Millis kCommitLimit{15'000};
 constexpr Millis kCommitPause{1'000};
 constexpr Millis kSettleLimit{5'000};
+// How long a service may stand still for its checkpoint to travel: some, and what the slowest link
+// that makes sense (8 MB/s) needs.
+constexpr Millis kTransferLimit{60'000};
+constexpr std::uint64_t kTransferBytesPerMillisecond = 8'000;
 constexpr Millis kDocumentLifetime{3600'000};
 
 // A tar stream as the body of a request.
@@ -113,6 +119,9 @@ Result<std::unique_ptr<SourceMove>> SourceMove::recover(Host& host, Stubs& stubs
   ICON_CHECK(move->read_documents());
   move->transaction_ = migration::SourceTransaction::recovered(state);
   move->error_ = "the supervisor was restarted";
+  move->is_recovered_ = true;
+  // The memory that our predecessor had dumped.
+  MemoryDirectory::remove_left_over(checkpoint_path(host, move->id()));
   return move;
 }
 
@@ -214,7 +223,7 @@ Task<Status> SourceMove::perform_one(SourceAction action) {
     case SourceAction::kWakeAgent:
       co_return host_.containers->wake(icon_id());
     case SourceAction::kJournalRollback:
-      co_return host_.journal->set_icon_state(icon_id(), icon_state::kRunning);
+      co_return journal_rollback();
     case SourceAction::kAbortPeer:
       abort_at_peer();
       co_return Status{};
@@ -368,6 +377,7 @@ Task<Status> SourceMove::dump() {
   request.freezer_cgroup = cgroup.freezer_directory();
   request.external_mounts = host_.containers->external_mounts(icon_id());
   ICON_CO_TRY(const auto dumped, co_await checkpointer_.dump(std::move(request)));
+  dumped_bytes_ = dumped.bytes;
   record_.end(dumped.bytes);
   co_return Status{};
 }
@@ -375,7 +385,8 @@ Task<Status> SourceMove::dump() {
 Task<Status> SourceMove::transfer() {
   record_.begin("transfer");
   const auto paths = host_.containers->paths(icon_id());
-  ICON_CO_TRY(const auto now, migration::scan_tree(paths.upper));
+  auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
+  ICON_CO_TRY(const auto now, co_await migration::run_on(worker_pool(), std::move(scan)));
   const auto delta = migration::difference(staged_layer_, now);
   removed_ = delta.removed;
   ICON_CO_TRY(const auto run_tree, migration::scan_tree(paths.run));
@@ -385,8 +396,18 @@ Task<Status> SourceMove::transfer() {
   std::vector<migration::TreePart> parts{{"checkpoint", memory_.path()},
                                          {"upper", paths.upper, &delta.changed},
                                          {"run", paths.run, &run_files}};
-  ICON_CO_CHECK(co_await upload("/v1/migrations/" + id() + "/checkpoint", std::move(parts),
-                                &checkpoint_report_));
+  const Millis limit =
+      kTransferLimit +
+      Millis(static_cast<std::int64_t>(dumped_bytes_ / kTransferBytesPerMillisecond));
+  asio::steady_timer timer(co_await asio::this_coro::executor, limit);
+  auto sent = co_await (
+      upload("/v1/migrations/" + id() + "/checkpoint", std::move(parts), &checkpoint_report_) ||
+      timer.async_wait(asio::use_awaitable));
+  if (sent.index() == 1)
+    co_return fail(Code::kTimeout, "the checkpoint did not arrive within " +
+                                       std::to_string(limit.count() / 1000) +
+                                       " s: the link cannot keep up");
+  ICON_CO_CHECK(std::get<0>(sent));
   memory_.reset();
   co_return Status{};
 }
@@ -444,11 +465,11 @@ Task<SourceEvent> SourceMove::send_commit() {
   request.body = boost::json::serialize(json::Object{{"commit", record_.data().details["commit"]}});
   request.total_timeout = kCommitLimit;
   const auto answer = co_await host_.peers->call(std::move(request));
+  // A lease that is over entitles nobody: the original may serve again.
+  const bool lease_is_over = host_.clock.utc_ms() > lease_.expires_ms + wire::kClockSkewMax.count();
   if (!answer) {
     error_ = answer.error().message;
-    // A lease that is over entitles nobody: the original may serve again.
-    if (host_.clock.utc_ms() > lease_.expires_ms + wire::kClockSkewMax.count())
-      co_return SourceEvent::kPeerAborted;
+    if (lease_is_over) co_return SourceEvent::kPeerAborted;
     log::warn("migration.commit_unanswered", {{"migration", id()}, {"error", error_}});
     co_return SourceEvent::kPeerUnreachable;
   }
@@ -459,8 +480,9 @@ Task<SourceEvent> SourceMove::send_commit() {
   }
   const auto text = http::body_or_error(response);
   error_ = text ? "unexpected answer to the commit" : text.error().message;
-  // The destination's key says that it gave the copy up, or that it has never had it.
-  if (response.status == 410 || response.status == 404) co_return SourceEvent::kPeerAborted;
+  // The destination's key says that it gave the copy up. That it knows of none says nothing: it may
+  // have lost its journal, not the copy.
+  if (response.status == 410 || lease_is_over) co_return SourceEvent::kPeerAborted;
   co_return SourceEvent::kPeerUnreachable;
 }
 
@@ -491,12 +513,15 @@ Status SourceMove::divert() {
 Task<Status> SourceMove::destroy_original() {
   host_.icons->close_socket(icon_id());
   host_.containers->unwatch(icon_id());
-  ICON_CO_CHECK(co_await host_.containers->destroy(icon_id()));
-  ICON_CO_CHECK(host_.network->detach(icon_id()));
+  // First what is true, whatever becomes of the cleaning: the ICON is somewhere else. What cannot
+  // be removed now is tried again when the supervisor starts.
   icon_.state = icon_state::kMoved;
   icon_.pid = 0;
   icon_.epoch = order_.epoch;
-  co_return host_.journal->put_icon(icon_);
+  ICON_CO_CHECK(host_.journal->put_icon(icon_));
+  const auto destroyed = co_await host_.containers->destroy(icon_id());
+  ICON_CO_CHECK(host_.network->detach(icon_id()));
+  co_return destroyed;
 }
 
 Task<void> SourceMove::settle_up() {
@@ -512,7 +537,7 @@ Task<void> SourceMove::settle_up() {
   record_.finish(to_string(SourceState::kDone), "");
 }
 
-// A=>B=>C: this host is B, `stub` names A. Failure is no disaster: A's packets come through here.
+// A=>B=>C: this host is B, `stub` names A. Until A knows, its packets come through here.
 Task<void> SourceMove::tell_stub_host(const json::Object& stub) {
   const auto host_id = json::get_string(stub, "host", 64);
   const auto api = json::get_string(stub, "api", 64);
@@ -531,12 +556,24 @@ Task<void> SourceMove::tell_stub_host(const json::Object& stub) {
                    {"api", api_.to_string()},
                    {"public_address", record_.data().details["public_address"]}});
   request.total_timeout = kSettleLimit;
-  const auto answer = co_await host_.peers->call(std::move(request));
-  const auto text =
-      answer ? http::body_or_error(answer->response) : Result<std::string>(fail(answer.error()));
-  if (!text)
-    log::warn("migration.stub_not_told",
-              {{"migration", id()}, {"host", *host_id}, {"error", text.error().message}});
+  PeerRequest once = request;
+  const bool told = co_await deliver(host_, std::move(once));
+  if (!told) deliver_later(host_, std::move(request), lease_.expires_ms);
+}
+
+// After a COMMIT the destination has seen the new epoch, although nothing runs there: it is used
+// up.
+Status SourceMove::journal_rollback() {
+  if (record_.data().details.contains("commit")) {
+    icon_.epoch = order_.epoch;
+    if (is_recovered_) {
+      // Icons took it up as one that never wakes again.
+      ICON_CHECK(host_.icons->open_socket(icon_id()));
+      ICON_CHECK(host_.icons->watch(icon_id()));
+    }
+  }
+  icon_.state = icon_state::kRunning;
+  return host_.journal->put_icon(icon_);
 }
 
 Task<Status> SourceMove::release_traffic() {
@@ -552,6 +589,8 @@ void SourceMove::abort_at_peer() {
 void SourceMove::report(bool moved) {
   const auto topic = EventHub::icon_topic(icon_id());
   if (moved) return;  // the destination's supervisor tells the agent, which is there now
+  // The tunnel was opened for this move, unless a stub uses it.
+  if (host_.network->close_tunnel(peer_id_)) (void)host_.journal->remove_tunnel(peer_id_);
   host_.events.publish(topic, {{"event", "rolled_back"}, {"migration", id()}, {"reason", error_}});
   record_.finish(to_string(SourceState::kRolledBack), error_);
 }

@@ -67,6 +67,7 @@ class SourceMove {
   Task<void> settle_up();
   Task<void> tell_stub_host(const json::Object& stub);
   Task<Status> release_traffic();
+  Status journal_rollback();
   void abort_at_peer();
   void report(bool moved);
   Result<wire::Envelope> sealed_manifest();
@@ -94,9 +95,11 @@ class SourceMove {
   migration::ArchiveReport checkpoint_report_;
   std::vector<std::string> removed_;
   MemoryDirectory memory_;
+  std::uint64_t dumped_bytes_ = 0;
   std::optional<FreezeGuard> guard_;
   SteadyTime gap_start_{};
   std::string error_;
+  bool is_recovered_ = false;
 };
 
 }  // namespace icon::supervisor

@@ -127,6 +127,8 @@ Task<Status> Stubs::repoint(const std::string& icon_id, Moved moved) {
   stub->next_api = moved.api;
   stub->next_public = moved.public_address;
   stub->epoch = order.epoch;
+  // It is paid for as long as the ICON's new slot.
+  stub->until_ms = std::max(stub->until_ms, commit.expires_ms);
   ICON_CO_TRY(const auto to, target(*stub));
   ICON_CO_CHECK(host_.network->repoint(icon_id, to));
   ICON_CO_CHECK(host_.journal->put_stub(*stub));

@@ -171,6 +171,10 @@ class Network {
   // Ends `held`: in the gap, so it only switches: two nftables and two route transactions.
   virtual Status release(const std::string& icon_id) = 0;
 
+  // After a restart, the frozen original of a move that was committed: as hold() leaves it, with
+  // nothing open for a moment in between. divert() or unhold() follow.
+  virtual Status attach_frozen(const IconNetwork& icon) = 0;
+
   // Makes the queue device early (STAGE), so that hold() only switches.
   virtual Status prepare_hold(const std::string& icon_id) = 0;
   // The source, before the dump: what arrives is queued, what the ICON sends is dropped.

@@ -180,6 +180,26 @@ Status NetworkImpl::forget(const std::string& icon_id) {
   return {};
 }
 
+Status NetworkImpl::attach_frozen(const IconNetwork& network) {
+  ICON_CHECK(check_network(network));
+  if (icons_.contains(network.icon_id))
+    return fail(Code::kConflict, "ICON " + short_id(network.icon_id) + " is attached already");
+  Icon& icon = known_or_new(network);
+  ICON_CHECK(settle(icon));
+  ICON_CHECK(ensure_queue(icon));
+  ICON_TRY(const int device, routes_.link_index(icon.queue->interface()));
+  icon.queue->hold();
+  ICON_CHECK(transition(icon, [&](IconRules& rules) {
+    rules.network = network;
+    rules.phase = Phase::kServing;
+    rules.attached = true;
+    rules.muted = true;
+  }));
+  ICON_CHECK(route_to(icon, device, kMainTable));
+  icon.ingress_held = true;
+  return {};
+}
+
 Status NetworkImpl::attach_stub(const IconNetwork& network, const StubTarget& target) {
   ICON_CHECK(check_network(network));
   ICON_TRY(int tunnel, stub_interface(target));

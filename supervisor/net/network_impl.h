@@ -34,6 +34,7 @@ class NetworkImpl final : public Network {
   std::string netns_name(const std::string& icon_id) const override;
   Status attach(const IconNetwork& icon) override;
   Status attach_held(const IconNetwork& icon) override;
+  Status attach_frozen(const IconNetwork& icon) override;
   Status release(const std::string& icon_id) override;
   Status prepare_hold(const std::string& icon_id) override;
   Status hold(const std::string& icon_id) override;

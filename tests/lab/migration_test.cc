@@ -63,9 +63,16 @@ class MigrationTest : public ::testing::Test {
     const std::string name = world_->lab().name();
     const bool failed = HasFailure();
     if (failed)
-      for (const auto& host : world_->hosts())
+      for (const auto& host : world_->hosts()) {
         std::cerr << "--- log of " << host << "\n"
                   << read_file(world_->log_file(host), 1 << 20).value_or("") << "\n";
+        std::error_code error;
+        const std::string icons = world_->lab().host_directory(host) + "/state/icons";
+        for (const auto& icon : std::filesystem::directory_iterator(icons, error))
+          std::cerr << "--- the agent at " << host << "\n"
+                    << read_file(icon.path().string() + "/run/log/agent.log", 1 << 20).value_or("")
+                    << "\n";
+      }
     EXPECT_TRUE(world_->down());
     world_.reset();
     EXPECT_EQ(scan_lab(name).describe(), "");
@@ -158,6 +165,13 @@ class MigrationTest : public ::testing::Test {
     return body ? std::string(body->at("state").as_string()) : "none";
   }
 
+  void wait_for_state(const std::string& host, const std::string& state) const {
+    const auto deadline = std::chrono::steady_clock::now() + kMoveMax;
+    while (icon_state(host) != state && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(kStep);
+    EXPECT_EQ(icon_state(host), state);
+  }
+
   // After a move that did not happen: nothing of the ICON is left at `host`.
   void expect_clean(const std::string& host) const {
     const std::string icons = world_->lab().host_directory(host) + "/state/icons";
@@ -236,6 +250,41 @@ TEST_F(MigrationTest, TheSourcesSupervisorDiesDuringTheTransfer) {
   EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
 }
 
+// There and back, with one of the two killed around the commit: whatever the moment, exactly one
+// copy serves in the end, and nobody has lost a reply.
+TEST_F(MigrationTest, OneCopyServesWhoeverDiesAtTheCommit) {
+  std::vector<LoadClient> users;
+  users.push_back(load("a"));
+  std::string here = "a";
+  std::string there = "b";
+  for (const std::string phase : {"restore", "commit", "settle"}) {
+    for (const bool is_source : {false, true}) {
+      SCOPED_TRACE(phase + (is_source ? ", the source dies" : ", the destination dies"));
+      const auto id = order_move(here, there);
+      wait_for_phase(here, id, phase);
+      const std::string dead = is_source ? here : there;
+      must(world_->kill_supervisor(dead));
+      must(world_->start_supervisor(dead));
+      const auto end = outcome(here, id);
+      const auto end_there = outcome(there, id);
+      if (end == "done") {
+        EXPECT_EQ(end_there, "running");
+        std::swap(here, there);
+        users.push_back(load(here));
+      } else {
+        EXPECT_EQ(end, "rolled_back");
+        EXPECT_EQ(end_there, "aborted");
+      }
+      wait_for_state(here, "running");
+      EXPECT_NE(icon_state(there), "running");
+      for (auto& user : users) expect_exact(user.mark("after"));
+      if (HasFailure()) return;
+    }
+  }
+  for (auto& user : users) expect_all_answered(user.stop());
+  EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
+}
+
 TEST_F(MigrationTest, ARestartedSupervisorAdoptsIconsStubsAndTunnels) {
   auto users = load("a");
   EXPECT_EQ(outcome("a", order_move("a", "b")), "done");
@@ -243,10 +292,7 @@ TEST_F(MigrationTest, ARestartedSupervisorAdoptsIconsStubsAndTunnels) {
     must(world_->kill_supervisor(host));
     must(world_->start_supervisor(host));
   }
-  const auto deadline = std::chrono::steady_clock::now() + kMoveMax;
-  while (icon_state("b") != "running" && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(kStep);
-  EXPECT_EQ(icon_state("b"), "running");
+  wait_for_state("b", "running");
   ASSERT_TRUE(users.mark("adopted"));
   EXPECT_EQ(outcome("b", order_move("b", "c")), "done");
   expect_all_answered(users.stop());
