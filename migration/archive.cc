@@ -3,7 +3,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
-#include <sodium.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -12,8 +11,8 @@
 #include <filesystem>
 #include <memory>
 
-#include "base/encoding.h"
 #include "base/fd.h"
+#include "migration/digest.h"
 
 namespace icon::migration {
 namespace {
@@ -22,23 +21,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kChunkBytes = 256 << 10;
 constexpr std::size_t kPathBytesMax = 4096;
-
-class Hasher {
- public:
-  Hasher() { crypto_generichash_init(&state_, nullptr, 0, 32); }
-  void add(const void* data, std::size_t size) {
-    crypto_generichash_update(&state_, static_cast<const unsigned char*>(data), size);
-  }
-  void add(const std::string& text) { add(text.c_str(), text.size() + 1); }
-  std::string hex() {
-    std::array<std::uint8_t, 32> hash{};
-    crypto_generichash_final(&state_, hash.data(), hash.size());
-    return hex_encode(hash);
-  }
-
- private:
-  crypto_generichash_state state_{};
-};
 
 struct ArchiveFree {
   void operator()(archive* a) const { archive_free(a); }
@@ -136,7 +118,7 @@ class TarWriter {
   }
 
   Status copy_content(int file, const std::string& name, off_t size) {
-    Hasher hash;
+    Digest hash;
     off_t done = 0;
     while (done < size) {
       const auto want = std::min<off_t>(static_cast<off_t>(buffer_.size()), size - done);
@@ -232,7 +214,7 @@ class TarReader {
   }
 
   Status copy_content(const std::string& name, std::int64_t size) {
-    Hasher hash;
+    Digest hash;
     for (;;) {
       const void* data = nullptr;
       std::size_t count = 0;
@@ -259,7 +241,7 @@ class TarReader {
   ArchiveReport report_;
 };
 
-Status hash_content(const std::string& path, Hasher& hash, std::vector<char>& buffer) {
+Status hash_content(const std::string& path, Digest& hash, std::vector<char>& buffer) {
   UniqueFd file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!file) return fail_errno("read " + path);
   for (;;) {
@@ -287,7 +269,7 @@ Result<ArchiveReport> read_tar(int fd, const std::map<std::string, std::string>&
 
 Result<std::string> tree_digest(const std::string& directory) {
   ICON_TRY(const auto paths, list_tree(directory));
-  Hasher hash;
+  Digest hash;
   std::vector<char> buffer(kChunkBytes);
   for (const auto& relative : paths) {
     const std::string path = directory + "/" + relative;

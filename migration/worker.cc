@@ -15,10 +15,7 @@ namespace asio = boost::asio;
 constexpr int kPipeBytes = 1 << 20;
 constexpr std::size_t kReadBytes = 256 << 10;
 
-struct Pipe {
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
+}  // namespace
 
 Result<Pipe> make_pipe() {
   int fds[2];
@@ -27,15 +24,12 @@ Result<Pipe> make_pipe() {
   return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
-// A broken pipe ends the work; it must not end the process.
 void ignore_sigpipe_in_this_thread() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGPIPE);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
-
-}  // namespace
 
 Result<std::unique_ptr<TarSource>> TarSource::start(asio::any_io_executor executor,
                                                     std::vector<TreePart> parts) {

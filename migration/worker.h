@@ -30,6 +30,15 @@ Task<std::invoke_result_t<Work>> run_on(boost::asio::thread_pool& pool, Work wor
                                            boost::asio::use_awaitable);
 }
 
+// Between a worker and the loop.
+struct Pipe {
+  UniqueFd read_end;
+  UniqueFd write_end;
+};
+Result<Pipe> make_pipe();
+// A broken pipe ends a worker's work; it must not end the process.
+void ignore_sigpipe_in_this_thread();
+
 // A tar stream to be read piece by piece on the loop. The thread ends when the stream has been
 // read to its end or the object is destroyed (the pipe breaks). Loop thread only.
 class TarSource {
