@@ -113,7 +113,7 @@ class Checker {
     else
       missing("runc", "not found", "apt-get install runc");
     for (const char* name : {"icon-supervisor", "icon-agent", "icon-stub", "icon-tunnel",
-                             "icon-freeze-guard", "icon-criu-hold"}) {
+                             "icon-freeze-guard", "icon-criu-hold", "icon-pages"}) {
       const auto path = options_.program_dir + "/" + name;
       if (access(path.c_str(), X_OK) == 0)
         ok(name, path);

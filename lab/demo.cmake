@@ -11,4 +11,4 @@ target_compile_definitions(icon_lab PUBLIC ICON_WITH_DEMO)
 # What a run of the demo needs: not the tests.
 add_custom_target(icon_demo_programs)
 add_dependencies(icon_demo_programs icon icon-agent icon-supervisor icon-tunnel icon-stub
-                 icon-criu-hold icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)
+                 icon-criu-hold icon-pages icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)

@@ -25,6 +25,9 @@ struct DumpRequest {
   std::string image_dir;       // exists, on tmpfs: memory never touches a disk
   std::string freezer_cgroup;  // frozen already, and frozen still when dump() returns
   std::vector<ExternalMount> external_mounts;
+  // The images only name the pages of private anonymous memory: their contents travel by
+  // migration/memory/.
+  bool memory_apart = false;
 };
 
 struct DumpReport {
@@ -39,6 +42,8 @@ struct RestoreRequest {
   std::string netns_path;
   std::vector<std::string> cgroup_procs_files;  // the restored tree is born in these cgroups
   std::vector<ExternalMount> external_mounts;
+  // The pages are asked for at work_dir/lazy-pages.socket (memory/page_daemon.h).
+  bool memory_apart = false;
   Millis timeout{30'000};
 };
 
@@ -57,6 +62,9 @@ class HeldRestore {
 class Checkpointer {
  public:
   virtual ~Checkpointer() = default;
+  // Whether dump() and restore() can do without the contents of the memory here. Errors:
+  // kUnavailable, with the reason.
+  virtual Task<Status> memory_can_travel_apart() = 0;
   // Dumps and leaves the tree frozen, so that a roll-back is a thaw. Errors: kIo with the
   // checkpointer's own error lines; kTimeout. On error the tree is frozen and intact as well.
   virtual Task<Result<DumpReport>> dump(DumpRequest request) = 0;

@@ -24,6 +24,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/subprocess.h"
+#include "migration/memory/memory_tracker.h"
 
 namespace icon::migration {
 namespace {
@@ -38,6 +39,7 @@ constexpr Millis kReleaseTimeout{10'000};
 constexpr Millis kReapTimeout{5'000};
 constexpr int kNetnsFd = 10;  // the number under which CRIU inherits the network namespace
 
+constexpr const char* kLazyHoles = "--lazy-holes";
 constexpr const char* kDumpLog = "dump.log";
 constexpr const char* kRestoreLog = "restore.log";
 
@@ -184,6 +186,7 @@ std::vector<std::string> restore_arguments(const CriuOptions& options,
   for (const auto& argument : common_arguments()) arguments.push_back(argument);
   for (const auto& mount : request.external_mounts)
     append(arguments, {"--external", "mnt[" + mount.name + "]:" + mount.host_path});
+  if (request.memory_apart) arguments.emplace_back("--lazy-pages");
   append(arguments, {"--action-script", options.hold_helper_path});
   return arguments;
 }
@@ -226,6 +229,21 @@ std::string criu_error_lines(const std::string& log, std::size_t lines_max) {
   return text;
 }
 
+Task<Status> CriuCheckpointer::memory_can_travel_apart() {
+  if (memory_apart_) co_return *memory_apart_;
+  memory_apart_ = MemoryTracker::available();
+  if (!*memory_apart_) co_return *memory_apart_;
+  Command command;
+  command.argv = {options_.criu_path, "--help"};
+  const auto help = co_await run_command(std::move(command));
+  if (!help || help->output.find(kLazyHoles) == std::string::npos)
+    memory_apart_ =
+        fail(Code::kUnavailable, options_.criu_path +
+                                     " has no --lazy-holes: it lacks the patch in "
+                                     "migration/criu/; `make deps` builds one that has");
+  co_return *memory_apart_;
+}
+
 Task<Result<DumpReport>> CriuCheckpointer::dump(DumpRequest request) {
   const auto start = std::chrono::steady_clock::now();
   ICON_CO_TRY(const ino_t netns, netns_inode(request.init_pid));
@@ -247,6 +265,7 @@ Task<Result<DumpReport>> CriuCheckpointer::dump(DumpRequest request) {
   for (const auto& argument : common_arguments()) command.argv.push_back(argument);
   for (const auto& mount : request.external_mounts)
     append(command.argv, {"--external", "mnt[" + mount.mountpoint + "]:" + mount.name});
+  if (request.memory_apart) command.argv.emplace_back(kLazyHoles);
   command.timeout = kDumpTimeout;
   ICON_CO_TRY(const auto outcome, co_await run_command(std::move(command)));
   if (!outcome.ok())

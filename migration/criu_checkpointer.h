@@ -3,6 +3,7 @@
 // the images hold its namespaces and mounts.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "migration/checkpointer.h"
@@ -17,11 +18,13 @@ struct CriuOptions {
 class CriuCheckpointer final : public Checkpointer {
  public:
   explicit CriuCheckpointer(CriuOptions options) : options_(std::move(options)) {}
+  Task<Status> memory_can_travel_apart() override;
   Task<Result<DumpReport>> dump(DumpRequest request) override;
   Task<Result<std::unique_ptr<HeldRestore>>> restore(RestoreRequest request) override;
 
  private:
   CriuOptions options_;
+  std::optional<Status> memory_apart_;  // once it is known
 };
 
 // Only the "Error" lines of a CRIU log, the last `lines_max` of them, without time stamps: what a

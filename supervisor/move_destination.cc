@@ -2,6 +2,9 @@
 
 #include <sys/stat.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <filesystem>
 
 #include "base/file.h"
@@ -62,6 +65,10 @@ struct DestinationMoves::Move {
   std::string digest;
   MemoryDirectory memory;
   migration::ArchiveReport received;
+  // Memory that travels apart; received_memory once all of it is here.
+  std::shared_ptr<migration::PageDaemon> pages;
+  std::string received_memory;
+  bool is_receiving_memory = false;
   std::unique_ptr<migration::HeldRestore> held;
   SteadyTime last_heard{};
   std::uint64_t staged_bytes = 0;  // image and layers, however often they come
@@ -92,6 +99,12 @@ void DestinationMoves::add_routes(http::Router& router) {
                      const auto move = find(request);
                      if (!move) co_return http::error_response(move.error());
                      co_return co_await answer(*move, receive_checkpoint(**move, body));
+                   });
+  router.on_upload("PUT", "/v1/migrations/{m}/memory",
+                   [this](http::Request request, http::BodyReader& body) -> Task<http::Response> {
+                     const auto move = find(request);
+                     if (!move) co_return http::error_response(move.error());
+                     co_return co_await answer_memory(*move, body);
                    });
   const auto with_json =
       [this](Task<Status> (DestinationMoves::*work)(Move&, const json::Object&)) {
@@ -318,7 +331,9 @@ Task<Result<json::Object>> DestinationMoves::reserve(const http::Request& reques
   const auto tunnel = host_.network->open_tunnel(move->record.data().peer);
   if (!tunnel) co_return fail(tunnel.error());
   std::error_code error;
+  const auto apart = co_await checkpointer_.memory_can_travel_apart();
   co_return json::Object{{"has_image", std::filesystem::exists(icon.lower_dir, error)},
+                         {"memory_apart", apart.has_value()},
                          {"tunnel", tunnel_to_json(*tunnel)},
                          {"public_address", host_.config.public_address.to_string()}};
 }
@@ -403,14 +418,53 @@ Task<Status> DestinationMoves::receive_layer(Move& move, http::BodyReader& body)
   co_return Status{};
 }
 
+// Beside the other calls: it lasts from the first look at the memory until the service is frozen.
+Task<http::Response> DestinationMoves::answer_memory(MovePtr move, http::BodyReader& body) {
+  if (move->pages)
+    co_return http::error_response({Code::kConflict, "the memory is arriving already"});
+  move->is_receiving_memory = true;
+  const auto done = co_await receive_memory(*move, body);
+  move->is_receiving_memory = false;
+  move->last_heard = host_.clock.steady();
+  if (done) co_return http::json_response(200, json::Object{{"memory", move->received_memory}});
+  log::warn("migration.memory",
+            {{"migration", move->record.id()}, {"error", done.error().message}});
+  move->pages.reset();
+  co_return http::error_response(done.error());
+}
+
+Task<Status> DestinationMoves::receive_memory(Move& move, http::BodyReader& body) {
+  ICON_CO_CHECK(still_staging(move));
+  ICON_CO_CHECK(make_memory_directory(move));
+  const auto wanted = static_cast<std::uint64_t>(move.icon.spec.resources.memory_bytes);
+  ICON_CO_TRY(move.pages, migration::PageDaemon::start(
+                              co_await boost::asio::this_coro::executor, program_path("icon-pages"),
+                              move.memory.path(), wanted == 0 ? kCheckpointBytesMax : wanted));
+  const auto pages = move.pages;  // the move may be given up meanwhile
+  for (;;) {
+    ICON_CO_TRY(const auto bytes, co_await body.read_some());
+    if (bytes.empty()) break;
+    const auto written = co_await pages->write(bytes);
+    if (!written) break;  // received() says why
+  }
+  ICON_CO_TRY(move.received_memory, co_await pages->received());
+  co_return Status{};
+}
+
+Status DestinationMoves::make_memory_directory(Move& move) {
+  if (move.memory.path().empty()) {
+    ICON_TRY(move.memory, MemoryDirectory::create(checkpoint_path(host_, move.record.id()),
+                                                  kCheckpointBytesMax));
+  }
+  return make_directories(move.memory.path() + "/images", 0700);
+}
+
 Task<Status> DestinationMoves::receive_checkpoint(Move& move, http::BodyReader& body) {
   ICON_CO_CHECK(still_staging(move));
   move.record.begin("transfer");
   const auto paths = host_.containers->paths(move.icon.id);
-  ICON_CO_TRY(move.memory, MemoryDirectory::create(checkpoint_path(host_, move.record.id()),
-                                                   kCheckpointBytesMax));
+  ICON_CO_CHECK(make_memory_directory(move));
   const std::string images = move.memory.path() + "/images";
-  ICON_CO_CHECK(make_directories(images, 0700));
   Directories directories{{"checkpoint", images}, {"upper", paths.upper}, {"run", paths.run}};
   ICON_CO_TRY(move.received, co_await extract(body, std::move(directories), kCheckpointBytesMax));
   move.record.end(move.received.bytes);
@@ -428,6 +482,7 @@ Status DestinationMoves::verify_checkpoint(Move& move, const json::Object& body)
       manifest.epoch != move.order.epoch || manifest.from != move.order.from ||
       manifest.to != move.order.to)
     return fail(Code::kUnauthenticated, "the manifest belongs to another migration");
+  if (move.pages) move.received.files["memory"] = move.received_memory;
   if (manifest.files.size() != move.received.files.size())
     return fail(Code::kUnauthenticated, "the manifest names other files than those that arrived");
   for (const auto& [name, stamp] : move.received.files) {
@@ -458,6 +513,8 @@ Task<Status> DestinationMoves::restore(Move& move, const json::Object& body) {
   for (const auto& directory : cgroup.directories())
     request.cgroup_procs_files.push_back(directory + "/cgroup.procs");
   request.external_mounts = host_.containers->external_mounts(id);
+  request.memory_apart = move.pages != nullptr;
+  if (move.pages) ICON_CO_CHECK(co_await move.pages->check());
   ICON_CO_TRY(move.held, co_await checkpointer_.restore(std::move(request)));
   move.record.end(0);
   co_return co_await step(move, DestinationEvent::kRestored);
@@ -485,6 +542,25 @@ Task<Status> DestinationMoves::commit(Move& move, const json::Object& body) {
   co_return Status{};
 }
 
+// The rest of the memory comes while the ICON runs; how long that took is for who asks why the
+// first moments were slow.
+void DestinationMoves::watch_pages(const std::string& migration,
+                                   std::shared_ptr<migration::PageDaemon> pages) {
+  auto watch = [migration, pages = std::move(pages)]() mutable -> Task<void> {
+    const auto resident = co_await migration::PageDaemon::let_live(std::move(pages));
+    if (!resident)
+      log::error("migration.pages",
+                 {{"migration", migration}, {"error", resident.error().message}});
+    else
+      log::info("migration.resident", {{"migration", migration},
+                                       {"took_ms", resident->took_ms},
+                                       {"pages", resident->pages},
+                                       {"faults", resident->faults},
+                                       {"zero_faults", resident->zero_faults}});
+  };
+  boost::asio::co_spawn(host_.loop, std::move(watch), boost::asio::detached);
+}
+
 // The process first, behind closed doors; then "it runs" on disk, in one piece; then the network.
 // Killed before the row is there, the copy has spoken with nobody and is given up; killed after it,
 // it is adopted like any other.
@@ -507,6 +583,7 @@ Task<Status> DestinationMoves::release(Move& move) {
     return move.record.enter(to_string(DestinationState::kRunning));
   }));
   ICON_CO_CHECK(host_.network->release(id));
+  if (move.pages) watch_pages(move.record.id(), std::move(move.pages));
   ICON_CO_CHECK(host_.icons->open_socket(id));
   ICON_CO_CHECK(host_.icons->watch(id));
   move.memory.reset();
@@ -535,6 +612,8 @@ Task<void> DestinationMoves::discard(Move& move) {
   const std::string& id = move.icon.id;
   if (move.held) co_await move.held->abort();
   move.held.reset();
+  if (move.pages) move.pages->stop();
+  move.pages.reset();
   const auto note = [&](const char* what, const Status& status) {
     if (!status && status.error().code != Code::kNotFound)
       log::warn(
@@ -596,7 +675,7 @@ Task<void> DestinationMoves::expire() {
   std::vector<MovePtr> moves;
   for (const auto& [id, move] : moves_) moves.push_back(move);
   for (const auto& move : moves) {
-    if (move->busy) continue;
+    if (move->busy || move->is_receiving_memory) continue;
     if (move->transaction.finished()) {
       if (now - move->last_heard > kFinishedKept) moves_.erase(move->record.id());
     } else if (now - move->last_heard > kSilenceMax) {

@@ -13,6 +13,7 @@
 #include "base/task.h"
 #include "migration/archive.h"
 #include "migration/checkpointer.h"
+#include "migration/memory/page_daemon.h"
 #include "migration/transaction.h"
 #include "supervisor/memory_directory.h"
 #include "supervisor/move_record.h"
@@ -47,6 +48,10 @@ class DestinationMoves {
   static Status still_staging(const Move& move);
   Task<Status> receive_image(Move& move, std::string digest, http::BodyReader& body);
   Task<Status> receive_layer(Move& move, http::BodyReader& body);
+  Task<http::Response> answer_memory(MovePtr move, http::BodyReader& body);
+  Task<Status> receive_memory(Move& move, http::BodyReader& body);
+  Status make_memory_directory(Move& move);
+  void watch_pages(const std::string& migration, std::shared_ptr<migration::PageDaemon> pages);
   Task<Status> receive_checkpoint(Move& move, http::BodyReader& body);
   Task<Status> restore(Move& move, const json::Object& body);
   Status verify_checkpoint(Move& move, const json::Object& body);

@@ -297,6 +297,9 @@ Task<Status> SourceMove::reserve() {
   ICON_CO_TRY(const auto answer,
               co_await call_peer("POST", "/v1/migrations", std::move(body), kReserveLimit));
   ICON_CO_TRY(peer_has_image_, json::get_bool(answer, "has_image"));
+  // A destination that does not know of it takes whole checkpoints.
+  const auto* apart = answer.if_contains("memory_apart");
+  peer_takes_memory_ = apart != nullptr && apart->is_bool() && apart->get_bool();
   ICON_CO_TRY(const auto* tunnel, json::get_object(answer, "tunnel"));
   ICON_CO_TRY(const auto remote, tunnel_from_json(*tunnel));
   ICON_CO_CHECK(host_.network->connect_tunnel(peer_id_, remote));
@@ -312,7 +315,35 @@ Task<Status> SourceMove::stage() {
   if (!peer_has_image_) ICON_CO_CHECK(co_await send_image());
   ICON_CO_CHECK(co_await send_layer());
   ICON_CO_CHECK(co_await stubs_.prepare(order_.redirect));
-  co_return host_.network->prepare_hold(icon_id());
+  ICON_CO_CHECK(host_.network->prepare_hold(icon_id()));
+  co_return co_await send_memory();
+}
+
+// While the service runs: what rarely changes, so that little is left for the gap.
+Task<Status> SourceMove::send_memory() {
+  if (!peer_takes_memory_) co_return Status{};
+  const auto possible = co_await checkpointer_.memory_can_travel_apart();
+  if (!possible) {
+    log::info("migration.memory_in_the_gap",
+              {{"migration", id()}, {"why", possible.error().message}});
+    co_return Status{};
+  }
+  record_.begin("memory");
+  ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(icon_id()));
+  PeerRequest request;
+  request.api = api_;
+  request.peer = order_.to;
+  request.method = "PUT";
+  request.target = "/v1/migrations/" + id() + "/memory";
+  request.on_progress = [this](std::uint64_t bytes) {
+    memory_sent_ = bytes;
+    record_.progress(bytes);
+  };
+  auto processes = [cgroup]() -> Result<std::vector<int>> { return cgroup.processes(); };
+  ICON_CO_TRY(pages_, MoveMemory::start(host_, std::move(request), std::move(processes)));
+  ICON_CO_CHECK(co_await pages_->until_converged());
+  record_.end(memory_sent_);
+  co_return Status{};
 }
 
 Task<Status> SourceMove::send_image() {
@@ -376,6 +407,10 @@ Task<Status> SourceMove::dump() {
   request.image_dir = memory_.path();
   request.freezer_cgroup = cgroup.freezer_directory();
   request.external_mounts = host_.containers->external_mounts(icon_id());
+  if (pages_) {
+    ICON_CO_CHECK(co_await pages_->finish());
+    request.memory_apart = true;
+  }
   ICON_CO_TRY(const auto dumped, co_await checkpointer_.dump(std::move(request)));
   dumped_bytes_ = dumped.bytes;
   record_.end(dumped.bytes);
@@ -408,8 +443,28 @@ Task<Status> SourceMove::transfer() {
                                        std::to_string(limit.count() / 1000) +
                                        " s: the link cannot keep up");
   ICON_CO_CHECK(std::get<0>(sent));
+  if (pages_) {
+    ICON_CO_CHECK(co_await pages_->until_sent());
+    note_memory();
+  }
   memory_.reset();
   co_return Status{};
+}
+
+// For the manifest, and for who asks later why the gap was long.
+void SourceMove::note_memory() {
+  const auto& report = pages_->report();
+  checkpoint_report_.files["memory"] = std::to_string(report.bytes) + ":" + report.digest;
+  json::Array rounds;
+  for (const auto& round : report.rounds)
+    rounds.push_back(json::Object{{"bytes", round.bytes}, {"took_us", round.took.count()}});
+  record_.data().details["memory_rounds"] = std::move(rounds);
+  record_.data().bytes += static_cast<std::int64_t>(report.bytes - memory_sent_);
+  log::info("migration.memory", {{"migration", id()},
+                                 {"bytes", report.bytes},
+                                 {"rounds", report.rounds.size()},
+                                 {"last_bytes", report.rounds.back().bytes},
+                                 {"last_us", report.rounds.back().took.count()}});
 }
 
 Result<wire::Envelope> SourceMove::sealed_manifest() {
@@ -578,6 +633,7 @@ Status SourceMove::journal_rollback() {
 
 Task<Status> SourceMove::release_traffic() {
   memory_.reset();
+  pages_.reset();
   co_return host_.network->unhold(icon_id());
 }
 

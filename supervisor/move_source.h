@@ -14,6 +14,7 @@
 #include "migration/transaction.h"
 #include "supervisor/freeze_guard.h"
 #include "supervisor/memory_directory.h"
+#include "supervisor/move_memory.h"
 #include "supervisor/move_record.h"
 #include "supervisor/mover.h"
 #include "supervisor/net/network.h"
@@ -54,6 +55,8 @@ class SourceMove {
   Task<Status> stage();
   Task<Status> send_image();
   Task<Status> send_layer();
+  Task<Status> send_memory();
+  void note_memory();
   Task<Status> quiesce();
   Status hold();
   Task<Status> freeze();
@@ -94,6 +97,9 @@ class SourceMove {
   migration::TreeSnapshot staged_layer_;
   migration::ArchiveReport checkpoint_report_;
   std::vector<std::string> removed_;
+  bool peer_takes_memory_ = false;
+  std::uint64_t memory_sent_ = 0;      // until the freeze
+  std::unique_ptr<MoveMemory> pages_;  // none: the memory is in the checkpoint
   MemoryDirectory memory_;
   std::uint64_t dumped_bytes_ = 0;
   std::optional<FreezeGuard> guard_;

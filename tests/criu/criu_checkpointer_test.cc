@@ -17,6 +17,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/subprocess.h"
+#include "migration/memory/page_daemon.h"
+#include "migration/memory/page_source.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/memory_directory.h"
 
@@ -204,6 +206,64 @@ TEST_F(CriuTest, ARestoredTreeRunsNothingUntilItIsReleased) {
     EXPECT_TRUE(test.ticks_move(kMoves));
     EXPECT_GT(test.ticks(), at_dump);  // its memory came along
     EXPECT_EQ(test.cgroup_->processes().size(), 1u);
+  });
+}
+
+// All of the stream, from the source to the daemon.
+Task<void> carry(PageSource& source, PageDaemon& daemon) {
+  for (;;) {
+    const auto bytes = co_await source.next();
+    must(bytes ? Status{} : Status(fail(bytes.error())));
+    if (!bytes || bytes->empty()) co_return;
+    must(co_await daemon.write(*bytes));
+  }
+}
+
+TEST_F(CriuTest, TheMemoryTravelsApart) {
+  ASSERT_TRUE(ticks_move(kMoves));
+  run([](CriuTest& test) -> Task<void> {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    must(co_await test.checkpointer_->memory_can_travel_apart());
+    fs::create_directory(test.images_.path() + "/images");
+    auto source = PageSource::start(
+        executor, [&test]() -> Result<std::vector<int>> { return test.cgroup_->processes(); });
+    auto daemon = PageDaemon::start(executor, program("icon-pages"), test.images_.path(), 1 << 28);
+    must(source ? Status{} : Status(fail(source.error())));
+    must(daemon ? Status{} : Status(fail(daemon.error())));
+    bool carried = false;
+    boost::asio::co_spawn(executor, carry(**source, **daemon),
+                          [&carried](std::exception_ptr) { carried = true; });
+    must(co_await (*source)->until_converged());
+    EXPECT_TRUE(test.ticks_move(kMoves));  // nobody has stopped it
+    must(co_await test.cgroup_->freeze());
+    must(co_await (*source)->finish());
+    auto dump = test.dump_request();
+    dump.image_dir += "/images";
+    dump.memory_apart = true;
+    const auto dumped = co_await test.checkpointer_->dump(std::move(dump));
+    must(dumped ? Status{} : Status(fail(dumped.error())));
+    const auto received = co_await (*daemon)->received();
+    must(received ? Status{} : Status(fail(received.error())));
+    EXPECT_TRUE(carried);
+    const auto& report = (*source)->report();
+    EXPECT_EQ(*received, std::to_string(report.bytes) + ":" + report.digest);
+    EXPECT_GE(report.rounds.size(), 2u);
+    must(co_await (*daemon)->check());
+    must(co_await test.cgroup_->kill_all());
+    const long at_dump = test.ticks();
+    auto restore = test.restore_request();
+    restore.image_dir += "/images";
+    restore.memory_apart = true;
+    auto held = co_await test.checkpointer_->restore(std::move(restore));
+    must(held ? Status{} : Status(fail(held.error())));
+    if (!held) co_return;
+    EXPECT_EQ(test.ticks(), at_dump);
+    must(co_await (*held)->release());
+    const auto resident = co_await PageDaemon::let_live(std::move(*daemon));
+    must(resident ? Status{} : Status(fail(resident.error())));
+    EXPECT_GT(resident->pages, 0u);
+    EXPECT_TRUE(test.ticks_move(kMoves));
+    EXPECT_GT(test.ticks(), at_dump);
   });
 }
 

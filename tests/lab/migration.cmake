@@ -13,4 +13,4 @@ icon_test(migration_lab_test SOURCES migration_test.cc LINKS icon_lab TIMEOUT 30
 target_compile_definitions(migration_lab_test PRIVATE ICON_CRIU="${ICON_CRIU}"
   ICON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ICON_REDIS_ROOTFS="${redis_rootfs}")
 add_dependencies(migration_lab_test redis_rootfs icon icon-agent icon-supervisor icon-tunnel
-  icon-stub icon-criu-hold icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)
+  icon-stub icon-criu-hold icon-pages icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)

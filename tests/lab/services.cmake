@@ -22,4 +22,4 @@ icon_test(services_lab_test SOURCES services_test.cc LINKS icon_lab TIMEOUT 200)
 target_compile_definitions(services_lab_test PRIVATE ICON_CRIU="${ICON_CRIU}"
   ICON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ICON_SERVICE_ROOTS="${service_roots}")
 add_dependencies(services_lab_test service_roots icon icon-agent icon-supervisor icon-tunnel
-  icon-stub icon-criu-hold icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)
+  icon-stub icon-criu-hold icon-pages icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)

@@ -1,0 +1,267 @@
+#include "migration/memory/page_source.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <map>
+#include <optional>
+
+#include "migration/digest.h"
+#include "migration/memory/memory_tracker.h"
+#include "migration/memory/page_stream.h"
+#include "migration/worker.h"
+
+namespace icon::migration {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::uint64_t kLittleBytes = 2 << 20;  // what may be left for the frozen round
+constexpr int kRoundsMax = 12;
+constexpr std::size_t kReadBytes = 256 << 10;
+constexpr char kConverged = 'c';
+constexpr char kScanned = 's';
+
+Status write_whole(int fd, const void* data, std::size_t size) {
+  const auto* at = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t count = write(fd, at, size);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail_errno("write the page stream");
+    at += count;
+    size -= static_cast<std::size_t>(count);
+  }
+  return {};
+}
+
+}  // namespace
+
+// What the thread does.
+class PageSource::Work {
+ public:
+  Work(PageSource& owner, Processes processes, UniqueFd stream, UniqueFd news)
+      : owner_(owner),
+        processes_(std::move(processes)),
+        stream_(std::move(stream)),
+        news_(std::move(news)),
+        buffer_(kFramePagesMax * kPageBytes) {}
+
+  Status run() {
+    std::uint64_t before = UINT64_MAX;
+    for (int round = 0; round < kRoundsMax; ++round) {
+      ICON_TRY(const std::uint64_t bytes, do_round(/*frozen=*/false));
+      if (bytes <= kLittleBytes || bytes > before / 10 * 9 || is_called()) break;
+      before = bytes;
+    }
+    tell(kConverged);
+    {
+      std::unique_lock lock(owner_.mutex_);
+      owner_.changed_.wait(lock, [&] { return owner_.is_frozen_ || owner_.is_cancelled_; });
+      if (owner_.is_cancelled_) return fail(Code::kCancelled, "the page stream was cancelled");
+    }
+    ICON_CHECK(do_round(/*frozen=*/true));
+    FrameHeader end;
+    end.kind = FrameHeader::Kind::kEnd;
+    const auto raw = end.encode();
+    ICON_CHECK(send(raw.data(), raw.size()));
+    owner_.report_.digest = digest_.hex();
+    return {};
+  }
+
+ private:
+  struct Tracked {
+    std::uint32_t inner_pid = 0;
+    std::optional<MemoryTracker> tracker;  // none: everything counts as written, each time
+    UniqueFd memory;                       // /proc/PID/mem
+  };
+  struct Written {
+    const Tracked* process;
+    int pid;
+    std::vector<MemoryRange> ranges;
+  };
+
+  bool is_called() {
+    const std::lock_guard lock(owner_.mutex_);
+    return owner_.is_frozen_ || owner_.is_cancelled_;
+  }
+  void tell(char what) { (void)!write(news_.get(), &what, 1); }
+
+  Result<std::uint64_t> do_round(bool frozen) {
+    const auto start = std::chrono::steady_clock::now();
+    ICON_TRY(const auto written, scan(frozen));
+    if (frozen) {
+      // Tracking ends here: a checkpointer must find ordinary memory.
+      for (auto& [pid, process] : tracked_) process.tracker.reset();
+      tell(kScanned);
+    }
+    Round round;
+    for (const auto& [process, pid, ranges] : written) {
+      for (const auto& range : ranges) {
+        round.bytes += range.bytes();
+        ICON_CHECK(send_range(*process, pid, range, frozen));
+      }
+    }
+    round.took = std::chrono::duration_cast<Micros>(std::chrono::steady_clock::now() - start);
+    owner_.report_.rounds.push_back(round);
+    return round.bytes;
+  }
+
+  Result<std::vector<Written>> scan(bool frozen) {
+    ICON_TRY(const auto pids, processes_());
+    std::erase_if(tracked_, [&](const auto& entry) {
+      return std::find(pids.begin(), pids.end(), entry.first) == pids.end();
+    });
+    std::vector<Written> written;
+    for (const int pid : pids) {
+      auto found = tracked_.find(pid);
+      if (found == tracked_.end()) {
+        auto tracked = track(pid, frozen);
+        if (!tracked && !frozen) continue;  // it ended, or is about to: the next round looks again
+        if (!tracked) return fail(tracked.error());
+        found = tracked_.emplace(pid, std::move(*tracked)).first;
+      }
+      auto& tracker = found->second.tracker;
+      auto ranges = tracker ? tracker->written() : present_memory(pid);
+      if (!ranges && !frozen && ranges.error().code == Code::kNotFound) continue;
+      if (!ranges) return fail(ranges.error());
+      written.push_back({&found->second, pid, std::move(*ranges)});
+    }
+    return written;
+  }
+
+  Result<Tracked> track(int pid, bool frozen) {
+    Tracked tracked;
+    ICON_TRY(tracked.inner_pid, inner_pid(pid));
+    const std::string path = "/proc/" + std::to_string(pid) + "/mem";
+    tracked.memory = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!tracked.memory) return fail_errno("open " + path);
+    if (frozen) return tracked;
+    auto tracker = MemoryTracker::attach(pid);
+    if (tracker) tracked.tracker = std::move(*tracker);
+    return tracked;
+  }
+
+  Status send_range(const Tracked& process, int pid, const MemoryRange& range, bool frozen) {
+    const std::uint64_t frame_bytes = buffer_.size();
+    for (std::uint64_t at = range.start; at < range.end; at += frame_bytes) {
+      const std::size_t size = std::min(frame_bytes, range.end - at);
+      std::size_t done = read_memory(process, pid, at, size);
+      // Unmapped since the scan: the next round knows. A frozen process unmaps nothing.
+      done -= done % kPageBytes;
+      if (done < size && frozen)
+        return fail(Code::kIo, "read the memory of process " + std::to_string(pid));
+      if (done == 0) continue;
+      FrameHeader header;
+      header.pid = process.inner_pid;
+      header.address = at;
+      header.pages = static_cast<std::uint32_t>(done / kPageBytes);
+      const auto raw = header.encode();
+      ICON_CHECK(send(raw.data(), raw.size()));
+      ICON_CHECK(send(buffer_.data(), done));
+    }
+    return {};
+  }
+
+  std::size_t read_memory(const Tracked& process, int pid, std::uint64_t address,
+                          std::size_t size) {
+    const iovec local{buffer_.data(), size};
+    const iovec remote{reinterpret_cast<void*>(address), size};
+    ssize_t count = process_vm_readv(pid, &local, 1, &remote, 1, 0);
+    if (count == static_cast<ssize_t>(size)) return size;
+    // Memory that the process itself may not read (a guard that was written before) only opens
+    // here.
+    std::size_t done = count > 0 ? static_cast<std::size_t>(count) : 0;
+    while (done < size) {
+      count = pread(process.memory.get(), buffer_.data() + done, size - done,
+                    static_cast<off_t>(address + done));
+      if (count <= 0) break;
+      done += static_cast<std::size_t>(count);
+    }
+    return done;
+  }
+
+  Status send(const void* data, std::size_t size) {
+    digest_.add(data, size);
+    owner_.report_.bytes += size;
+    return write_whole(stream_.get(), data, size);
+  }
+
+  PageSource& owner_;
+  Processes processes_;
+  UniqueFd stream_;
+  UniqueFd news_;
+  std::vector<std::uint8_t> buffer_;
+  std::map<int, Tracked> tracked_;
+  Digest digest_;
+};
+
+Result<std::unique_ptr<PageSource>> PageSource::start(asio::any_io_executor executor,
+                                                      Processes processes) {
+  ICON_TRY(Pipe stream, make_pipe());
+  ICON_TRY(Pipe news, make_pipe());
+  std::unique_ptr<PageSource> source(
+      new PageSource(asio::posix::stream_descriptor(executor, stream.read_end.release()),
+                     asio::posix::stream_descriptor(executor, news.read_end.release())));
+  source->buffer_.resize(kReadBytes);
+  source->thread_ = std::thread([self = source.get(), processes = std::move(processes),
+                                 out = std::move(stream.write_end),
+                                 news_out = std::move(news.write_end)]() mutable {
+    ignore_sigpipe_in_this_thread();
+    Work work(*self, std::move(processes), std::move(out), std::move(news_out));
+    self->outcome_ = work.run();
+  });  // the work's end closes the pipes, which publishes outcome_
+  return source;
+}
+
+PageSource::~PageSource() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_cancelled_ = true;
+  }
+  changed_.notify_all();
+  boost::system::error_code ignored;
+  reader_.close(ignored);
+  if (thread_.joinable()) thread_.join();
+}
+
+Task<Result<std::span<const char>>> PageSource::next() {
+  if (ended_) co_return std::span<const char>();
+  boost::system::error_code error;
+  const std::size_t count = co_await reader_.async_read_some(
+      asio::buffer(buffer_), asio::redirect_error(asio::use_awaitable, error));
+  if (!error) co_return std::span<const char>(buffer_.data(), count);
+  if (error != asio::error::eof) co_return fail(Code::kIo, "read page pipe: " + error.message());
+  ended_ = true;
+  thread_.join();
+  if (!outcome_) co_return fail(outcome_.error());
+  co_return std::span<const char>();
+}
+
+Task<Status> PageSource::wait_for(char what) {
+  char heard = 0;
+  boost::system::error_code error;
+  co_await news_.async_read_some(asio::buffer(&heard, 1),
+                                 asio::redirect_error(asio::use_awaitable, error));
+  if (!error && heard == what) co_return Status{};
+  // The reason comes out of next(), once what was written before has been read.
+  co_return fail(Code::kIo, "the page stream broke off");
+}
+
+Task<Status> PageSource::until_converged() { co_return co_await wait_for(kConverged); }
+
+Task<Status> PageSource::finish() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_frozen_ = true;
+  }
+  changed_.notify_all();
+  co_return co_await wait_for(kScanned);
+}
+
+}  // namespace icon::migration
