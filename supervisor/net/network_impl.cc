@@ -58,6 +58,8 @@ Timed::~Timed() {
              {"took_us", std::chrono::duration_cast<Micros>(took).count()}});
 }
 
+bool has_ipv6() { return access("/proc/sys/net/ipv6", F_OK) == 0; }
+
 Status set_interface_sysctl(const std::string& interface, const char* name, const char* value) {
   return write_kernel_file("/proc/sys/net/ipv4/conf/" + interface + "/" + name, value);
 }
@@ -154,7 +156,7 @@ Status NetworkImpl::unroute_all(const std::vector<Prefix>& destinations, const R
 }
 
 Status NetworkImpl::load() {
-  ipv6_ = access("/proc/sys/net/ipv6", F_OK) == 0;
+  ipv6_ = has_ipv6();
   ICON_CHECK(nft_.run(table_script(public_addresses(), config_.external_interface)));
   // After the table: its first rule brings connection tracking, and with it the sysctls, up.
   ICON_CHECK(set_host_sysctls());

@@ -131,6 +131,7 @@ class NetworkImpl final : public Network {
   // network_move.cc
   Status ensure_queue(Icon& icon);
   Status route_to(Icon& icon, int interface, std::uint32_t table);
+  Status route_into_queue(Icon& icon);
   // The queue goes to `interface` in order, the route follows.
   Status switch_to(Icon& icon, int interface);
   void settle_later(const std::string& icon_id, Icon& icon);
@@ -177,6 +178,7 @@ class Timed {
   SteadyTime begin_;
 };
 
+bool has_ipv6();
 // net/ipv4/conf/<interface>/<name>
 Status set_interface_sysctl(const std::string& interface, const char* name, const char* value);
 // IPv6 on, without anything that the kernel or a router would add by itself.
