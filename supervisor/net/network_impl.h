@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -111,6 +112,9 @@ class NetworkImpl final : public Network {
   Status start_fast_path();
   Result<std::unique_ptr<FastPath>> make_fast_path();
   Status remove_fast_path();
+  Result<std::vector<Link>> links_outside();
+  // What an earlier supervisor attached where the world is not any more.
+  Status detach_elsewhere();
   void note_interface(const std::string& name, const Link& link);
   // Before the rules change: what will not hold any more leaves the maps; packets take the rules.
   void narrow_fast(Icon& icon, const FastEntries& wanted);
@@ -151,7 +155,7 @@ class NetworkImpl final : public Network {
   Elements current_;                // in the kernel
   std::unique_ptr<FastPath> fast_;  // null: nftables alone
   std::string why_not_fast_;
-  int outside_ = 0;                                  // with fast_
+  std::set<int> outsides_;                           // interfaces towards the world, with fast_
   bool ipv6_ = false;                                // the kernel has it
   std::map<int, std::uint32_t> links_;               // interface index -> kIconLink*
   std::map<std::string, FastEntries> fast_tunnels_;  // by interface
