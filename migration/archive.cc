@@ -1,7 +1,5 @@
 #include "migration/archive.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -9,32 +7,14 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <memory>
 
 #include "base/fd.h"
-#include "migration/digest.h"
+#include "migration/archive_parts.h"
 
 namespace icon::migration {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::size_t kChunkBytes = 256 << 10;
-constexpr std::size_t kPathBytesMax = 4096;
-
-struct ArchiveFree {
-  void operator()(archive* a) const { archive_free(a); }
-};
-using ArchivePtr = std::unique_ptr<archive, ArchiveFree>;
-struct EntryFree {
-  void operator()(archive_entry* e) const { archive_entry_free(e); }
-};
-using EntryPtr = std::unique_ptr<archive_entry, EntryFree>;
-
-tl::unexpected<Error> archive_error(archive* a, const std::string& what) {
-  const char* text = archive_error_string(a);
-  return fail(Code::kIo, what + ": " + (text != nullptr ? text : "unknown archive error"));
-}
 
 // Paths below `directory`, parents before children, sorted: the order is the same on each host.
 Result<std::vector<std::string>> list_tree(const std::string& directory) {
@@ -148,99 +128,6 @@ class TarWriter {
   ArchiveReport report_;
 };
 
-// The directory of the entry's prefix plus the rest of its path. Errors: kInvalid.
-Result<std::string> target_path(const std::map<std::string, std::string>& directories,
-                                const char* name) {
-  const std::string path = name != nullptr ? name : "";
-  if (path.empty() || path.size() > kPathBytesMax || path.front() == '/')
-    return fail(Code::kInvalid, "archive: bad path '" + path.substr(0, 80) + "'");
-  for (const auto& part : fs::path(path))
-    if (part == "..") return fail(Code::kInvalid, "archive: path leaves its directory: " + path);
-  const auto slash = path.find('/');
-  const auto found = directories.find(path.substr(0, slash));
-  if (found == directories.end())
-    return fail(Code::kInvalid, "archive: unexpected part '" + path.substr(0, slash) + "'");
-  return slash == std::string::npos ? found->second : found->second + path.substr(slash);
-}
-
-class TarReader {
- public:
-  TarReader(const std::map<std::string, std::string>& directories, ExtractLimits limits)
-      : directories_(directories), limits_(limits) {}
-
-  Result<ArchiveReport> run(int fd) {
-    in_.reset(archive_read_new());
-    out_.reset(archive_write_disk_new());
-    archive_read_support_format_tar(in_.get());
-    archive_write_disk_set_options(
-        out_.get(), ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME |
-                        ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_ACL | ARCHIVE_EXTRACT_UNLINK |
-                        ARCHIVE_EXTRACT_SECURE_NODOTDOT | ARCHIVE_EXTRACT_SECURE_SYMLINKS);
-    if (archive_read_open_fd(in_.get(), fd, kChunkBytes) != ARCHIVE_OK)
-      return archive_error(in_.get(), "open archive");
-    archive_entry* entry = nullptr;
-    for (std::uint64_t entries = 0;; ++entries) {
-      const int status = archive_read_next_header(in_.get(), &entry);
-      if (status == ARCHIVE_EOF) break;
-      if (status < ARCHIVE_WARN) return archive_error(in_.get(), "read archive");
-      if (entries >= limits_.entries_max)
-        return fail(Code::kLimit,
-                    "archive has more than " + std::to_string(limits_.entries_max) + " entries");
-      ICON_CHECK(extract(entry));
-    }
-    if (archive_write_close(out_.get()) != ARCHIVE_OK)
-      return archive_error(out_.get(), "finish extraction");
-    return std::move(report_);
-  }
-
- private:
-  Status extract(archive_entry* entry) {
-    const std::string name =
-        archive_entry_pathname(entry) != nullptr ? archive_entry_pathname(entry) : std::string();
-    ICON_TRY(const auto target, target_path(directories_, name.c_str()));
-    archive_entry_set_pathname(entry, target.c_str());
-    if (const char* hardlink = archive_entry_hardlink(entry)) {
-      ICON_TRY(const auto linked, target_path(directories_, hardlink));
-      archive_entry_set_hardlink(entry, linked.c_str());
-    }
-    if (archive_write_header(out_.get(), entry) < ARCHIVE_WARN)
-      return archive_error(out_.get(), "create " + name);
-    const bool has_content =
-        archive_entry_filetype(entry) == AE_IFREG && archive_entry_hardlink(entry) == nullptr;
-    if (has_content) ICON_CHECK(copy_content(name, archive_entry_size(entry)));
-    if (archive_write_finish_entry(out_.get()) < ARCHIVE_WARN)
-      return archive_error(out_.get(), "finish " + name);
-    return {};
-  }
-
-  Status copy_content(const std::string& name, std::int64_t size) {
-    Digest hash;
-    for (;;) {
-      const void* data = nullptr;
-      std::size_t count = 0;
-      la_int64_t offset = 0;
-      const int status = archive_read_data_block(in_.get(), &data, &count, &offset);
-      if (status == ARCHIVE_EOF) break;
-      if (status < ARCHIVE_WARN) return archive_error(in_.get(), "read " + name);
-      report_.bytes += count;
-      if (report_.bytes > limits_.bytes_max)
-        return fail(Code::kLimit,
-                    "archive holds more than " + std::to_string(limits_.bytes_max) + " bytes");
-      if (archive_write_data_block(out_.get(), data, count, offset) < ARCHIVE_WARN)
-        return archive_error(out_.get(), "write " + name);
-      hash.add(data, count);
-    }
-    report_.files[name] = std::to_string(size) + ":" + hash.hex();
-    return {};
-  }
-
-  const std::map<std::string, std::string>& directories_;
-  ExtractLimits limits_;
-  ArchivePtr in_;
-  ArchivePtr out_;
-  ArchiveReport report_;
-};
-
 Status hash_content(const std::string& path, Digest& hash, std::vector<char>& buffer) {
   UniqueFd file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!file) return fail_errno("read " + path);
@@ -260,11 +147,6 @@ Result<ArchiveReport> write_tar(int fd, const std::vector<TreePart>& parts,
   TarWriter writer(fd, progress);
   for (const auto& part : parts) ICON_CHECK(writer.add(part));
   return writer.finish();
-}
-
-Result<ArchiveReport> read_tar(int fd, const std::map<std::string, std::string>& directories,
-                               ExtractLimits limits) {
-  return TarReader(directories, limits).run(fd);
 }
 
 Result<std::string> tree_digest(const std::string& directory) {

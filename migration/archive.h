@@ -38,13 +38,15 @@ Result<ArchiveReport> write_tar(int fd, const std::vector<TreePart>& parts,
                                 const Progress& progress);
 
 struct ExtractLimits {
-  std::uint64_t bytes_max = 0;
+  std::uint64_t bytes_max = 0;  // what the files hold together, holes included
   std::uint64_t entries_max = 1'000'000;
 };
 
-// Extracts entries "prefix/..." into the directory of that prefix (which must exist). Refused:
-// other prefixes, absolute paths, "..", writing through a symbolic link, more than the limits
-// allow. Errors: kInvalid, kLimit, kIo.
+// Extracts entries "prefix/..." into the directory of that prefix (which must exist, and may lie
+// behind links of the operator's). Refused: other prefixes, absolute paths, "..", a prefix itself
+// that is no directory, hard links out of their prefix, more than the limits allow. A symbolic link
+// on the way to an entry is removed, not followed. Owners, set-id bits and devices are kept: where
+// the trees are mounted decides what they may do. Errors: kInvalid, kLimit, kIo.
 Result<ArchiveReport> read_tar(int fd, const std::map<std::string, std::string>& directories,
                                ExtractLimits limits);
 

@@ -3,6 +3,7 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -16,6 +17,11 @@ class Digest {
   Digest() { crypto_generichash_init(&state_, nullptr, 0, 32); }
   void add(const void* data, std::size_t size) {
     crypto_generichash_update(&state_, static_cast<const unsigned char*>(data), size);
+  }
+  void add_zeroes(std::int64_t count) {
+    static constexpr std::array<char, 4096> kZeroes{};
+    for (; count > 0; count -= std::min<std::int64_t>(count, kZeroes.size()))
+      add(kZeroes.data(), static_cast<std::size_t>(std::min<std::int64_t>(count, kZeroes.size())));
   }
   // With the terminating zero: two texts never run into each other.
   void add(const std::string& text) { add(text.c_str(), text.size() + 1); }

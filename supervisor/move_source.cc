@@ -10,7 +10,7 @@
 #include "migration/worker.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
-#include "supervisor/net/names.h"
+#include "supervisor/net/network.h"
 
 namespace icon::supervisor {
 namespace {
@@ -42,15 +42,6 @@ class TarUpload final : public UploadSource {
  private:
   migration::TarSource& source_;
 };
-
-// What Network::unhold() does, for a guard that outlives this process: its queue device is gone by
-// then, and the route with it.
-std::vector<std::vector<std::string>> undo_hold_commands(const IconRecord& icon) {
-  const std::string veth = net::veth_name(icon.id);
-  return {{"nft", "delete", "element", "ip", std::string(net::kTable), "muted_veths",
-           "{ \"" + veth + "\" }"},
-          {"ip", "route", "replace", icon.overlay.to_string() + "/32", "dev", veth}};
-}
 
 json::Object stub_of(const Host& host, std::int64_t epoch) {
   return {{"host", host.id}, {"api", host.config.api.to_string()}, {"epoch", epoch}};
@@ -380,7 +371,7 @@ Status SourceMove::hold() {
   undo.thaw_file =
       cgroup.freezer_directory() + (cgroup.is_v2() ? "/cgroup.freeze" : "/freezer.state");
   undo.thaw_text = cgroup.is_v2() ? "0" : "THAWED";
-  undo.commands = undo_hold_commands(icon_);
+  undo.commands = net::undo_hold_commands(icon_.id, icon_.overlay);
   ICON_TRY(auto guard, FreezeGuard::arm(program_path("icon-freeze-guard"), undo));
   guard_.emplace(std::move(guard));
   gap_start_ = host_.clock.steady();

@@ -148,15 +148,17 @@ class PageSource::Work {
   }
 
   Status send_range(const Tracked& process, int pid, const MemoryRange& range, bool frozen) {
-    const std::uint64_t frame_bytes = buffer_.size();
-    for (std::uint64_t at = range.start; at < range.end; at += frame_bytes) {
-      const std::size_t size = std::min(frame_bytes, range.end - at);
+    for (std::uint64_t at = range.start; at < range.end;) {
+      const std::size_t size = std::min<std::uint64_t>(buffer_.size(), range.end - at);
       std::size_t done = read_memory(process, pid, at, size);
-      // Unmapped since the scan: the next round knows. A frozen process unmaps nothing.
       done -= done % kPageBytes;
-      if (done < size && frozen)
-        return fail(Code::kIo, "read the memory of process " + std::to_string(pid));
-      if (done == 0) continue;
+      if (done == 0) {
+        // A frozen process unmaps nothing. This page was unmapped since the scan; those after it,
+        // which are marked as seen, may not be.
+        if (frozen) return fail(Code::kIo, "read the memory of process " + std::to_string(pid));
+        at += kPageBytes;
+        continue;
+      }
       FrameHeader header;
       header.pid = process.inner_pid;
       header.address = at;
@@ -164,6 +166,7 @@ class PageSource::Work {
       const auto raw = header.encode();
       ICON_CHECK(send(raw.data(), raw.size()));
       ICON_CHECK(send(buffer_.data(), done));
+      at += done;
     }
     return {};
   }

@@ -79,8 +79,10 @@ bool fits(const bpf_map* map, const bpf_map_info& held) {
          bpf_map__max_entries(map) == held.max_entries;
 }
 
-void reuse_maps(bpf_object* object, int interface) {
-  const auto held = maps_held_at(interface);
+void reuse_maps(bpf_object* object, const std::vector<int>& interfaces) {
+  std::vector<UniqueFd> held;
+  for (std::size_t i = 0; i < interfaces.size() && held.empty(); ++i)
+    held = maps_held_at(interfaces[i]);
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
     for (const auto& fd : held) {
@@ -119,19 +121,21 @@ Status FastPath::load(const Config& config) {
   bpf_object__for_each_program(program, object_.get()) {
     bpf_program__set_type(program, BPF_PROG_TYPE_SCHED_CLS);
   }
-  reuse_maps(object_.get(), config.outside);
+  reuse_maps(object_.get(), config.outsides);
   if (const int error = bpf_object__load(object_.get()); error != 0)
     return fail_errno("load the BPF programs", -error);
   icon_settings settings{};
   settings.public_address = htonl(config.public_address.v4_host_order());
   settings.mtu = kMtu;
   settings.mss_max =
-      static_cast<std::uint32_t>(std::min(kMtu, config.outside_mtu)) - kTcpIpHeaderBytes;
+      static_cast<std::uint32_t>(std::min(kMtu, config.mtu_outside)) - kTcpIpHeaderBytes;
   const std::uint32_t zero = 0;
   const int fd = bpf_object__find_map_fd_by_name(object_.get(), kSettings);
   if (bpf_map_update_elem(fd, &zero, &settings, BPF_ANY) != 0) return fail_errno("fill a BPF map");
-  ICON_CHECK(put(fast_outside_entries(config.outside)));
-  return attach(config.outside, Side::kOutside, kIconLinkEthernet);
+  for (const int outside : config.outsides) ICON_CHECK(put(fast_outside_entries(outside)));
+  for (const int outside : config.outsides)
+    ICON_CHECK(attach(outside, Side::kOutside, kIconLinkEthernet));
+  return {};
 }
 
 Status FastPath::attach(int interface, Side side, std::uint32_t link) {

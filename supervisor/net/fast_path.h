@@ -23,12 +23,12 @@ class FastPath {
  public:
   struct Config {
     Address public_address;
-    int outside = 0;  // the interface towards the world; an Ethernet
-    int outside_mtu = 0;
+    std::vector<int> outsides;  // the interfaces towards the world; Ethernets
+    int mtu_outside = 0;        // the smallest of theirs
   };
   enum class Side { kOutside, kIcon, kTunnel, kQueue };
 
-  // Loads the programs and attaches the one for the outside; takes over the maps of an earlier
+  // Loads the programs and attaches those for the outside; takes over the maps of an earlier
   // process. Errors: kRefused (no privilege), kIo: the reason, in one line.
   static Result<std::unique_ptr<FastPath>> create(const Config& config);
   // Detaches what is attached to these interfaces, and leaves no queueing discipline that only we

@@ -27,7 +27,7 @@ std::string fast_bytes(const Value& value) {
 // Where an ICON's interfaces are. Indices; 0: not there (yet).
 struct FastPlace {
   int veth = 0;
-  int main = 0;  // where the route to the overlay address leads
+  int main = 0;  // where the route to the overlay address leads; 0 as well while it is a queue
   std::uint32_t main_link = kIconLinkPlain;
 };
 

@@ -220,6 +220,12 @@ class Network {
   virtual Result<std::vector<std::pair<std::string, std::uint64_t>>> refused_packets() = 0;
 };
 
+// What unhold() does, less what waits in the queue, as programs with arguments: for a guard that
+// outlives a killed supervisor, whose queue device is gone, and the routes with it. Each is right
+// by itself. Pure.
+std::vector<std::vector<std::string>> undo_hold_commands(const std::string& icon_id,
+                                                         const Address& overlay);
+
 // One-way: knowing the result does not help to find the seed.
 std::array<std::uint8_t, 32> tunnel_secret_from_seed(std::span<const std::uint8_t, 32> seed);
 

@@ -1,6 +1,8 @@
 // The fast path beside the rules: probed at the start, and from then on kept in step with them.
 #include <net/if_arp.h>
 
+#include <algorithm>
+
 #include "base/keys.h"
 #include "base/log.h"
 #include "supervisor/net/names.h"
@@ -18,22 +20,63 @@ FastEntries without(const FastEntries& entries, const FastEntries& kept, bool ch
   return left;
 }
 
+bool is_ours(const std::string& interface) {
+  return interface.starts_with("iv") || interface.starts_with("ih") || interface.starts_with("it");
+}
+
 // The key of a set of interfaces, as nft writes it: in quotes.
 std::string unquoted(const std::string& text) { return text.substr(1, text.size() - 2); }
 
 }  // namespace
 
-Result<std::unique_ptr<FastPath>> NetworkImpl::make_fast_path() {
-  std::string name = config_.external_interface;
-  if (name.empty()) {
-    ICON_TRY(name, interface_of(config_.public_address));
+// Users may come by any of them, whichever has the public address: that may lie on lo, and an
+// answer may leave by another interface than its question came by. An interface that is not among
+// them costs nothing but speed: the rules serve it.
+Result<std::vector<Link>> NetworkImpl::links_outside() {
+  if (!config_.external_interface.empty()) {
+    ICON_TRY(Link outside, routes_.link(config_.external_interface));
+    if (outside.type != ARPHRD_ETHER)
+      return fail(Code::kUnavailable,
+                  "external_interface " + config_.external_interface + " is no Ethernet");
+    return std::vector<Link>{outside};
   }
-  ICON_TRY(Link outside, routes_.link(name));
-  if (outside.type != ARPHRD_ETHER)
-    return fail(Code::kUnavailable, "the interface towards the world, " + name +
-                                        ", is no Ethernet; name it as external_interface");
-  outside_ = outside.index;
-  return FastPath::create({config_.public_address, outside.index, outside.mtu});
+  const auto with_address = interface_of(config_.public_address);
+  ICON_TRY(const std::set<int> to_gateways, routes_.gateway_interfaces());
+  ICON_TRY(const std::vector<std::string> names, routes_.link_names());
+  std::vector<Link> found;
+  for (const auto& name : names) {
+    const auto link = routes_.link(name);
+    if (!link || link->type != ARPHRD_ETHER || is_ours(name)) continue;
+    if (to_gateways.contains(link->index) || (with_address && *with_address == name))
+      found.push_back(*link);
+  }
+  if (found.empty())
+    return fail(Code::kUnavailable, "no Ethernet has " + config_.public_address.to_string() +
+                                        " or leads to a gateway; name one as external_interface");
+  return found;
+}
+
+Result<std::unique_ptr<FastPath>> NetworkImpl::make_fast_path() {
+  ICON_TRY(const std::vector<Link> outsides, links_outside());
+  FastPath::Config config{config_.public_address, {}, outsides.front().mtu};
+  for (const Link& outside : outsides) {
+    config.outsides.push_back(outside.index);
+    config.mtu_outside = std::min(config.mtu_outside, outside.mtu);
+  }
+  ICON_TRY(auto path, FastPath::create(config));
+  outsides_.insert(config.outsides.begin(), config.outsides.end());
+  ICON_CHECK(detach_elsewhere());
+  return path;
+}
+
+Status NetworkImpl::detach_elsewhere() {
+  ICON_TRY(const std::vector<std::string> names, routes_.link_names());
+  std::vector<int> elsewhere;
+  for (const auto& name : names)
+    if (const auto index = routes_.link_index(name);
+        index && !is_ours(name) && !outsides_.contains(*index))
+      elsewhere.push_back(*index);
+  return FastPath::remove(elsewhere);
 }
 
 Status NetworkImpl::start_fast_path() {
@@ -41,7 +84,7 @@ Status NetworkImpl::start_fast_path() {
     why_not_fast_ = "configured";
   } else if (auto made = make_fast_path()) {
     fast_ = std::move(*made);
-    log::info("net.forwarding", {{"mode", "bpf"}});
+    log::info("net.forwarding", {{"mode", "bpf"}, {"interfaces", outsides_.size()}});
     return {};
   } else {
     if (config_.forwarding == Forwarding::kBpf) return fail(made.error());
@@ -127,7 +170,8 @@ void NetworkImpl::mirror_tunnels(const Elements& removable, const Elements& want
 
 void NetworkImpl::prune_fast() {
   if (!fast_) return;
-  FastEntries claimed = fast_outside_entries(outside_);
+  FastEntries claimed;
+  for (const int outside : outsides_) claimed.merge(fast_outside_entries(outside));
   for (const auto& [id, icon] : icons_) claimed.insert(icon.fast.begin(), icon.fast.end());
   for (const auto& [name, entries] : fast_tunnels_) claimed.insert(entries.begin(), entries.end());
   fast_->erase(without(fast_->entries(), claimed));

@@ -36,6 +36,12 @@ void keep_first(Status& first, Status next) {
   if (first && !next) first = std::move(next);
 }
 
+std::vector<Route> routes_like(const Route& route, const std::vector<Prefix>& destinations) {
+  std::vector<Route> routes(destinations.size(), route);
+  for (std::size_t i = 0; i < routes.size(); ++i) routes[i].destination = destinations[i];
+  return routes;
+}
+
 bool is_rule_of_ours(const MarkRule& rule) {
   return rule.priority == kRulePriority && rule.mark >= kTunnelMarkBase && rule.mark == rule.table;
 }
@@ -51,6 +57,8 @@ Timed::~Timed() {
             {{"icon", short_id(icon_id_)},
              {"took_us", std::chrono::duration_cast<Micros>(took).count()}});
 }
+
+bool has_ipv6() { return access("/proc/sys/net/ipv6", F_OK) == 0; }
 
 Status set_interface_sysctl(const std::string& interface, const char* name, const char* value) {
   return write_kernel_file("/proc/sys/net/ipv4/conf/" + interface + "/" + name, value);
@@ -140,25 +148,15 @@ std::vector<Prefix> NetworkImpl::everywhere() const {
 }
 
 Status NetworkImpl::route_all(const std::vector<Prefix>& destinations, const Route& route) {
-  for (const auto& destination : destinations) {
-    Route one = route;
-    one.destination = destination;
-    ICON_CHECK(routes_.replace_route(one));
-  }
-  return {};
+  return routes_.replace_routes(routes_like(route, destinations));
 }
 
 Status NetworkImpl::unroute_all(const std::vector<Prefix>& destinations, const Route& route) {
-  for (const auto& destination : destinations) {
-    Route one = route;
-    one.destination = destination;
-    ICON_CHECK(routes_.delete_route(one));
-  }
-  return {};
+  return routes_.delete_routes(routes_like(route, destinations));
 }
 
 Status NetworkImpl::load() {
-  ipv6_ = access("/proc/sys/net/ipv6", F_OK) == 0;
+  ipv6_ = has_ipv6();
   ICON_CHECK(nft_.run(table_script(public_addresses(), config_.external_interface)));
   // After the table: its first rule brings connection tracking, and with it the sysctls, up.
   ICON_CHECK(set_host_sysctls());
@@ -397,15 +395,16 @@ Status NetworkImpl::run_change(const Elements& removable, const Elements& wanted
 
 // The tunnel's table routes IPv6 as well.
 Status NetworkImpl::route_tunnels6(const Elements& wanted) {
+  std::vector<Route> routes;
   for (const auto& [id, mark] : wanted) {
     if (id.first != "6/tunnel_mark" || !ipv6_) continue;
     const auto index = routes_.link_index(id.second.substr(1, id.second.size() - 2));
     if (!index) continue;
-    ICON_CHECK(routes_.replace_route({.destination = Prefix::of(Address::v6({}), 0),
-                                      .interface = *index,
-                                      .table = static_cast<std::uint32_t>(std::stoul(mark))}));
+    routes.push_back({.destination = Prefix::of(Address::v6({}), 0),
+                      .interface = *index,
+                      .table = static_cast<std::uint32_t>(std::stoul(mark))});
   }
-  return {};
+  return routes_.replace_routes(routes);
 }
 
 Status NetworkImpl::look_again() {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -112,6 +113,9 @@ class NetworkImpl final : public Network {
   Status start_fast_path();
   Result<std::unique_ptr<FastPath>> make_fast_path();
   Status remove_fast_path();
+  Result<std::vector<Link>> links_outside();
+  // What an earlier supervisor attached where the world is not any more.
+  Status detach_elsewhere();
   void note_interface(const std::string& name, const Link& link);
   // Before the rules change: what will not hold any more leaves the maps; packets take the rules.
   void narrow_fast(Icon& icon, const FastEntries& wanted);
@@ -132,6 +136,7 @@ class NetworkImpl final : public Network {
   // network_move.cc
   Status ensure_queue(Icon& icon);
   Status route_to(Icon& icon, int interface, std::uint32_t table);
+  Status route_into_queue(Icon& icon);
   // The queue goes to `interface` in order, the route follows.
   Status switch_to(Icon& icon, int interface);
   void settle_later(const std::string& icon_id, Icon& icon);
@@ -151,7 +156,7 @@ class NetworkImpl final : public Network {
   Elements current_;                // in the kernel
   std::unique_ptr<FastPath> fast_;  // null: nftables alone
   std::string why_not_fast_;
-  int outside_ = 0;                                  // with fast_
+  std::set<int> outsides_;                           // interfaces towards the world, with fast_
   bool ipv6_ = false;                                // the kernel has it
   std::map<int, std::uint32_t> links_;               // interface index -> kIconLink*
   std::map<std::string, FastEntries> fast_tunnels_;  // by interface
@@ -178,6 +183,7 @@ class Timed {
   SteadyTime begin_;
 };
 
+bool has_ipv6();
 // net/ipv4/conf/<interface>/<name>
 Status set_interface_sysctl(const std::string& interface, const char* name, const char* value);
 // IPv6 on, without anything that the kernel or a router would add by itself.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "supervisor/net/names.h"
 #include "supervisor/net/network_impl.h"
+#include "wire/overlay.h"
 
 namespace icon::net {
 namespace {
@@ -25,6 +26,16 @@ Status NetworkImpl::route_to(Icon& icon, int interface, std::uint32_t table) {
   icon.place.main = interface;
   const auto link = links_.find(interface);
   icon.place.main_link = link == links_.end() ? std::uint32_t{kIconLinkPlain} : link->second;
+  load_fast(icon, fast_wanted(icon, icon.rules));
+  return {};
+}
+
+// The maps never hold a queue device. It dies with this process and they do not: the programs would
+// send into nothing, whatever the routes say by then. So the routes decide while an ICON is held.
+Status NetworkImpl::route_into_queue(Icon& icon) {
+  ICON_TRY(int device, routes_.link_index(icon.queue->interface()));
+  ICON_CHECK(route_all(overlays_of(icon.rules), {.interface = device}));
+  icon.place.main = 0;
   load_fast(icon, fast_wanted(icon, icon.rules));
   return {};
 }
@@ -63,7 +74,7 @@ Status NetworkImpl::set_up_arrival(Icon& icon) {
   ICON_CHECK(route_all(everywhere(), {.interface = device, .table = mark}));
   // A stub's route stays; without one the queue is the way, or the reverse path check would drop
   // what the restored process sends.
-  if (!icon.rules.has_stub) ICON_CHECK(route_to(icon, device, kMainTable));
+  if (!icon.rules.has_stub) ICON_CHECK(route_into_queue(icon));
   return routes_.add_rule({mark, mark, kRulePriority});
 }
 
@@ -83,7 +94,9 @@ void NetworkImpl::settle_later(const std::string& icon_id, Icon& icon) {
   const auto& held = icon.queue->state();
   log::info("net.queue", {{"icon", short_id(icon_id)},
                           {"released", held.released_packets},
-                          {"dropped", held.dropped_packets}});
+                          {"dropped", held.dropped_packets},
+                          {"forwarding", fast_ ? "bpf" : "nftables"},
+                          {"fast_packets", forwarding().fast_packets}});
   icon.settling = std::make_unique<boost::asio::steady_timer>(loop_, kSettle);
   icon.settling->async_wait([this, icon_id](boost::system::error_code error) {
     if (error) return;
@@ -148,9 +161,8 @@ Status NetworkImpl::hold_ingress(const std::string& icon_id) {
   if (icon->ingress_held) return {};
   const Timed timed("hold_ingress", icon_id);
   ICON_CHECK(ensure_queue(*icon));
-  ICON_TRY(int device, routes_.link_index(icon->queue->interface()));
   icon->queue->hold();
-  ICON_CHECK(route_to(*icon, device, kMainTable));
+  ICON_CHECK(route_into_queue(*icon));
   icon->ingress_held = true;
   return {};
 }
@@ -174,6 +186,22 @@ Status NetworkImpl::unhold(const std::string& icon_id) {
   }
   settle_later(icon_id, *icon);
   return {};
+}
+
+std::vector<std::vector<std::string>> undo_hold_commands(const std::string& icon_id,
+                                                         const Address& overlay) {
+  const std::string veth = veth_name(icon_id);
+  std::vector<std::vector<std::string>> commands;
+  const auto undo = [&](const char* ip, const char* family, const Address& address) {
+    commands.push_back({"nft", "delete", "element", ip, std::string(kTable), "muted_veths",
+                        "{ \"" + veth + "\" }"});
+    commands.push_back({"ip", family, "route", "replace", address.to_string(), "dev", veth, "proto",
+                        std::to_string(kRouteProtocol)});
+  };
+  undo("ip", "-4", overlay);
+  if (const auto key = PublicKey::from_id(icon_id); key && has_ipv6())
+    undo("ip6", "-6", wire::overlay_address6(*key));
+  return commands;
 }
 
 Result<int> NetworkImpl::stub_interface(const StubTarget& target) {

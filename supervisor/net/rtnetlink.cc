@@ -1,7 +1,5 @@
 #include "supervisor/net/rtnetlink.h"
 
-#include <arpa/inet.h>
-#include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
@@ -12,56 +10,20 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "supervisor/net/names.h"
+#include "supervisor/net/rtnetlink_message.h"
 
 namespace icon::net {
 namespace {
 
-constexpr std::uint8_t kOurProtocol = 73;  // who made a route, as `ip route` shows it
 constexpr std::uint32_t kMarkBits = kTunnelMarkBase;
 constexpr std::uint32_t kMarkMask = 0xffff'0000;
 constexpr std::uint32_t kOwnPacketsPriority = kRulePriority - 2;
 constexpr std::uint32_t kSkipPriority = kRulePriority - 1;
 constexpr std::uint32_t kSkipEndPriority = kRulePriority + 1;
-constexpr std::uint8_t kFamilies[] = {AF_INET, AF_INET6};
-constexpr std::size_t kMessageBytes = 1024;
-constexpr std::size_t kReceiveBytes = 32 << 10;
 constexpr timeval kAnswerTimeout{2, 0};
-
-// A request with room for its attributes.
-class Message {
- public:
-  Message(const Message&) = delete;
-  Message& operator=(const Message&) = delete;
-  Message(std::uint16_t type, std::uint16_t flags) : header_(mnl_nlmsg_put_header(buffer_)) {
-    header_->nlmsg_type = type;
-    header_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
-  }
-  template <class Family>
-  Family& family() {
-    return *static_cast<Family*>(mnl_nlmsg_put_extra_header(header_, sizeof(Family)));
-  }
-  void put(std::uint16_t type, std::uint32_t value) { mnl_attr_put_u32(header_, type, value); }
-  void put(std::uint16_t type, const void* data, std::size_t bytes) {
-    mnl_attr_put(header_, type, bytes, data);
-  }
-  void put(std::uint16_t type, const std::string& text) {
-    mnl_attr_put_strz(header_, type, text.c_str());
-  }
-  void put(std::uint16_t type, const Address& address) {
-    put(type, address.bytes().data(), address.bytes().size());
-  }
-  nlattr* nest(std::uint16_t type) { return mnl_attr_nest_start(header_, type); }
-  void end(nlattr* nest) { mnl_attr_nest_end(header_, nest); }
-  nlmsghdr* get() { return header_; }
-
- private:
-  alignas(nlmsghdr) char buffer_[kMessageBytes]{};
-  nlmsghdr* header_;
-};
 
 // A socket has a receive timeout of its own: a kernel that never answers is an error, not a hang.
 Result<mnl_socket*> open_socket() {
@@ -75,30 +37,6 @@ Result<mnl_socket*> open_socket() {
     return fail_errno("bind an rtnetlink socket", error);
   }
   return socket;
-}
-
-std::uint8_t family_of(const Address& address) { return address.is_v4() ? AF_INET : AF_INET6; }
-
-void fill(Message& message, const Route& route) {
-  auto& family = message.family<rtmsg>();
-  family.rtm_family = family_of(route.destination.address);
-  family.rtm_dst_len = static_cast<std::uint8_t>(route.destination.length);
-  family.rtm_table = RT_TABLE_UNSPEC;
-  family.rtm_protocol = kOurProtocol;
-  if (route.interface == kAnyInterface) {
-    family.rtm_type = RTN_UNSPEC;
-    family.rtm_scope = RT_SCOPE_NOWHERE;
-  } else {
-    family.rtm_type = route.interface == 0 ? RTN_BLACKHOLE : RTN_UNICAST;
-    family.rtm_scope =
-        route.via_gateway || route.interface == 0 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
-  }
-  if (route.via_gateway) family.rtm_flags = RTNH_F_ONLINK;
-  if (route.destination.length > 0) message.put(RTA_DST, route.destination.address);
-  if (route.via_gateway) message.put(RTA_GATEWAY, route.gateway);
-  if (route.interface > 0) message.put(RTA_OIF, static_cast<std::uint32_t>(route.interface));
-  if (route.metric != 0) message.put(RTA_PRIORITY, route.metric);
-  message.put(RTA_TABLE, route.table);
 }
 
 void fill(Message& message, std::uint8_t of, const MarkRule& rule) {
@@ -134,17 +72,6 @@ void fill(Message& message, std::uint8_t of, FrameRule rule) {
   message.put(FRA_PRIORITY, kOwnPacketsPriority);
 }
 
-// libmnl's own macro for this is C only.
-template <class Visit>
-void for_each_attribute(const nlmsghdr* header, std::size_t offset, const Visit& visit) {
-  const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(header));
-  const auto* attribute = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(header, offset));
-  while (mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute)))) {
-    visit(attribute);
-    attribute = mnl_attr_next(attribute);
-  }
-}
-
 int parse_rule(const nlmsghdr* header, void* result) {
   MarkRule rule;
   bool marked = false;
@@ -173,44 +100,6 @@ int parse_rule(const nlmsghdr* header, void* result) {
     }
   });
   if (marked && plain) static_cast<std::vector<MarkRule>*>(result)->push_back(rule);
-  return MNL_CB_OK;
-}
-
-Address address_in(const nlattr* attribute) {
-  std::array<std::uint8_t, 16> bytes{};
-  if (mnl_attr_get_payload_len(attribute) == 4)
-    return Address::v4(ntohl(mnl_attr_get_u32(attribute)));
-  std::memcpy(bytes.data(), mnl_attr_get_payload(attribute),
-              std::min<std::size_t>(bytes.size(), mnl_attr_get_payload_len(attribute)));
-  return Address::v6(bytes);
-}
-
-int parse_own_route(const nlmsghdr* header, void* result) {
-  const auto* family = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(header));
-  if (family->rtm_protocol != kOurProtocol) return MNL_CB_OK;
-  Route route;
-  if (family->rtm_family == AF_INET6) route.destination.address = Address::v6({});
-  route.destination.length = family->rtm_dst_len;
-  route.table = family->rtm_table;
-  for_each_attribute(header, sizeof(rtmsg), [&](const nlattr* attribute) {
-    switch (mnl_attr_get_type(attribute)) {
-      case RTA_DST:
-        route.destination.address = address_in(attribute);
-        break;
-      case RTA_OIF:
-        route.interface = static_cast<int>(mnl_attr_get_u32(attribute));
-        break;
-      case RTA_PRIORITY:
-        route.metric = mnl_attr_get_u32(attribute);
-        break;
-      case RTA_TABLE:
-        route.table = mnl_attr_get_u32(attribute);
-        break;
-      default:
-        break;
-    }
-  });
-  static_cast<std::vector<Route>*>(result)->push_back(route);
   return MNL_CB_OK;
 }
 
@@ -272,11 +161,7 @@ int RouteSocket::exchange(nlmsghdr* message, Parse parse, void* result) {
 
 Status RouteSocket::talk(nlmsghdr* message, const std::string& what,
                          std::initializer_list<int> harmless) {
-  const int error = exchange(message, nullptr, nullptr);
-  if (error == 0 || std::find(harmless.begin(), harmless.end(), error) != harmless.end()) return {};
-  if (error == EEXIST) return fail(Code::kConflict, what + ": it exists already");
-  if (error == ENODEV) return fail(Code::kNotFound, what + ": no such interface");
-  return fail_errno(what, error);
+  return outcome_of(exchange(message, nullptr, nullptr), what, harmless);
 }
 
 Status RouteSocket::add_veth(const VethPair& pair) {
@@ -347,30 +232,6 @@ Status RouteSocket::set_neighbour(int interface, const Address& address, const M
   message.put(NDA_DST, address);
   message.put(NDA_LLADDR, mac.data(), mac.size());
   return talk(message.get(), "set neighbour " + address.to_string(), {});
-}
-
-Status RouteSocket::replace_route(const Route& route) {
-  Message message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
-  fill(message, route);
-  return talk(message.get(), "route to " + route.destination.to_string(), {});
-}
-
-Status RouteSocket::delete_route(const Route& route) {
-  Message message(RTM_DELROUTE, 0);
-  fill(message, route);
-  return talk(message.get(), "delete the route to " + route.destination.to_string(),
-              {ESRCH, ENODEV});
-}
-
-Result<std::vector<Route>> RouteSocket::own_routes() {
-  std::vector<Route> found;
-  for (const std::uint8_t family : kFamilies) {
-    Message message(RTM_GETROUTE, NLM_F_DUMP);
-    message.family<rtmsg>().rtm_family = family;
-    if (const int error = exchange(message.get(), parse_own_route, &found); error != 0)
-      return fail_errno("list routes", error);
-  }
-  return found;
 }
 
 Status RouteSocket::add_rule(const MarkRule& rule) {

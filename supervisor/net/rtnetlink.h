@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct Link {
 };
 
 inline constexpr std::uint32_t kMainTable = 254;
+inline constexpr std::uint8_t kRouteProtocol = 73;  // who made a route, as `ip route` shows it
 inline constexpr int kAnyInterface = -1;
 
 struct Route {
@@ -79,12 +81,17 @@ class RouteSocket {
   // As a host address. `link_scope`: not chosen as source towards the world.
   Status add_address(int interface, const Address& address, bool link_scope = false);
   Status set_neighbour(int interface, const Address& address, const Mac& mac);
-  // Takes the place of the route with the same destination, table and metric, without a moment
-  // in between.
-  Status replace_route(const Route& route);
-  Status delete_route(const Route& route);
+  // Each takes the place of the route with the same destination, table and metric, without a moment
+  // in between. All in one message to the kernel, which carries out each of them, whatever becomes
+  // of the others; the first error is returned.
+  Status replace_routes(const std::vector<Route>& routes);
+  Status replace_route(const Route& route) { return replace_routes({route}); }
+  Status delete_routes(const std::vector<Route>& routes);
+  Status delete_route(const Route& route) { return delete_routes({route}); }
   // What this program's routes are (by their protocol number), in every table.
   Result<std::vector<Route>> own_routes();
+  // The interfaces by which the main table reaches something through an IPv4 gateway.
+  Result<std::set<int>> gateway_interfaces();
   Status add_rule(const MarkRule& rule);
   Status delete_rule(const MarkRule& rule);
   Result<std::vector<MarkRule>> rules();  // those that match one mark alone
@@ -98,6 +105,10 @@ class RouteSocket {
  private:
   explicit RouteSocket(mnl_socket* socket) : socket_(socket) {}
   Status talk(nlmsghdr* message, const std::string& what, std::initializer_list<int> harmless);
+  Status change_routes(std::uint16_t type, std::uint16_t flags, const std::vector<Route>& routes,
+                       const std::string& what, std::initializer_list<int> harmless);
+  // The acknowledgements of the requests from `first` on, in their order: 0 or an errno value each.
+  Result<std::vector<int>> acknowledgements(std::uint32_t first, std::size_t count);
   using Parse = int (*)(const nlmsghdr*, void*);
   // 0 or an errno value.
   int exchange(nlmsghdr* message, Parse parse, void* result);

@@ -7,6 +7,7 @@
 
 #include <boost/json/serialize.hpp>
 #include <filesystem>
+#include <regex>
 #include <thread>
 
 #include "base/file.h"
@@ -206,6 +207,13 @@ TEST_F(MigrationTest, ConnectionsFollowFromHostToHostAndBack) {
   EXPECT_EQ(icon_state("a"), "running");
   EXPECT_EQ(icon_state("b"), "moved");
   EXPECT_EQ(icon_state("c"), "moved");
+  // The fast path carried them, on hosts whose public address is on lo and that name no interface.
+  for (const auto& host : {"a", "b", "c"}) {
+    const auto log = read_file(world_->log_file(host), 16 << 20).value_or("");
+    EXPECT_NE(log.find(R"("event":"net.forwarding","mode":"bpf")"), std::string::npos) << host;
+    EXPECT_TRUE(std::regex_search(log, std::regex(R"("event":"net.queue".*"fast_packets":[1-9])")))
+        << host;
+  }
 }
 
 TEST_F(MigrationTest, TheDestinationsSupervisorDiesDuringTheTransfer) {

@@ -79,6 +79,43 @@ TEST_P(NetAdopt, DeathWhileHoldingIsARollbackOnce) {
   EXPECT_EQ(a_->refused("leaked"), 0u);
 }
 
+// What the freeze guard does when the supervisor is killed during a move: users are served again,
+// of both families, though nobody is there who could tell the kernel anything else.
+TEST_P(NetAdopt, TheFreezeGuardGivesServiceBackWithoutASupervisor) {
+  start_service(*a_);
+  // The first connection of a young link waits for it, and TCP would repeat as slowly from then on.
+  ASSERT_TRUE(connect_client(a_->at6(8080)));
+  auto tcp = connect_client(a_->at(8080));
+  auto tcp6 = connect_client(a_->at6(8080));
+  auto udp = udp_client(a_->at(8080));
+  auto udp6 = udp_client(a_->at6(8080));
+  for (auto* socket : {&tcp, &tcp6, &udp, &udp6})
+    ASSERT_TRUE(*socket && (*socket)->echoes("before"));
+  a_->ok([&](Network& n) { return n.hold(icon_.icon_id); }, "hold");
+  ASSERT_TRUE(tcp->say("held") && tcp6->say("held"));
+  EXPECT_TRUE(tcp->silent_for(Millis(30)));
+  a_->stop();
+  for (const auto& words : undo_hold_commands(icon_.icon_id, icon_.overlay)) {
+    std::string command;
+    for (const auto& word : words) command += "'" + word + "' ";
+    must(a_->netns(), command);
+  }
+  EXPECT_EQ(tcp->hear(4), "held") << "the queue is gone, TCP repeats";
+  EXPECT_EQ(tcp6->hear(4), "held");
+  for (auto* socket : {&tcp, &tcp6, &udp, &udp6}) EXPECT_TRUE((*socket)->echoes("thawed"));
+  service_->shout("news");
+  for (auto* socket : {&tcp, &tcp6}) EXPECT_EQ((*socket)->hear(4), "news");
+  auto fresh = connect_client(a_->at(8080));
+  auto fresh6 = connect_client(a_->at6(8080));
+  ASSERT_TRUE(fresh && fresh6);
+  EXPECT_TRUE(fresh->echoes("new") && fresh6->echoes("new"));
+  a_->start();
+  a_->ok([&](Network& n) { return n.attach(icon_); }, "attach again");
+  a_->ok([&](Network& n) { return n.prune(); }, "prune");
+  for (auto* socket : {&tcp, &tcp6, &udp, &udp6, &fresh, &fresh6})
+    EXPECT_TRUE((*socket)->echoes("adopted"));
+}
+
 TEST_P(NetAdopt, DeathBetweenCommitAndDetachKeepsTheOriginalSilent) {
   start_service(*a_);
   auto tcp = connect_client(a_->at(8080));

@@ -92,6 +92,43 @@ TEST_P(NetForward, OthersFiltersStay) {
   EXPECT_EQ(shell(a_->netns(), "tc filter show dev ext ingress").output, "");
 }
 
+// As a routed host has it: the public address on lo, two ways to the world, and answers leave by
+// the other one. Nobody has named an external interface.
+TEST_P(NetForward, APublicAddressOnLoopbackAndTwoWaysToTheWorld) {
+  must(a_->netns(),
+       "ip -4 addr flush dev ext; ip addr add 192.0.2.2/32 dev lo; "
+       "ip addr add 10.9.0.2/30 dev ext; ip link add ext2 type veth peer name a2; "
+       "ip link set a2 netns " +
+           prefix() +
+           "router; "
+           "ip addr add 10.9.1.2/30 dev ext2; ip link set ext2 up; "
+           "echo 2 > /proc/sys/net/ipv4/conf/ext/rp_filter");
+  must(prefix() + "router",
+       "ip addr add 10.9.0.1/30 dev to-a; ip addr add 10.9.1.1/30 dev a2; "
+       "ip link set a2 up; ip route add 192.0.2.2 via 10.9.0.2");
+  must(a_->netns(),
+       "ip route add default via 10.9.0.1 src 192.0.2.2; "
+       "ip route add 198.51.100.0/24 via 10.9.1.1 src 192.0.2.2");
+  restart(*a_, GetParam(), [&] { start_service(*a_); });
+  auto tcp = connect_client(a_->at(8080));
+  ASSERT_TRUE(tcp && tcp->echoes(std::string(50'000, 'x')));
+  EXPECT_EQ(tracked(*a_, tcp->local_port()), !fast());
+  EXPECT_EQ(fast_packets(*a_) > 10, fast());
+  move(*a_, *b_, {a_.get()}, {});
+  EXPECT_TRUE(tcp->echoes("after"));
+  EXPECT_TRUE(connect_client(a_->at(8080))->echoes("new"));
+  // One of the ways is none any more when the next supervisor looks.
+  const auto filters = [&](const std::string& interface) {
+    return shell(a_->netns(), "tc filter show dev " + interface + " ingress").output;
+  };
+  EXPECT_EQ(filters("ext2") != "", fast());
+  must(a_->netns(), "ip route del 198.51.100.0/24");
+  a_->stop();
+  a_->start();
+  EXPECT_EQ(filters("ext2"), "");
+  EXPECT_EQ(filters("ext") != "", fast());
+}
+
 TEST_P(NetForward, FragmentsFollowTheirFlow) {
   start_service(*a_);
   auto udp = udp_client(a_->at(8080));

@@ -178,6 +178,7 @@ static __always_inline __u32 route_outside(struct __sk_buff *skb, const struct i
   route.ipv4_dst = destination;
   const long found = bpf_fib_lookup(skb, &route, sizeof route, 0);
   if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) return 0;
+  if (route.family != AF_INET) return 0;  // through an IPv6 gateway
   out->to = route.ifindex;
   out->link = kIconLinkEthernet;
   const struct icon_interface *outside = bpf_map_lookup_elem(&interfaces, &out->to);

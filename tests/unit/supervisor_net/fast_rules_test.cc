@@ -65,6 +65,13 @@ TEST(FastRules, WhatIsMutedIsLeftToTheRules) {
   EXPECT_FALSE(from_icon_open(fast_entries_of(icon, kHome, {}))) << "the frozen original";
 }
 
+// The routes decide, and go on deciding when the supervisor that held it is killed.
+TEST(FastRules, WhatIsHeldIsLeftToTheRoutes) {
+  const auto entries = fast_entries_of(serving(), {.veth = 5, .main = 0}, kMarks);
+  EXPECT_FALSE(entries.contains({FastMap::kOverlays, fast_bytes(kOverlay)}));
+  EXPECT_TRUE(from_icon_open(entries)) << "answers to what arrived before still leave";
+}
+
 TEST(FastRules, AnArrivingIconIsLeftToTheRules) {
   IconRules icon = serving();
   icon.phase = Phase::kArriving;
