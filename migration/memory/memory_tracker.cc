@@ -72,11 +72,12 @@ Result<std::vector<MemoryRange>> anonymous_areas(int pid) {
   return areas;
 }
 
-// Appends the ranges of `area` that `flags` and `category_mask` ask for. False: EPERM, the area is
-// not tracked.
+// Appends the ranges of `area` that `flags` and `wanted` ask for. False: EPERM, the area is not
+// tracked.
 Result<bool> scan(int pagemap, const MemoryRange& area, std::uint64_t flags, std::uint64_t wanted,
                   std::vector<MemoryRange>& out) {
   thread_local std::vector<PageRegion> regions(kRegions);
+  const std::size_t first = out.size();
   for (std::uint64_t at = area.start; at < area.end;) {
     ScanArgument argument{};
     argument.size = sizeof argument;
@@ -96,7 +97,7 @@ Result<bool> scan(int pagemap, const MemoryRange& area, std::uint64_t flags, std
     if (count < 0) return fail_errno("PAGEMAP_SCAN");
     for (int i = 0; i < count; ++i) {
       const auto& region = regions[static_cast<std::size_t>(i)];
-      if (!out.empty() && out.back().end == region.start)
+      if (out.size() > first && out.back().end == region.start)
         out.back().end = region.end;
       else
         out.push_back({region.start, region.end});
@@ -170,19 +171,35 @@ Result<MemoryTracker> MemoryTracker::attach(int pid) {
   return MemoryTracker(pid, std::move(userfault), std::move(pagemap));
 }
 
+// Memory that was mapped since, or that the kernel has dropped: mremap(2) takes a mapping out, and
+// with it a neighbour that it is merged with, while their pages keep their marks.
+Status MemoryTracker::begin_tracking(const MemoryRange& area) {
+  uffdio_register request{};
+  request.range = {area.start, area.bytes()};
+  request.mode = UFFDIO_REGISTER_MODE_WP;
+  if (ioctl(userfault_.get(), UFFDIO_REGISTER, &request) != 0) return fail_errno("UFFDIO_REGISTER");
+  uffdio_writeprotect unmark{};
+  unmark.range = request.range;
+  if (ioctl(userfault_.get(), UFFDIO_WRITEPROTECT, &unmark) != 0)
+    return fail_errno("UFFDIO_WRITEPROTECT");
+  return {};
+}
+
 Result<std::vector<MemoryRange>> MemoryTracker::written() {
   ICON_TRY(const auto areas, anonymous_areas(pid_));
   std::vector<MemoryRange> ranges;
   for (const auto& area : areas) {
-    uffdio_register request{};
-    request.range = {area.start, area.bytes()};
-    request.mode = UFFDIO_REGISTER_MODE_WP;
-    bool tracked = ioctl(userfault_.get(), UFFDIO_REGISTER, &request) == 0;
-    if (tracked) {
+    const std::size_t before = ranges.size();
+    ICON_TRY(bool tracked, scan(pagemap_.get(), area, kRearm | kMustBeTracked, kWritten, ranges));
+    if (tracked) continue;
+    ranges.resize(before);
+    if (begin_tracking(area)) {
       ICON_TRY(tracked, scan(pagemap_.get(), area, kRearm | kMustBeTracked, kWritten, ranges));
     }
-    // Somebody else's userfaultfd, or gone meanwhile: all of it counts as written.
-    if (!tracked) ICON_CHECK(scan(pagemap_.get(), area, 0, 0, ranges));
+    if (tracked) continue;
+    // Somebody else's userfaultfd, or changed this very moment: all of it counts as written.
+    ranges.resize(before);
+    ICON_CHECK(scan(pagemap_.get(), area, 0, 0, ranges));
   }
   return ranges;
 }

@@ -38,6 +38,8 @@ class MemoryTracker {
  private:
   MemoryTracker(int pid, UniqueFd userfault, UniqueFd pagemap)
       : pid_(pid), userfault_(std::move(userfault)), pagemap_(std::move(pagemap)) {}
+  Status begin_tracking(const MemoryRange& area);
+
   int pid_;
   UniqueFd userfault_;
   UniqueFd pagemap_;

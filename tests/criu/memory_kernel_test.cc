@@ -67,12 +67,13 @@ class Child {
 };
 
 // Everything that a service may do to its memory, at random, as fast as it can.
-int restless() {
+int restless(int ready) {
   std::mt19937 random(static_cast<unsigned>(getpid()));
   const auto any = [&](std::size_t below) { return random() % below; };
   std::uint8_t* steady = map(kPages);
   std::uint8_t* wandering = map(256);
   std::memset(steady, 1, kPages * kPageBytes);
+  if (write(ready, "r", 1) != 1) return 3;
   for (;;) {
     switch (any(40)) {
       case 0: {  // thrown away; some of it is read again, which is a zero page
@@ -151,8 +152,13 @@ void store(const Stream& stream, PageStore& pages) {
 
 TEST(MemoryOnTheKernel, ARestlessProcessIsCopiedExactly) {
   must(MemoryTracker::available());
-  for (int run = 0; run < 8; ++run) {
-    const Child child(restless);
+  for (int run = 0; run < 6; ++run) {
+    int ready[2];
+    ASSERT_EQ(pipe2(ready, O_CLOEXEC), 0);
+    const Child child([&] { return restless(ready[1]); });
+    char byte = 0;
+    ASSERT_EQ(read(ready[0], &byte, 1), 1);
+    for (const int fd : ready) close(fd);
     std::unique_ptr<PageSource> source;
     Stream stream;
     IoContext loop;
