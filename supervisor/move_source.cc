@@ -326,7 +326,9 @@ Task<Status> SourceMove::send_memory() {
   request.peer = order_.to;
   request.method = "PUT";
   request.target = "/v1/migrations/" + id() + "/memory";
-  request.on_progress = [this](std::uint64_t bytes) {
+  // The request may outlast this move by a turn of the loop.
+  request.on_progress = [this, alive = std::weak_ptr<const bool>(alive_)](std::uint64_t bytes) {
+    if (alive.expired()) return;
     memory_sent_ = bytes;
     record_.progress(bytes);
   };

@@ -106,6 +106,7 @@ class SourceMove {
   SteadyTime gap_start_{};
   std::string error_;
   bool is_recovered_ = false;
+  const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
 
 }  // namespace icon::supervisor
