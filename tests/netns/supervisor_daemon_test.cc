@@ -15,6 +15,7 @@ class SupervisorDaemonTest : public ::testing::Test {
  protected:
   std::string run_echo() {
     icon_ = host_.run_icon("echo", kEcho, R"(["7000:9000"])");
+    EXPECT_TRUE(host_.reachable(9000));  // it has said by then what SIGTERM does
     return SupervisorHost::text(icon_, "id");
   }
   void remove(const std::string& icon, const std::string& expected_status) {
