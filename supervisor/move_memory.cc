@@ -13,23 +13,13 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr Millis kAnswerLimit{30'000};  // for an answer that only says how the request ended
-
-class PageUpload final : public UploadSource {
- public:
-  explicit PageUpload(migration::PageSource& source) : source_(source) {}
-  Task<Result<std::span<const char>>> next() override { co_return co_await source_.next(); }
-
- private:
-  migration::PageSource& source_;
-};
-
 }  // namespace
 
 // Kept by the coroutine that sends, too: it may outlast the move by a turn of the loop.
 struct MoveMemory::Request {
   explicit Request(IoContext& loop) : ended(loop, SteadyTime::max()) {}
   std::unique_ptr<migration::PageSource> source;
-  std::optional<PageUpload> upload;
+  std::optional<UploadOf<migration::PageSource>> upload;
   std::optional<Status> outcome;
   asio::steady_timer ended;
   asio::cancellation_signal cancel;

@@ -1,51 +1,25 @@
 #include "supervisor/move_source.h"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "base/log.h"
-#include "migration/worker.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
-#include "supervisor/net/network.h"
 
 namespace icon::supervisor {
 namespace {
 
 namespace asio = boost::asio;
-using boost::asio::experimental::awaitable_operators::operator||;
 using migration::SourceAction;
 using migration::SourceEvent;
 using migration::SourceState;
 
-constexpr Millis kQuiesceLimit{3'000};
-constexpr Millis kReserveLimit{20'000};
-constexpr Millis kRestoreLimit{45'000};
 constexpr Millis kCommitLimit{15'000};
 constexpr Millis kCommitPause{1'000};
 constexpr Millis kSettleLimit{5'000};
-// How long a service may stand still for its checkpoint to travel: some, and what the slowest link
-// that makes sense (8 MB/s) needs.
-constexpr Millis kTransferLimit{60'000};
-constexpr std::uint64_t kTransferBytesPerMillisecond = 8'000;
-constexpr Millis kDocumentLifetime{3600'000};
-
-// A tar stream as the body of a request.
-class TarUpload final : public UploadSource {
- public:
-  explicit TarUpload(migration::TarSource& source) : source_(source) {}
-  Task<Result<std::span<const char>>> next() override { co_return co_await source_.next(); }
-
- private:
-  migration::TarSource& source_;
-};
-
-json::Object stub_of(const Host& host, std::int64_t epoch) {
-  return {{"host", host.id}, {"api", host.config.api.to_string()}, {"epoch", epoch}};
-}
 
 }  // namespace
 
@@ -229,261 +203,6 @@ Task<Status> SourceMove::perform_one(SourceAction action) {
       break;  // perform() does these
   }
   co_return fail(Code::kInternal, "no such action");
-}
-
-Task<Result<json::Object>> SourceMove::call_peer(std::string method, std::string target,
-                                                 json::Value body, Millis limit) {
-  PeerRequest request;
-  request.api = api_;
-  request.peer = order_.to;
-  request.method = std::move(method);
-  request.target = std::move(target);
-  if (!body.is_null()) request.body = boost::json::serialize(body);
-  request.total_timeout = limit;
-  ICON_CO_TRY(const auto answer, co_await host_.peers->call(std::move(request)));
-  ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
-  if (text.empty()) co_return json::Object{};
-  co_return json::parse_object(text, kPeerAnswerBytesMax);
-}
-
-Task<Status> SourceMove::upload(std::string target, std::vector<migration::TreePart> parts,
-                                migration::ArchiveReport* report) {
-  ICON_CO_TRY(auto source,
-              migration::TarSource::start(co_await asio::this_coro::executor, std::move(parts)));
-  TarUpload body(*source);
-  PeerRequest request;
-  request.api = api_;
-  request.peer = order_.to;
-  request.method = "PUT";
-  request.target = std::move(target);
-  request.upload = &body;
-  request.on_progress = [this](std::uint64_t bytes) { record_.progress(bytes); };
-  ICON_CO_TRY(const auto answer, co_await host_.peers->call(std::move(request)));
-  ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
-  record_.end(answer.bytes_sent);
-  if (report != nullptr) *report = source->report();
-  co_return Status{};
-}
-
-Task<Status> SourceMove::reserve() {
-  record_.begin("reserve");
-  if (icon_.image_digest.empty()) {
-    const std::string lower = icon_.lower_dir;
-    auto digest = [lower = icon_.lower_dir] { return migration::tree_digest(lower); };
-    ICON_CO_TRY(icon_.image_digest, co_await migration::run_on(worker_pool(), std::move(digest)));
-    ICON_CO_CHECK(host_.journal->put_icon(icon_));
-  }
-  ICON_CO_TRY(const auto local, host_.network->open_tunnel(peer_id_));
-  json::Array stubs{stub_of(host_, icon_.epoch)};
-  for (const auto& earlier : earlier_stubs(host_, icon_id()))
-    if (stubs.size() < kStubsMax) stubs.emplace_back(earlier);
-  json::Object body{{"order", order_envelope_.to_json()},
-                    {"lease", lease_envelope_.to_json()},
-                    {"name", icon_.name},
-                    {"from_name", host_.config.provider_name},
-                    {"spec", icon_.spec.to_json()},
-                    {"image", icon_.image_digest},
-                    {"stubs", std::move(stubs)},
-                    {"tunnel", tunnel_to_json(local)}};
-  ICON_CO_TRY(const auto answer,
-              co_await call_peer("POST", "/v1/migrations", std::move(body), kReserveLimit));
-  ICON_CO_TRY(peer_has_image_, json::get_bool(answer, "has_image"));
-  // A destination that does not know of it takes whole checkpoints.
-  const auto* apart = answer.if_contains("memory_apart");
-  peer_takes_memory_ = apart != nullptr && apart->is_bool() && apart->get_bool();
-  ICON_CO_TRY(const auto* tunnel, json::get_object(answer, "tunnel"));
-  ICON_CO_TRY(const auto remote, tunnel_from_json(*tunnel));
-  ICON_CO_CHECK(host_.network->connect_tunnel(peer_id_, remote));
-  record_.data().details["tunnel"] = *tunnel;
-  ICON_CO_TRY(const auto public_address, json::get_string(answer, "public_address", 64));
-  record_.data().details["public_address"] = public_address;
-  ICON_CO_CHECK(host_.journal->put_tunnel(peer_id_, tunnel_row(api_, remote)));
-  record_.end(0);
-  co_return Status{};
-}
-
-Task<Status> SourceMove::stage() {
-  if (!peer_has_image_) ICON_CO_CHECK(co_await send_image());
-  ICON_CO_CHECK(co_await send_layer());
-  ICON_CO_CHECK(co_await stubs_.prepare(order_.redirect));
-  ICON_CO_CHECK(host_.network->prepare_hold(icon_id()));
-  co_return co_await send_memory();
-}
-
-// While the service runs: what rarely changes, so that little is left for the gap.
-Task<Status> SourceMove::send_memory() {
-  if (!peer_takes_memory_) co_return Status{};
-  const auto possible = co_await checkpointer_.memory_can_travel_apart();
-  if (!possible) {
-    log::info("migration.memory_in_the_gap",
-              {{"migration", id()}, {"why", possible.error().message}});
-    co_return Status{};
-  }
-  record_.begin("memory");
-  ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(icon_id()));
-  PeerRequest request;
-  request.api = api_;
-  request.peer = order_.to;
-  request.method = "PUT";
-  request.target = "/v1/migrations/" + id() + "/memory";
-  // The request may outlast this move by a turn of the loop.
-  request.on_progress = [this, alive = std::weak_ptr<const bool>(alive_)](std::uint64_t bytes) {
-    if (alive.expired()) return;
-    memory_sent_ = bytes;
-    record_.progress(bytes);
-  };
-  auto processes = [cgroup]() -> Result<std::vector<int>> { return cgroup.processes(); };
-  ICON_CO_TRY(pages_, MoveMemory::start(host_, std::move(request), std::move(processes)));
-  ICON_CO_CHECK(co_await pages_->until_converged());
-  record_.end(memory_sent_);
-  co_return Status{};
-}
-
-Task<Status> SourceMove::send_image() {
-  record_.begin("image");
-  std::vector<migration::TreePart> parts{{"image", icon_.lower_dir}};
-  co_return co_await upload("/v1/images/" + icon_.image_digest + "?migration=" + id(),
-                            std::move(parts), nullptr);
-}
-
-Task<Status> SourceMove::send_layer() {
-  const auto paths = host_.containers->paths(icon_id());
-  record_.begin("layer");
-  auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
-  ICON_CO_TRY(staged_layer_, co_await migration::run_on(worker_pool(), std::move(scan)));
-  std::vector<migration::TreePart> parts{{"upper", paths.upper}, {"bin", paths.run + "/bin"}};
-  co_return co_await upload("/v1/migrations/" + id() + "/layer", std::move(parts), nullptr);
-}
-
-Task<Status> SourceMove::quiesce() {
-  record_.begin("quiesce");
-  const auto topic = EventHub::icon_topic(icon_id());
-  host_.events.publish(topic, {{"event", "quiesce"}, {"migration", id()}});
-  const auto quiet = co_await host_.events.until_nobody_listens(topic, kQuiesceLimit);
-  record_.end(0);
-  if (!quiet)
-    co_return fail(Code::kTimeout, "the agent did not let go of its descriptors within " +
-                                       std::to_string(kQuiesceLimit.count()) + " ms");
-  co_return Status{};
-}
-
-Status SourceMove::hold() {
-  ICON_TRY(const auto cgroup, host_.containers->cgroup(icon_id()));
-  FreezeGuard::Undo undo;
-  undo.thaw_file =
-      cgroup.freezer_directory() + (cgroup.is_v2() ? "/cgroup.freeze" : "/freezer.state");
-  undo.thaw_text = cgroup.is_v2() ? "0" : "THAWED";
-  undo.commands = net::undo_hold_commands(icon_.id, icon_.overlay);
-  ICON_TRY(auto guard, FreezeGuard::arm(program_path("icon-freeze-guard"), undo));
-  guard_.emplace(std::move(guard));
-  gap_start_ = host_.clock.steady();
-  return host_.network->hold_ingress(icon_id());
-}
-
-Task<Status> SourceMove::freeze() {
-  record_.begin("freeze");
-  ICON_CO_CHECK(co_await host_.containers->freeze(icon_id()));
-  // Answers to what had arrived have left by now; a frozen kernel must not retransmit any more.
-  ICON_CO_CHECK(host_.network->close_egress(icon_id()));
-  record_.end(0);
-  co_return Status{};
-}
-
-Task<Status> SourceMove::dump() {
-  record_.begin("dump");
-  const auto process = host_.containers->running(icon_id());
-  if (!process) co_return fail(Code::kNotFound, "the ICON's process has ended");
-  ICON_CO_TRY(memory_, MemoryDirectory::create(checkpoint_path(host_, id()), kCheckpointBytesMax));
-  ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(icon_id()));
-  migration::DumpRequest request;
-  request.init_pid = process->pid;
-  request.image_dir = memory_.path();
-  request.freezer_cgroup = cgroup.freezer_directory();
-  request.external_mounts = host_.containers->external_mounts(icon_id());
-  if (pages_) {
-    ICON_CO_CHECK(co_await pages_->finish());
-    request.memory_apart = true;
-  }
-  ICON_CO_TRY(const auto dumped, co_await checkpointer_.dump(std::move(request)));
-  dumped_bytes_ = dumped.bytes;
-  record_.end(dumped.bytes);
-  co_return Status{};
-}
-
-Task<Status> SourceMove::transfer() {
-  record_.begin("transfer");
-  const auto paths = host_.containers->paths(icon_id());
-  auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
-  ICON_CO_TRY(const auto now, co_await migration::run_on(worker_pool(), std::move(scan)));
-  const auto delta = migration::difference(staged_layer_, now);
-  removed_ = delta.removed;
-  ICON_CO_TRY(const auto run_tree, migration::scan_tree(paths.run));
-  std::set<std::string> run_files;
-  for (const auto& [path, stamp] : run_tree)
-    if (path != "bin" && !path.starts_with("bin/")) run_files.insert(path);
-  std::vector<migration::TreePart> parts{{"checkpoint", memory_.path()},
-                                         {"upper", paths.upper, &delta.changed},
-                                         {"run", paths.run, &run_files}};
-  const Millis limit =
-      kTransferLimit +
-      Millis(static_cast<std::int64_t>(dumped_bytes_ / kTransferBytesPerMillisecond));
-  asio::steady_timer timer(co_await asio::this_coro::executor, limit);
-  auto sent = co_await (
-      upload("/v1/migrations/" + id() + "/checkpoint", std::move(parts), &checkpoint_report_) ||
-      timer.async_wait(asio::use_awaitable));
-  if (sent.index() == 1)
-    co_return fail(Code::kTimeout, "the checkpoint did not arrive within " +
-                                       std::to_string(limit.count() / 1000) +
-                                       " s: the link cannot keep up");
-  ICON_CO_CHECK(std::get<0>(sent));
-  if (pages_) {
-    ICON_CO_CHECK(co_await pages_->until_sent());
-    note_memory();
-  }
-  memory_.reset();
-  co_return Status{};
-}
-
-// For the manifest, and for who asks later why the gap was long.
-void SourceMove::note_memory() {
-  const auto& report = pages_->report();
-  checkpoint_report_.files["memory"] = std::to_string(report.bytes) + ":" + report.digest;
-  json::Array rounds;
-  for (const auto& round : report.rounds)
-    rounds.push_back(json::Object{{"bytes", round.bytes}, {"took_us", round.took.count()}});
-  record_.data().details["memory_rounds"] = std::move(rounds);
-  record_.data().bytes += static_cast<std::int64_t>(report.bytes - memory_sent_);
-  log::info("migration.memory", {{"migration", id()},
-                                 {"bytes", report.bytes},
-                                 {"rounds", report.rounds.size()},
-                                 {"last_bytes", report.rounds.back().bytes},
-                                 {"last_us", report.rounds.back().took.count()}});
-}
-
-Result<wire::Envelope> SourceMove::sealed_manifest() {
-  wire::Manifest manifest;
-  manifest.icon = order_.icon;
-  manifest.migration_id = id();
-  manifest.epoch = order_.epoch;
-  manifest.from = order_.from;
-  manifest.to = order_.to;
-  for (const auto& [name, stamp] : checkpoint_report_.files) manifest.files[name] = stamp;
-  for (const auto& path : removed_) manifest.removed.emplace_back(path);
-  manifest.issued_ms = host_.clock.utc_ms();
-  manifest.expires_ms = manifest.issued_ms + kDocumentLifetime.count();
-  return wire::seal(host_.key, manifest);
-}
-
-Task<Status> SourceMove::restore_at_peer() {
-  record_.begin("restore");
-  ICON_CO_TRY(const auto manifest, sealed_manifest());
-  json::Object body;
-  body["manifest"] = manifest.to_json();
-  const auto answer = co_await call_peer("POST", "/v1/migrations/" + id() + "/restore",
-                                         std::move(body), kRestoreLimit);
-  if (!answer) co_return fail(answer.error());
-  record_.end(0);
-  co_return Status{};
 }
 
 Status SourceMove::journal_commit() {

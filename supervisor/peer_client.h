@@ -29,6 +29,17 @@ class UploadSource {
   virtual Task<Result<std::span<const char>>> next() = 0;
 };
 
+// Over anything that gives its bytes the same way: an archive, a page stream. It must outlive this.
+template <class Source>
+class UploadOf final : public UploadSource {
+ public:
+  explicit UploadOf(Source& source) : source_(source) {}
+  Task<Result<std::span<const char>>> next() override { co_return co_await source_.next(); }
+
+ private:
+  Source& source_;
+};
+
 struct PeerRequest {
   Endpoint api;
   std::optional<PublicKey> peer;  // whom we expect; nullopt: whoever it is (hello, offers)

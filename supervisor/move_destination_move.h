@@ -1,0 +1,35 @@
+// One move as its destination sees it, from RESERVE to its end. Private to move_destination*.cc.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "supervisor/host.h"
+#include "supervisor/move_destination.h"
+
+namespace icon::supervisor {
+
+struct DestinationMoves::Move {
+  Move(Host& host, MigrationRecord row) : record(host, std::move(row)) {}
+
+  MoveRecord record;
+  migration::DestinationTransaction transaction;
+  wire::MoveOrder order;
+  wire::Lease lease;
+  IconRecord icon;
+  json::Array stubs;
+  std::string digest;
+  MemoryDirectory memory;
+  migration::ArchiveReport received;
+  // Memory that travels apart; received_memory once all of it is here.
+  std::shared_ptr<migration::PageDaemon> pages;
+  std::string received_memory;
+  bool is_receiving_memory = false;
+  std::unique_ptr<migration::HeldRestore> held;
+  SteadyTime last_heard{};
+  std::uint64_t staged_bytes = 0;  // image and layers, however often they come
+  bool busy = false;               // a request is being worked on
+};
+
+}  // namespace icon::supervisor

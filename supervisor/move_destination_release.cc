@@ -1,0 +1,110 @@
+// RESTORE and COMMIT at the destination: from verified files to a running ICON.
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include "base/log.h"
+#include "supervisor/move_destination_move.h"
+#include "supervisor/move_parts.h"
+
+namespace icon::supervisor {
+
+using migration::DestinationEvent;
+using migration::DestinationState;
+
+Task<Status> DestinationMoves::restore(Move& move, const json::Object& body) {
+  ICON_CO_CHECK(verify_checkpoint(move, body));
+  ICON_CO_CHECK(co_await step(move, DestinationEvent::kCheckpointVerified));
+  move.record.begin("restore");
+  const std::string& id = move.icon.id;
+  ICON_CO_CHECK(host_.containers->mount_root(id, move.icon.lower_dir));
+  ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(id));
+  ICON_CO_CHECK(cgroup.create(move.icon.spec.resources));
+  migration::RestoreRequest request;
+  request.image_dir = move.memory.path() + "/images";
+  request.work_dir = move.memory.path();
+  request.root = host_.containers->paths(id).rootfs;
+  request.netns_path = host_.network->netns_path(id);
+  for (const auto& directory : cgroup.directories())
+    request.cgroup_procs_files.push_back(directory + "/cgroup.procs");
+  request.external_mounts = host_.containers->external_mounts(id);
+  request.memory_apart = move.pages != nullptr;
+  if (move.pages) ICON_CO_CHECK(co_await move.pages->check());
+  ICON_CO_TRY(move.held, co_await checkpointer_.restore(std::move(request)));
+  move.record.end(0);
+  co_return co_await step(move, DestinationEvent::kRestored);
+}
+
+Task<Status> DestinationMoves::commit(Move& move, const json::Object& body) {
+  if (move.transaction.state() == DestinationState::kRunning) co_return Status{};  // said twice
+  ICON_CO_TRY(const auto* envelope_json, json::get_object(body, "commit"));
+  ICON_CO_TRY(const auto envelope, wire::parse_envelope(json::Value(*envelope_json)));
+  ICON_CO_TRY(const auto commit, wire::open<wire::Commit>(envelope));
+  if (commit.icon != move.order.icon || commit.migration_id != move.order.migration_id ||
+      commit.epoch != move.order.epoch || commit.from != move.order.from ||
+      commit.to != move.order.to)
+    co_return fail(Code::kConflict, "the commit belongs to another migration");
+  // After this the copy runs: a lease that has ended meanwhile entitles nobody.
+  ICON_CO_CHECK(host_.market->usable_lease(move.lease.lease_id, move.icon.id));
+  move.record.data().details["commit"] = *envelope_json;
+  move.record.begin("release");
+  ICON_CO_CHECK(co_await step(move, DestinationEvent::kCommitVerified));
+  ICON_CO_CHECK(co_await step(move, DestinationEvent::kReleased));
+  move.record.end(0);
+  move.record.finish(to_string(DestinationState::kRunning), "");
+  co_return Status{};
+}
+
+// The rest of the memory comes while the ICON runs; how long that took is for who asks why the
+// first moments were slow.
+void DestinationMoves::watch_pages(const std::string& migration,
+                                   std::shared_ptr<migration::PageDaemon> pages) {
+  auto watch = [migration, pages = std::move(pages)]() mutable -> Task<void> {
+    const auto resident = co_await migration::PageDaemon::let_live(std::move(pages));
+    if (!resident)
+      log::error("migration.pages",
+                 {{"migration", migration}, {"error", resident.error().message}});
+    else
+      log::info("migration.resident", {{"migration", migration},
+                                       {"took_ms", resident->took_ms},
+                                       {"pages", resident->pages},
+                                       {"faults", resident->faults},
+                                       {"zero_faults", resident->zero_faults}});
+  };
+  boost::asio::co_spawn(host_.loop, std::move(watch), boost::asio::detached);
+}
+
+// The process first, behind closed doors; then "it runs" on disk, in one piece; then the network.
+// Killed before the row is there, the copy has spoken with nobody and is given up; killed after it,
+// it is adopted like any other.
+Task<Status> DestinationMoves::release(Move& move) {
+  const std::string& id = move.icon.id;
+  if (!move.held) co_return fail(Code::kInternal, "nothing is held");
+  const int pid = move.held->init_pid();
+  ICON_CO_CHECK(co_await move.held->release());
+  move.held.reset();
+  ICON_CO_CHECK(host_.containers->note_running(id, pid));
+  move.icon.state = icon_state::kRunning;
+  move.icon.pid = pid;
+  if (const auto process = host_.containers->running(id))
+    move.icon.pid_start_ticks = process->start_ticks;
+  ICON_CO_CHECK(host_.journal->transaction([&]() -> Status {
+    ICON_CHECK(host_.journal->put_icon(move.icon));
+    ICON_CHECK(host_.market->activate(move.lease.lease_id));
+    ICON_TRY(const auto stub, host_.journal->find_stub(id));
+    if (stub) ICON_CHECK(host_.journal->remove_stub(id));  // it came back
+    return move.record.enter(to_string(DestinationState::kRunning));
+  }));
+  ICON_CO_CHECK(host_.network->release(id));
+  if (move.pages) watch_pages(move.record.id(), std::move(move.pages));
+  ICON_CO_CHECK(host_.icons->open_socket(id));
+  ICON_CO_CHECK(host_.icons->watch(id));
+  move.memory.reset();
+  // The name servers are this host's from now on.
+  if (const auto written = host_.containers->write_files(id, move.icon.spec, move.icon.overlay);
+      !written)
+    log::warn("migration.files",
+              {{"migration", move.record.id()}, {"error", written.error().message}});
+  co_return Status{};
+}
+
+}  // namespace icon::supervisor
