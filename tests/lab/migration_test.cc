@@ -169,7 +169,7 @@ class MigrationTest : public ::testing::Test {
   void wait_for_state(const std::string& host, const std::string& state) const {
     const auto deadline = std::chrono::steady_clock::now() + kMoveMax;
     while (icon_state(host) != state && std::chrono::steady_clock::now() < deadline)
-      std::this_thread::sleep_for(kStep);
+      std::this_thread::sleep_for(kStep);  // an ICON's state after a restart has no event
     EXPECT_EQ(icon_state(host), state);
   }
 

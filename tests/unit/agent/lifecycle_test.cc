@@ -1,71 +1,13 @@
-#include "agent/lifecycle.h"
-
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
 #include <random>
 
+#include "tests/unit/agent/lifecycle_fixture.h"
+
 namespace icon::agent {
 namespace {
-
-using action::MoveOutcome;
-using testing::ElementsAre;
-
-constexpr UtcMillis kNow = 1'700'000'000'000;
-
-// Actions as short texts: what the tables below compare.
-std::string text_of(const Action& action) {
-  const auto name = std::string(name_of(action));
-  if (const auto* a = std::get_if<action::SetTimer>(&action))
-    return fmt::format("set {} {}", to_string(a->timer), a->delay.count());
-  if (const auto* a = std::get_if<action::CancelTimer>(&action))
-    return fmt::format("cancel {}", to_string(a->timer));
-  if (const auto* a = std::get_if<action::ForwardSignal>(&action))
-    return fmt::format("signal {}", a->number);
-  if (const auto* a = std::get_if<action::OrderMove>(&action))
-    return fmt::format("move {} {}", a->target, a->reason);
-  if (const auto* a = std::get_if<action::MoveEnded>(&action))
-    return fmt::format("ended {} {}",
-                       a->outcome == MoveOutcome::kMoved    ? "moved"
-                       : a->outcome == MoveOutcome::kFailed ? "failed"
-                                                            : "unknown",
-                       a->reason);
-  if (const auto* a = std::get_if<action::Log>(&action)) return a->event;
-  if (const auto* a = std::get_if<action::Exit>(&action)) return fmt::format("exit {}", a->code);
-  return name;
-}
-
-class LifecycleTest : public testing::Test {
- protected:
-  std::vector<std::string> step(const Event& event) {
-    std::vector<std::string> texts;
-    for (const auto& action : life_.step(event, ++now_)) texts.push_back(text_of(action));
-    return texts;
-  }
-  std::vector<std::string> fire(Timer timer) { return step(event::TimerFired{timer}); }
-  void active() {
-    step(event::Boot{});
-    step(event::ServiceStarted{});
-    step(event::SupervisorFound{"host", 1});
-    ASSERT_EQ(life_.state(), State::kActive);
-  }
-  void staging() {
-    active();
-    step(event::OperatorMigrate{"edge"});
-    step(event::OrderAccepted{"m1"});
-    ASSERT_EQ(life_.state(), State::kMigrating);
-  }
-  void waiting_for_the_verdict() {
-    staging();
-    step(event::Quiesce{"m1"});
-    step(event::Woken{});
-  }
-
-  UtcMillis now_ = kNow;
-  Lifecycle life_{LifecycleLimits{}};
-};
 
 TEST_F(LifecycleTest, StartsTheServiceThenLooksForASupervisor) {
   EXPECT_THAT(step(event::Boot{}), ElementsAre("start_service"));
@@ -148,111 +90,6 @@ TEST_F(LifecycleTest, ARound) {
   fire(Timer::kDecide);
   EXPECT_THAT(fire(Timer::kRound), ElementsAre("lifecycle.round_timeout", "cancel_work",
                                                "set decide 10000", "report_status"));
-}
-
-TEST_F(LifecycleTest, TheDecisionToMove) {
-  active();
-  fire(Timer::kDecide);
-  EXPECT_THAT(step(event::DecidedMove{1, "edge"}),
-              ElementsAre("cancel round", "set decide 10000", "report_status", "cancel decide",
-                          "report_status", "move edge latency", "set order 60000"));
-  EXPECT_EQ(life_.state(), State::kMigrating);
-  EXPECT_THAT(step(event::OrderAccepted{"m1"}),
-              ElementsAre("cancel order", "set stage 900000", "report_status"));
-  EXPECT_THAT(step(event::Quiesce{"m1"}),
-              ElementsAre("cancel stage", "close_descriptors", "set wake 1000"));
-  EXPECT_TRUE(life_.quiesced());
-  EXPECT_TRUE(step(event::SupervisorLost{}).empty());  // our own doing
-  EXPECT_THAT(step(event::Woken{}),
-              ElementsAre("cancel wake", "set verdict 30000", "reconnect", "set reconnect 500"));
-  EXPECT_THAT(step(event::SupervisorFound{"edge", 1}),
-              ElementsAre("cancel reconnect", "report_status"));
-  EXPECT_THAT(step(event::Moved{"m1", 2}), ElementsAre("cancel verdict", "ended moved moved",
-                                                       "report_status", "set decide 2000"));
-  EXPECT_EQ(life_.state(), State::kActive);
-  EXPECT_EQ(life_.epoch(), 2);
-}
-
-TEST_F(LifecycleTest, ANewerEpochIsAVerdict) {
-  waiting_for_the_verdict();
-  EXPECT_THAT(step(event::SupervisorFound{"edge", 2}),
-              testing::Contains("ended moved the supervisor runs a newer epoch"));
-  EXPECT_EQ(life_.state(), State::kActive);
-  EXPECT_THAT(step(event::Moved{"m1", 2}), ElementsAre("lifecycle.ignored"));
-}
-
-// The destination gave up after the commit: the epoch is spent, the place is the old one.
-TEST_F(LifecycleTest, ANewerEpochAtTheSameHostIsNoMove) {
-  waiting_for_the_verdict();
-  EXPECT_THAT(step(event::SupervisorFound{"host", 2}),
-              testing::Contains("ended failed the destination gave the copy up after the commit"));
-  EXPECT_EQ(life_.state(), State::kActive);
-  EXPECT_EQ(life_.epoch(), 2);
-}
-
-TEST_F(LifecycleTest, RolledBackAtAnyTime) {
-  staging();
-  EXPECT_THAT(step(event::RolledBack{"other", "?"}), ElementsAre("lifecycle.ignored"));
-  EXPECT_THAT(step(event::RolledBack{"m1", "destination lost"}),
-              ElementsAre("cancel stage", "ended failed destination lost", "report_status",
-                          "set decide 2000"));
-  EXPECT_EQ(life_.state(), State::kActive);
-  step(event::OperatorMigrate{"edge"});
-  step(event::OrderAccepted{"m2"});
-  step(event::Quiesce{"m2"});
-  fire(Timer::kWake);  // the signal was lost
-  step(event::SupervisorFound{"host", 1});
-  EXPECT_THAT(step(event::RolledBack{"m2", "cut"}), testing::Contains("ended failed cut"));
-  EXPECT_EQ(life_.state(), State::kActive);
-  EXPECT_EQ(life_.epoch(), 1);
-}
-
-TEST_F(LifecycleTest, EveryWaitOfAMigrationHasALimit) {
-  active();
-  step(event::OperatorMigrate{"edge"});
-  EXPECT_THAT(fire(Timer::kOrder),
-              ElementsAre("cancel_work", "ended unknown the order was not answered in time",
-                          "report_status", "set decide 2000"));
-  step(event::OperatorMigrate{"edge"});
-  step(event::OrderAccepted{"m1"});
-  EXPECT_THAT(fire(Timer::kStage),
-              testing::Contains("ended unknown the migration did not begin in time"));
-  EXPECT_EQ(life_.state(), State::kActive);
-  step(event::Quiesce{"m1"});  // late, but the supervisor's word
-  EXPECT_EQ(life_.state(), State::kMigrating);
-  EXPECT_THAT(fire(Timer::kWake), testing::Contains("reconnect"));
-  EXPECT_THAT(fire(Timer::kVerdict), testing::Contains(testing::HasSubstr("ended unknown nobody")));
-  EXPECT_EQ(life_.state(), State::kActive);
-  EXPECT_TRUE(life_.armed().contains(Timer::kReconnect));
-  // The word comes after all: the money is owed.
-  step(event::SupervisorFound{"edge", 1});
-  EXPECT_THAT(step(event::Moved{"m1", 2}), ElementsAre("ended moved moved"));
-  EXPECT_EQ(life_.epoch(), 2);
-}
-
-TEST_F(LifecycleTest, ASecondQuiesceAfterAnEarlyWake) {
-  staging();
-  step(event::Quiesce{"m1"});
-  fire(Timer::kWake);
-  step(event::SupervisorFound{"host", 1});
-  EXPECT_THAT(step(event::Quiesce{"m1"}),
-              ElementsAre("cancel verdict", "close_descriptors", "set wake 1000"));
-}
-
-TEST_F(LifecycleTest, ALateConnectionIsClosedAgain) {
-  staging();
-  step(event::Quiesce{"m1"});
-  EXPECT_THAT(step(event::SupervisorFound{"host", 1}),
-              ElementsAre("lifecycle.late_connection", "close_descriptors"));
-  EXPECT_FALSE(life_.has_supervisor());
-}
-
-TEST_F(LifecycleTest, QuiesceInTheMiddleOfARound) {
-  active();
-  fire(Timer::kDecide);
-  EXPECT_THAT(step(event::Quiesce{"m1"}),
-              ElementsAre("cancel round", "cancel_work", "close_descriptors", "set wake 1000"));
-  EXPECT_THAT(step(event::DecidedMove{1, "edge"}), ElementsAre("lifecycle.ignored"));
 }
 
 TEST_F(LifecycleTest, HeldIconsStayButObeyTheOperator) {
