@@ -67,16 +67,20 @@ Status ControlServer::listen(const std::string& path) {
   if (path.starts_with(kWireGuardDirectory)) (void)mkdir(kWireGuardDirectory, 0700);
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno("create the control socket");
+  // wg unlinks a socket that refuses it, as one does between bind and listen: it gets its name when
+  // it listens.
+  const std::string unnamed = path + "~";
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
+  if (unnamed.size() >= sizeof address.sun_path)
     return fail(Code::kInvalid, "control socket path is too long: " + path);
-  std::copy(path.begin(), path.end(), address.sun_path);
-  unlink(path.c_str());
+  std::copy(unnamed.begin(), unnamed.end(), address.sun_path);
+  unlink(unnamed.c_str());
   const mode_t before = umask(0177);
   const int bound = bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
   umask(before);
-  if (bound != 0 || ::listen(fd.get(), static_cast<int>(kClientsMax)) != 0)
+  if (bound != 0 || ::listen(fd.get(), static_cast<int>(kClientsMax)) != 0 ||
+      rename(unnamed.c_str(), path.c_str()) != 0)
     return fail_errno("listen on " + path);
   path_ = path;
   epoll_event event{EPOLLIN, {.fd = fd.get()}};

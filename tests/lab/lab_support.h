@@ -4,14 +4,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/file.h"
 #include "lab/lab.h"
+#include "tests/eventually.h"
 
 namespace icon::lab::testing_support {
 
@@ -44,16 +43,6 @@ inline double round_trip_ms(const Lab& lab, const std::string& from, const std::
   return at == std::string::npos ? -1 : std::stod(text.substr(at + 19));
 }
 
-// Polls: what is awaited is another process's work.
-template <class Condition>
-bool eventually(Condition condition, Millis limit = Millis(15'000)) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::yield();
-    usleep(20'000);
-  }
-  return true;
-}
+using icon::test::eventually;
 
 }  // namespace icon::lab::testing_support

@@ -19,6 +19,7 @@
 #include "base/http_client.h"
 #include "base/netns.h"
 #include "base/subprocess.h"
+#include "tests/eventually.h"
 
 namespace icon::test {
 
@@ -27,17 +28,6 @@ inline std::string run_text(const std::string& command) {
   line.argv = {"/bin/sh", "-c", command};
   const auto outcome = run_command_blocking(std::move(line));
   return outcome ? outcome->output + outcome->error_output : outcome.error().message;
-}
-
-// Asks again and again until it is so, or 20 s have passed.
-template <class Question>
-bool eventually(Question question) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!question()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    poll(nullptr, 0, 10);
-  }
-  return true;
 }
 
 class SupervisorHost {

@@ -16,11 +16,13 @@
 #include "supervisor/net/netns_files.h"
 #include "supervisor/tunnel/uapi.h"
 #include "supervisor/tunnel/wg/noise.h"
+#include "tests/eventually.h"
 #include "tunnel_relay.h"
 
 namespace icon::tunnel {
 namespace {
 
+using icon::test::eventually;
 using test::ask;
 using test::InNetns;
 using test::must;
@@ -107,8 +109,9 @@ class InteropTest : public ::testing::Test {
     const std::string key = directory_ + "/" + side.interface;
     ASSERT_TRUE(
         write_file_atomic(key, base64_encode_standard(side.key.private_key.bytes()) + "\n", 0600));
-    must(side.netns, "until wg show " + side.interface + " >/dev/null 2>&1; do sleep 0.01; done; " +
-                         "wg set " + side.interface + " private-key " + key + " listen-port " +
+    // Not by wg: it unlinks a socket that refuses it, and wireguard-go's does until it listens.
+    ASSERT_TRUE(eventually([&] { return !ask(side.socket(), "get=1\n\n").empty(); }));
+    must(side.netns, "wg set " + side.interface + " private-key " + key + " listen-port " +
                          std::to_string(kPort) + "; ip addr add " + side.inner_v4 + "/24 dev " +
                          side.interface + "; ip addr add " + side.inner_v6 + "/64 dev " +
                          side.interface + " nodad; ip link set " + side.interface + " mtu 1420 up");
