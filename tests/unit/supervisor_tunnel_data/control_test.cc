@@ -73,8 +73,8 @@ TEST_F(ControlTest, OnlyItsOwnerMaySpeakToIt) {
 }
 
 TEST_F(ControlTest, APathThatNoSocketCanHaveIsRefused) {
-  const auto server = ControlServer::create(directory_ + "/" + std::string(100, 'x'),
-                                            clock_, [](auto) { return ""; });
+  const auto server = ControlServer::create(directory_ + "/" + std::string(100, 'x'), clock_,
+                                            [](auto) { return ""; });
   ASSERT_FALSE(server);
   EXPECT_EQ(server.error().code, Code::kInvalid);
 }
