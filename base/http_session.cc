@@ -13,6 +13,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+#include <functional>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -65,8 +66,9 @@ class Session {
   // Reads and parses until `is_done`. Errors: those of the parser; end_of_stream before the first
   // byte, partial_message after it.
   // `idle`: how long a single read may take; none: the deadline that is set already counts.
+  // `is_enough`: when so, returns rather than wait for more.
   Task<ErrorCode> parse(AnyParser& parser, bool (AnyParser::*is_done)() const,
-                        Millis idle = Millis(0)) {
+                        Millis idle = Millis(0), std::function<bool()> is_enough = {}) {
     ErrorCode error;
     while (!(parser.*is_done)()) {
       if (buffer_.size() > 0) {
@@ -74,6 +76,7 @@ class Session {
         if (!error) continue;
         if (error != bhttp::error::need_more) co_return error;
       }
+      if (is_enough && is_enough()) break;
       const std::size_t room = std::min(buffer_.max_size() - buffer_.size(), kReadAheadBytes);
       if (room == 0) co_return bhttp::error::buffer_overflow;
       if (idle.count() > 0) connection_.expires_after(idle);
@@ -244,8 +247,11 @@ class Session {
         body.data = chunk_.data();
         body.size = chunk_.size();
         body.more = true;
-        const ErrorCode error = co_await session_.parse(parser_, &AnyParser::is_done,
-                                                        session_.context_.limits.upload_idle);
+        // A sender that waits for an answer to what it has sent must not wait for us.
+        std::function<bool()> has_some = [this, &body] { return body.size < chunk_.size(); };
+        const ErrorCode error =
+            co_await session_.parse(parser_, &AnyParser::is_done,
+                                    session_.context_.limits.upload_idle, std::move(has_some));
         if (error && error != bhttp::error::need_buffer) co_return broken(error);
         const std::size_t filled = chunk_.size() - body.size;
         if (filled > 0) co_return std::span<const char>(chunk_.data(), filled);

@@ -23,6 +23,7 @@ struct ExternalMount {
 struct DumpRequest {
   int init_pid = 0;
   std::string image_dir;       // exists, on tmpfs: memory never touches a disk
+  std::string work_dir;        // logs and what prepare() left there
   std::string freezer_cgroup;  // frozen already, and frozen still when dump() returns
   std::vector<ExternalMount> external_mounts;
   // The images only name the pages of private anonymous memory: their contents travel by
@@ -37,7 +38,7 @@ struct DumpReport {
 
 struct RestoreRequest {
   std::string image_dir;
-  std::string work_dir;  // logs; on tmpfs
+  std::string work_dir;  // logs and what prepare() left there; on tmpfs
   std::string root;      // the container's root: a mount point
   std::string netns_path;
   std::vector<std::string> cgroup_procs_files;  // the restored tree is born in these cgroups
@@ -65,6 +66,9 @@ class Checkpointer {
   // Whether dump() and restore() can do without the contents of the memory here. Errors:
   // kUnavailable, with the reason.
   virtual Task<Status> memory_can_travel_apart() = 0;
+  // What can be found out while the service still runs; it is left in `work_dir`, on tmpfs. Errors:
+  // kIo: neither dump() nor restore() would work here.
+  virtual Task<Status> prepare(std::string work_dir) = 0;
   // Dumps and leaves the tree frozen, so that a roll-back is a thaw. Errors: kIo with the
   // checkpointer's own error lines; kTimeout. On error the tree is frozen and intact as well.
   virtual Task<Result<DumpReport>> dump(DumpRequest request) = 0;

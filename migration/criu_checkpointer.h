@@ -19,12 +19,16 @@ class CriuCheckpointer final : public Checkpointer {
  public:
   explicit CriuCheckpointer(CriuOptions options) : options_(std::move(options)) {}
   Task<Status> memory_can_travel_apart() override;
+  Task<Status> prepare(std::string work_dir) override;
   Task<Result<DumpReport>> dump(DumpRequest request) override;
   Task<Result<std::unique_ptr<HeldRestore>>> restore(RestoreRequest request) override;
 
  private:
+  // Whether CRIU is one with our patches (migration/criu/).
+  Task<bool> is_patched();
+
   CriuOptions options_;
-  std::optional<Status> memory_apart_;  // once it is known
+  std::optional<bool> is_patched_;  // once it is known
 };
 
 // Only the "Error" lines of a CRIU log, the last `lines_max` of them, without time stamps: what a

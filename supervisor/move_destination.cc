@@ -1,5 +1,6 @@
 #include "supervisor/move_destination.h"
 
+#include <charconv>
 #include <filesystem>
 
 #include "base/log.h"
@@ -22,6 +23,14 @@ http::Response gone(std::string_view code, const std::string& message) {
   return http::json_response(
       410, json::Object{{"state", "aborted"},
                         {"error", json::Object{{"code", code}, {"message", message}}}});
+}
+
+Result<std::uint32_t> parse_mark(const std::string& text) {
+  std::uint32_t mark = 0;
+  const auto end = text.data() + text.size();
+  if (std::from_chars(text.data(), end, mark).ptr != end || mark == 0)
+    return fail(Code::kInvalid, "query 'mark' is no number of a mark");
+  return mark;
 }
 
 bool is_digest(const std::string& text) {
@@ -49,29 +58,20 @@ void DestinationMoves::add_routes(http::Router& router) {
                      if (!move) co_return http::error_response(move.error());
                      co_return co_await answer(*move, receive_layer(**move, body));
                    });
-  router.on_upload("PUT", "/v1/migrations/{m}/checkpoint",
+  router.on_upload("PUT", "/v1/migrations/{m}/stream",
                    [this](http::Request request, http::BodyReader& body) -> Task<http::Response> {
                      const auto move = find(request);
                      if (!move) co_return http::error_response(move.error());
-                     co_return co_await answer(*move, receive_checkpoint(**move, body));
+                     co_return co_await answer_stream(*move, body);
                    });
-  router.on_upload("PUT", "/v1/migrations/{m}/memory",
-                   [this](http::Request request, http::BodyReader& body) -> Task<http::Response> {
-                     const auto move = find(request);
-                     if (!move) co_return http::error_response(move.error());
-                     co_return co_await answer_memory(*move, body);
-                   });
-  const auto with_json =
-      [this](Task<Status> (DestinationMoves::*work)(Move&, const json::Object&)) {
-        return [this, work](http::Request request) -> Task<http::Response> {
-          const auto move = find(request);
-          if (!move) co_return http::error_response(move.error());
-          const auto body = json::parse_object(request.body, kPeerAnswerBytesMax);
-          if (!body) co_return http::error_response(body.error());
-          co_return co_await answer(*move, (this->*work)(**move, *body));
-        };
-      };
-  router.on("POST", "/v1/migrations/{m}/restore", with_json(&DestinationMoves::restore));
+  router.on("GET", "/v1/migrations/{m}/stream",
+            [this](http::Request request) -> Task<http::Response> {
+              const auto move = find(request);
+              if (!move) co_return http::error_response(move.error());
+              const auto mark = parse_mark(request.query["mark"]);
+              if (!mark) co_return http::error_response(mark.error());
+              co_return co_await answer_mark(*move, *mark);
+            });
   router.on("POST", "/v1/migrations/{m}/commit",
             [this](http::Request request) -> Task<http::Response> {
               const auto move = find(request);
@@ -317,6 +317,7 @@ Task<Status> DestinationMoves::set_up(Move& move, const json::Object& body) {
 Task<Status> DestinationMoves::abort(Move& move, std::string reason) {
   if (move.transaction.state() == DestinationState::kAborted) co_return Status{};
   move.record.data().error = reason;
+  move.progress.cancel();
   const auto event = move.transaction.state() == DestinationState::kCommitted
                          ? DestinationEvent::kFailed
                          : DestinationEvent::kAbortRequested;
@@ -392,7 +393,7 @@ Task<void> DestinationMoves::expire() {
   std::vector<MovePtr> moves;
   for (const auto& [id, move] : moves_) moves.push_back(move);
   for (const auto& move : moves) {
-    if (move->busy || move->is_receiving_memory) continue;
+    if (move->busy || move->is_streaming) continue;
     if (move->transaction.finished()) {
       if (now - move->last_heard > kFinishedKept) moves_.erase(move->record.id());
     } else if (now - move->last_heard > kSilenceMax) {

@@ -1,6 +1,7 @@
 // One move as its destination sees it, from RESERVE to its end. Private to move_destination*.cc.
 #pragma once
 
+#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,7 +12,8 @@
 namespace icon::supervisor {
 
 struct DestinationMoves::Move {
-  Move(Host& host, MigrationRecord row) : record(host, std::move(row)) {}
+  Move(Host& host, MigrationRecord row)
+      : record(host, std::move(row)), progress(host.loop, SteadyTime::max()) {}
 
   MoveRecord record;
   migration::DestinationTransaction transaction;
@@ -25,7 +27,9 @@ struct DestinationMoves::Move {
   // Memory that travels apart; received_memory once all of it is here.
   std::shared_ptr<migration::PageDaemon> pages;
   std::string received_memory;
-  bool is_receiving_memory = false;
+  bool is_streaming = false;
+  std::uint32_t mark = 0;              // the last one that came
+  boost::asio::steady_timer progress;  // cancelled when there is a new mark, and at the end
   std::unique_ptr<migration::HeldRestore> held;
   SteadyTime last_heard{};
   std::uint64_t staged_bytes = 0;  // image and layers, however often they come

@@ -1,10 +1,13 @@
 // STAGE and TRANSFER at the destination: what arrives, where it is put, and whether it is what was
 // signed.
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <filesystem>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "migration/move_stream.h"
 #include "migration/worker.h"
 #include "supervisor/move_destination_move.h"
 #include "supervisor/move_parts.h"
@@ -89,62 +92,139 @@ Task<Status> DestinationMoves::receive_layer(Move& move, http::BodyReader& body)
   co_return Status{};
 }
 
-// Beside the other calls: it lasts from the first look at the memory until the service is frozen.
-Task<http::Response> DestinationMoves::answer_memory(MovePtr move, http::BodyReader& body) {
-  if (move->pages)
-    co_return http::error_response({Code::kConflict, "the memory is arriving already"});
-  move->is_receiving_memory = true;
-  const auto done = co_await receive_memory(*move, body);
-  move->is_receiving_memory = false;
-  move->last_heard = host_.clock.steady();
-  if (done) co_return http::json_response(200, json::Object{{"memory", move->received_memory}});
-  log::warn("migration.memory",
-            {{"migration", move->record.id()}, {"error", done.error().message}});
-  move->pages.reset();
-  co_return http::error_response(done.error());
+// What a stream's frames become: pages go to icon-pages, the archive to the ICON's directories.
+class DestinationMoves::Stream {
+ public:
+  Stream(DestinationMoves& owner, Move& move) : owner_(owner), move_(move) {}
+
+  Task<Status> take(const migration::FrameReader::Piece& piece) {
+    using Kind = migration::FrameHeader::Kind;
+    switch (piece.frame.kind) {
+      case Kind::kPages:
+      case Kind::kEnd:
+        co_return co_await take_pages(piece);
+      case Kind::kMark:
+        ICON_CO_CHECK(co_await start_pages());
+        move_.mark = piece.frame.count;
+        move_.last_heard = owner_.host_.clock.steady();
+        move_.progress.cancel();
+        co_return Status{};
+      case Kind::kArchive:
+        co_return co_await take_archive(piece);
+      case Kind::kManifest:
+        manifest_.append(piece.bytes.data(), piece.bytes.size());
+        co_return Status{};
+    }
+    co_return fail(Code::kInternal, "no such frame");
+  }
+
+  // The manifest, when all has come.
+  Task<Result<std::string>> finish() {
+    if (!sink_) co_return fail(Code::kInvalid, "the stream brought no checkpoint");
+    ICON_CO_TRY(move_.received, co_await sink_->finish());
+    move_.record.end(move_.received.bytes);
+    co_return std::move(manifest_);
+  }
+
+ private:
+  Task<Status> start_pages() {
+    if (move_.pages) co_return Status{};
+    const auto wanted = static_cast<std::uint64_t>(move_.icon.spec.resources.memory_bytes);
+    ICON_CO_TRY(move_.pages,
+                migration::PageDaemon::start(co_await boost::asio::this_coro::executor,
+                                             program_path("icon-pages"), move_.memory.path(),
+                                             wanted == 0 ? kCheckpointBytesMax : wanted));
+    co_return Status{};
+  }
+
+  Task<Status> take_pages(const migration::FrameReader::Piece& piece) {
+    ICON_CO_CHECK(co_await start_pages());
+    const auto pages = move_.pages;  // the move may be given up meanwhile
+    Status written;
+    if (piece.begins) {
+      const auto raw = piece.frame.encode();
+      const std::string header(raw.begin(), raw.end());
+      written = co_await pages->write(header);
+    }
+    if (written && !piece.bytes.empty()) written = co_await pages->write(piece.bytes);
+    if (written && piece.frame.kind != migration::FrameHeader::Kind::kEnd) co_return Status{};
+    // Or why it takes no more.
+    ICON_CO_TRY(move_.received_memory, co_await pages->received());
+    co_return Status{};
+  }
+
+  Task<Status> take_archive(const migration::FrameReader::Piece& piece) {
+    if (!sink_) {
+      move_.record.begin("transfer");
+      const auto paths = owner_.host_.containers->paths(move_.icon.id);
+      const Directories directories{{"checkpoint", move_.memory.path() + "/images"},
+                                    {"upper", paths.upper},
+                                    {"run", paths.run}};
+      migration::ExtractLimits limits;
+      limits.bytes_max = kCheckpointBytesMax;
+      ICON_CO_TRY(sink_, migration::TarSink::start(co_await boost::asio::this_coro::executor,
+                                                   directories, limits));
+    }
+    if (co_await sink_->write(piece.bytes)) co_return Status{};
+    const auto why = co_await sink_->finish();
+    co_return why ? fail(Code::kInvalid, "the archive ends before its frames") : fail(why.error());
+  }
+
+  DestinationMoves& owner_;
+  Move& move_;
+  std::unique_ptr<migration::TarSink> sink_;
+  std::string manifest_;
+};
+
+// The request that lasts: from the first look at the memory until the copy is held.
+Task<http::Response> DestinationMoves::answer_stream(MovePtr move, http::BodyReader& body) {
+  if (move->is_streaming || !move->memory.path().empty())
+    co_return http::error_response({Code::kConflict, "this migration has its stream"});
+  move->is_streaming = true;
+  const auto response = co_await answer(move, receive_stream(*move, body));
+  move->is_streaming = false;
+  co_return response;
 }
 
-Task<Status> DestinationMoves::receive_memory(Move& move, http::BodyReader& body) {
+Task<Status> DestinationMoves::receive_stream(Move& move, http::BodyReader& body) {
   ICON_CO_CHECK(still_staging(move));
-  ICON_CO_CHECK(make_memory_directory(move));
-  const auto wanted = static_cast<std::uint64_t>(move.icon.spec.resources.memory_bytes);
-  ICON_CO_TRY(move.pages, migration::PageDaemon::start(
-                              co_await boost::asio::this_coro::executor, program_path("icon-pages"),
-                              move.memory.path(), wanted == 0 ? kCheckpointBytesMax : wanted));
-  const auto pages = move.pages;  // the move may be given up meanwhile
+  ICON_CO_TRY(move.memory, MemoryDirectory::create(checkpoint_path(host_, move.record.id()),
+                                                   kCheckpointBytesMax));
+  ICON_CO_CHECK(make_directories(move.memory.path() + "/images", 0700));
+  ICON_CO_CHECK(co_await checkpointer_.prepare(move.memory.path()));
+  migration::FrameReader frames;
+  Stream stream(*this, move);
   for (;;) {
     ICON_CO_TRY(const auto bytes, co_await body.read_some());
     if (bytes.empty()) break;
-    const auto written = co_await pages->write(bytes);
-    if (!written) break;  // received() says why
+    std::span<const char> rest(bytes);
+    for (;;) {
+      ICON_CO_TRY(const auto piece, frames.next(rest));
+      if (!piece) break;
+      ICON_CO_CHECK(still_staging(move));  // it may have been given up meanwhile
+      ICON_CO_CHECK(co_await stream.take(*piece));
+    }
   }
-  ICON_CO_TRY(move.received_memory, co_await pages->received());
-  co_return Status{};
+  if (!frames.is_complete()) co_return fail(Code::kInvalid, "the stream broke off");
+  ICON_CO_TRY(const auto manifest, co_await stream.finish());
+  ICON_CO_CHECK(verify_checkpoint(move, manifest));
+  co_return co_await restore(move);
 }
 
-Status DestinationMoves::make_memory_directory(Move& move) {
-  if (move.memory.path().empty()) {
-    ICON_TRY(move.memory, MemoryDirectory::create(checkpoint_path(host_, move.record.id()),
-                                                  kCheckpointBytesMax));
+Task<http::Response> DestinationMoves::answer_mark(MovePtr move, std::uint32_t mark) {
+  while (move->mark < mark && move->is_streaming) {
+    boost::system::error_code ignored;
+    co_await move->progress.async_wait(
+        boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
-  return make_directories(move.memory.path() + "/images", 0700);
+  if (move->mark < mark)
+    co_return http::error_response({Code::kConflict, "this migration receives no memory"});
+  co_return http::json_response(200, json::Object{{"mark", move->mark}});
 }
 
-Task<Status> DestinationMoves::receive_checkpoint(Move& move, http::BodyReader& body) {
-  ICON_CO_CHECK(still_staging(move));
-  move.record.begin("transfer");
-  const auto paths = host_.containers->paths(move.icon.id);
-  ICON_CO_CHECK(make_memory_directory(move));
-  const std::string images = move.memory.path() + "/images";
-  Directories directories{{"checkpoint", images}, {"upper", paths.upper}, {"run", paths.run}};
-  ICON_CO_TRY(move.received, co_await extract(body, std::move(directories), kCheckpointBytesMax));
-  move.record.end(move.received.bytes);
-  co_return Status{};
-}
-
-Status DestinationMoves::verify_checkpoint(Move& move, const json::Object& body) {
-  ICON_TRY(const auto* envelope_json, json::get_object(body, "manifest"));
-  ICON_TRY(const auto envelope, wire::parse_envelope(json::Value(*envelope_json)));
+Status DestinationMoves::verify_checkpoint(Move& move, std::string_view text) {
+  ICON_TRY(auto envelope_json, json::parse_object(text, migration::kManifestBytesMax));
+  ICON_TRY(const auto envelope, wire::parse_envelope(json::Value(std::move(envelope_json))));
   ICON_TRY(const auto manifest, wire::open<wire::Manifest>(envelope));
   ICON_CHECK(wire::check_times(manifest.issued_ms, manifest.expires_ms, host_.clock.utc_ms()));
   if (manifest.icon != move.order.icon || manifest.migration_id != move.order.migration_id ||

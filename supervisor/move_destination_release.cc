@@ -11,8 +11,7 @@ namespace icon::supervisor {
 using migration::DestinationEvent;
 using migration::DestinationState;
 
-Task<Status> DestinationMoves::restore(Move& move, const json::Object& body) {
-  ICON_CO_CHECK(verify_checkpoint(move, body));
+Task<Status> DestinationMoves::restore(Move& move) {
   ICON_CO_CHECK(co_await step(move, DestinationEvent::kCheckpointVerified));
   move.record.begin("restore");
   const std::string& id = move.icon.id;

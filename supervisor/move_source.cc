@@ -344,8 +344,8 @@ Status SourceMove::journal_rollback() {
 }
 
 Task<Status> SourceMove::release_traffic() {
+  stream_.reset();
   memory_.reset();
-  pages_.reset();
   co_return host_.network->unhold(icon_id());
 }
 

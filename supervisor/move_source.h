@@ -14,8 +14,8 @@
 #include "migration/transaction.h"
 #include "supervisor/freeze_guard.h"
 #include "supervisor/memory_directory.h"
-#include "supervisor/move_memory.h"
 #include "supervisor/move_record.h"
+#include "supervisor/move_stream.h"
 #include "supervisor/mover.h"
 #include "supervisor/net/network.h"
 #include "supervisor/stubs.h"
@@ -56,7 +56,8 @@ class SourceMove {
   Task<Status> send_image();
   Task<Status> send_layer();
   Task<Status> send_memory();
-  void note_memory();
+  Status start_stream(std::optional<migration::PageSource::Processes> processes);
+  void note_memory(const migration::PageSource::Report& report);
   Task<Status> quiesce();
   Status hold();
   Task<Status> freeze();
@@ -73,13 +74,13 @@ class SourceMove {
   Status journal_rollback();
   void abort_at_peer();
   void report(bool moved);
-  Result<wire::Envelope> sealed_manifest();
+  wire::Manifest manifest() const;
+  void end_stream_phase();
 
   // A JSON call to the destination; the answer's object. Errors: the peer's.
   Task<Result<json::Object>> call_peer(std::string method, std::string target, json::Value body,
                                        Millis limit);
-  Task<Status> upload(std::string target, std::vector<migration::TreePart> parts,
-                      migration::ArchiveReport* report);
+  Task<Status> upload(std::string target, std::vector<migration::TreePart> parts);
 
   Host& host_;
   Stubs& stubs_;
@@ -95,12 +96,12 @@ class SourceMove {
   bool peer_has_image_ = false;
   IconRecord icon_;
   migration::TreeSnapshot staged_layer_;
-  migration::ArchiveReport checkpoint_report_;
   std::vector<std::string> removed_;
   bool peer_takes_memory_ = false;
-  std::uint64_t memory_sent_ = 0;      // until the freeze
-  std::unique_ptr<MoveMemory> pages_;  // none: the memory is in the checkpoint
-  MemoryDirectory memory_;
+  MemoryDirectory memory_;  // the checkpoint
+  std::unique_ptr<MoveStream> stream_;
+  std::uint64_t stream_sent_ = 0;
+  std::uint64_t stream_counted_ = 0;  // of these, those of earlier phases
   std::uint64_t dumped_bytes_ = 0;
   std::optional<FreezeGuard> guard_;
   SteadyTime gap_start_{};

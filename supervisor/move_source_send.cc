@@ -6,6 +6,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "migration/worker.h"
 #include "supervisor/host.h"
@@ -49,8 +50,7 @@ Task<Result<json::Object>> SourceMove::call_peer(std::string method, std::string
   co_return json::parse_object(text, kPeerAnswerBytesMax);
 }
 
-Task<Status> SourceMove::upload(std::string target, std::vector<migration::TreePart> parts,
-                                migration::ArchiveReport* report) {
+Task<Status> SourceMove::upload(std::string target, std::vector<migration::TreePart> parts) {
   ICON_CO_TRY(auto source,
               migration::TarSource::start(co_await asio::this_coro::executor, std::move(parts)));
   UploadOf body(*source);
@@ -64,7 +64,6 @@ Task<Status> SourceMove::upload(std::string target, std::vector<migration::TreeP
   ICON_CO_TRY(const auto answer, co_await host_.peers->call(std::move(request)));
   ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
   record_.end(answer.bytes_sent);
-  if (report != nullptr) *report = source->report();
   co_return Status{};
 }
 
@@ -115,38 +114,51 @@ Task<Status> SourceMove::stage() {
 
 // While the service runs: what rarely changes, so that little is left for the gap.
 Task<Status> SourceMove::send_memory() {
-  if (!peer_takes_memory_) co_return Status{};
+  ICON_CO_TRY(memory_, MemoryDirectory::create(checkpoint_path(host_, id()), kCheckpointBytesMax));
+  ICON_CO_CHECK(make_directories(memory_.path() + "/images", 0700));
+  ICON_CO_CHECK(co_await checkpointer_.prepare(memory_.path()));
   const auto possible = co_await checkpointer_.memory_can_travel_apart();
   if (!possible) {
     log::info("migration.memory_in_the_gap",
               {{"migration", id()}, {"why", possible.error().message}});
-    co_return Status{};
   }
+  if (!possible || !peer_takes_memory_) co_return Status{};
   record_.begin("memory");
   ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(icon_id()));
+  ICON_CO_CHECK(
+      start_stream([cgroup]() -> Result<std::vector<int>> { return cgroup.processes(); }));
+  ICON_CO_CHECK(co_await stream_->until_converged());
+  end_stream_phase();
+  co_return Status{};
+}
+
+Status SourceMove::start_stream(std::optional<migration::PageSource::Processes> processes) {
   PeerRequest request;
   request.api = api_;
   request.peer = order_.to;
   request.method = "PUT";
-  request.target = "/v1/migrations/" + id() + "/memory";
+  request.target = "/v1/migrations/" + id() + "/stream";
+  request.answer_timeout = kRestoreLimit;
   // The request may outlast this move by a turn of the loop.
   request.on_progress = [this, alive = std::weak_ptr<const bool>(alive_)](std::uint64_t bytes) {
     if (alive.expired()) return;
-    memory_sent_ = bytes;
-    record_.progress(bytes);
+    stream_sent_ = bytes;
+    record_.progress(bytes - stream_counted_);
   };
-  auto processes = [cgroup]() -> Result<std::vector<int>> { return cgroup.processes(); };
-  ICON_CO_TRY(pages_, MoveMemory::start(host_, std::move(request), std::move(processes)));
-  ICON_CO_CHECK(co_await pages_->until_converged());
-  record_.end(memory_sent_);
-  co_return Status{};
+  ICON_TRY(stream_, MoveStream::start(host_, std::move(request), std::move(processes)));
+  return {};
+}
+
+void SourceMove::end_stream_phase() {
+  record_.end(stream_sent_ - stream_counted_);
+  stream_counted_ = stream_sent_;
 }
 
 Task<Status> SourceMove::send_image() {
   record_.begin("image");
   std::vector<migration::TreePart> parts{{"image", icon_.lower_dir}};
   co_return co_await upload("/v1/images/" + icon_.image_digest + "?migration=" + id(),
-                            std::move(parts), nullptr);
+                            std::move(parts));
 }
 
 Task<Status> SourceMove::send_layer() {
@@ -155,7 +167,7 @@ Task<Status> SourceMove::send_layer() {
   auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
   ICON_CO_TRY(staged_layer_, co_await migration::run_on(worker_pool(), std::move(scan)));
   std::vector<migration::TreePart> parts{{"upper", paths.upper}, {"bin", paths.run + "/bin"}};
-  co_return co_await upload("/v1/migrations/" + id() + "/layer", std::move(parts), nullptr);
+  co_return co_await upload("/v1/migrations/" + id() + "/layer", std::move(parts));
 }
 
 Task<Status> SourceMove::quiesce() {
@@ -196,17 +208,15 @@ Task<Status> SourceMove::dump() {
   record_.begin("dump");
   const auto process = host_.containers->running(icon_id());
   if (!process) co_return fail(Code::kNotFound, "the ICON's process has ended");
-  ICON_CO_TRY(memory_, MemoryDirectory::create(checkpoint_path(host_, id()), kCheckpointBytesMax));
   ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(icon_id()));
+  if (stream_) ICON_CO_CHECK(co_await stream_->finish_memory());
   migration::DumpRequest request;
   request.init_pid = process->pid;
-  request.image_dir = memory_.path();
+  request.image_dir = memory_.path() + "/images";
+  request.work_dir = memory_.path();
   request.freezer_cgroup = cgroup.freezer_directory();
   request.external_mounts = host_.containers->external_mounts(icon_id());
-  if (pages_) {
-    ICON_CO_CHECK(co_await pages_->finish());
-    request.memory_apart = true;
-  }
+  request.memory_apart = stream_ != nullptr;
   ICON_CO_TRY(const auto dumped, co_await checkpointer_.dump(std::move(request)));
   dumped_bytes_ = dumped.bytes;
   record_.end(dumped.bytes);
@@ -218,44 +228,40 @@ Task<Status> SourceMove::transfer() {
   const auto paths = host_.containers->paths(icon_id());
   auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
   ICON_CO_TRY(const auto now, co_await migration::run_on(worker_pool(), std::move(scan)));
-  const auto delta = migration::difference(staged_layer_, now);
-  removed_ = delta.removed;
+  auto delta = migration::difference(staged_layer_, now);
   ICON_CO_TRY(const auto run_tree, migration::scan_tree(paths.run));
-  std::set<std::string> run_files;
+  MoveStream::Rest rest;
+  rest.checkpoint = memory_.path() + "/images";
+  rest.upper = paths.upper;
+  rest.run = paths.run;
+  rest.upper_changed = std::move(delta.changed);
   for (const auto& [path, stamp] : run_tree)
-    if (path != "bin" && !path.starts_with("bin/")) run_files.insert(path);
-  std::vector<migration::TreePart> parts{{"checkpoint", memory_.path()},
-                                         {"upper", paths.upper, &delta.changed},
-                                         {"run", paths.run, &run_files}};
+    if (path != "bin" && !path.starts_with("bin/")) rest.run_files.insert(path);
+  rest.manifest = manifest();
+  for (const auto& path : delta.removed) rest.manifest.removed.emplace_back(path);
+  if (!stream_) ICON_CO_CHECK(start_stream(std::nullopt));
+  ICON_CO_CHECK(stream_->give(std::move(rest)));
   const Millis limit =
       kTransferLimit +
       Millis(static_cast<std::int64_t>(dumped_bytes_ / kTransferBytesPerMillisecond));
   asio::steady_timer timer(co_await asio::this_coro::executor, limit);
-  auto sent = co_await (
-      upload("/v1/migrations/" + id() + "/checkpoint", std::move(parts), &checkpoint_report_) ||
-      timer.async_wait(asio::use_awaitable));
+  auto sent = co_await (stream_->until_sent() || timer.async_wait(asio::use_awaitable));
   if (sent.index() == 1)
     co_return fail(Code::kTimeout, "the checkpoint did not arrive within " +
                                        std::to_string(limit.count() / 1000) +
                                        " s: the link cannot keep up");
   ICON_CO_CHECK(std::get<0>(sent));
-  if (pages_) {
-    ICON_CO_CHECK(co_await pages_->until_sent());
-    note_memory();
-  }
-  memory_.reset();
+  if (const auto* report = stream_->memory_report()) note_memory(*report);
+  end_stream_phase();
   co_return Status{};
 }
 
-// For the manifest, and for who asks later why the gap was long.
-void SourceMove::note_memory() {
-  const auto& report = pages_->report();
-  checkpoint_report_.files["memory"] = std::to_string(report.bytes) + ":" + report.digest;
+// For who asks later why the gap was long.
+void SourceMove::note_memory(const migration::PageSource::Report& report) {
   json::Array rounds;
   for (const auto& round : report.rounds)
     rounds.push_back(json::Object{{"bytes", round.bytes}, {"took_us", round.took.count()}});
   record_.data().details["memory_rounds"] = std::move(rounds);
-  record_.data().bytes += static_cast<std::int64_t>(report.bytes - memory_sent_);
   log::info("migration.memory", {{"migration", id()},
                                  {"bytes", report.bytes},
                                  {"rounds", report.rounds.size()},
@@ -263,28 +269,23 @@ void SourceMove::note_memory() {
                                  {"last_us", report.rounds.back().took.count()}});
 }
 
-Result<wire::Envelope> SourceMove::sealed_manifest() {
+wire::Manifest SourceMove::manifest() const {
   wire::Manifest manifest;
   manifest.icon = order_.icon;
   manifest.migration_id = id();
   manifest.epoch = order_.epoch;
   manifest.from = order_.from;
   manifest.to = order_.to;
-  for (const auto& [name, stamp] : checkpoint_report_.files) manifest.files[name] = stamp;
-  for (const auto& path : removed_) manifest.removed.emplace_back(path);
   manifest.issued_ms = host_.clock.utc_ms();
   manifest.expires_ms = manifest.issued_ms + kDocumentLifetime.count();
-  return wire::seal(host_.key, manifest);
+  return manifest;
 }
 
 Task<Status> SourceMove::restore_at_peer() {
   record_.begin("restore");
-  ICON_CO_TRY(const auto manifest, sealed_manifest());
-  json::Object body;
-  body["manifest"] = manifest.to_json();
-  const auto answer = co_await call_peer("POST", "/v1/migrations/" + id() + "/restore",
-                                         std::move(body), kRestoreLimit);
-  if (!answer) co_return fail(answer.error());
+  ICON_CO_CHECK(co_await stream_->until_restored());
+  stream_.reset();
+  memory_.reset();
   record_.end(0);
   co_return Status{};
 }

@@ -14,7 +14,7 @@
 
 #include "migration/digest.h"
 #include "migration/memory/memory_tracker.h"
-#include "migration/memory/page_stream.h"
+#include "migration/move_stream.h"
 #include "migration/worker.h"
 
 namespace icon::migration {
@@ -23,8 +23,9 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::uint64_t kLittleBytes = 2 << 20;  // what may be left for the frozen round
-constexpr int kRoundsMax = 12;
+constexpr std::uint32_t kRoundsMax = 12;
 constexpr std::size_t kReadBytes = 256 << 10;
+constexpr char kMarked = 'm';
 constexpr char kConverged = 'c';
 constexpr char kScanned = 's';
 
@@ -54,18 +55,25 @@ class PageSource::Work {
 
   Status run() {
     std::uint64_t before = UINT64_MAX;
-    for (int round = 0; round < kRoundsMax; ++round) {
+    for (std::uint32_t round = 1; round <= kRoundsMax; ++round) {
+      const auto start = std::chrono::steady_clock::now();
       ICON_TRY(const std::uint64_t bytes, do_round(/*frozen=*/false));
-      if (bytes <= kLittleBytes || bytes > before / 10 * 9 || is_called()) break;
+      FrameHeader mark;
+      mark.kind = FrameHeader::Kind::kMark;
+      mark.count = round;
+      const auto raw = mark.encode();
+      ICON_CHECK(write_whole(stream_.get(), raw.data(), raw.size()));
+      tell(kMarked);
+      ICON_CHECK(wait_until([&] { return owner_.acknowledged_ >= round || owner_.is_frozen_; }));
+      owner_.report_.rounds.push_back({bytes, since(start)});
+      if (bytes <= kLittleBytes || bytes > before / 10 * 9) break;
       before = bytes;
     }
     tell(kConverged);
-    {
-      std::unique_lock lock(owner_.mutex_);
-      owner_.changed_.wait(lock, [&] { return owner_.is_frozen_ || owner_.is_cancelled_; });
-      if (owner_.is_cancelled_) return fail(Code::kCancelled, "the page stream was cancelled");
-    }
-    ICON_CHECK(do_round(/*frozen=*/true));
+    ICON_CHECK(wait_until([&] { return owner_.is_frozen_; }));
+    const auto start = std::chrono::steady_clock::now();
+    ICON_TRY(const std::uint64_t rest, do_round(/*frozen=*/true));
+    owner_.report_.rounds.push_back({rest, since(start)});
     FrameHeader end;
     end.kind = FrameHeader::Kind::kEnd;
     const auto raw = end.encode();
@@ -86,30 +94,33 @@ class PageSource::Work {
     std::vector<MemoryRange> ranges;
   };
 
-  bool is_called() {
-    const std::lock_guard lock(owner_.mutex_);
-    return owner_.is_frozen_ || owner_.is_cancelled_;
+  template <class Condition>
+  Status wait_until(Condition condition) {
+    std::unique_lock lock(owner_.mutex_);
+    owner_.changed_.wait(lock, [&] { return owner_.is_cancelled_ || condition(); });
+    if (owner_.is_cancelled_) return fail(Code::kCancelled, "the page stream was cancelled");
+    return {};
+  }
+  static Micros since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration_cast<Micros>(std::chrono::steady_clock::now() - start);
   }
   void tell(char what) { (void)!write(news_.get(), &what, 1); }
 
   Result<std::uint64_t> do_round(bool frozen) {
-    const auto start = std::chrono::steady_clock::now();
     ICON_TRY(const auto written, scan(frozen));
     if (frozen) {
       // Tracking ends here: a checkpointer must find ordinary memory.
       for (auto& [pid, process] : tracked_) process.tracker.reset();
       tell(kScanned);
     }
-    Round round;
+    std::uint64_t bytes = 0;
     for (const auto& [process, pid, ranges] : written) {
       for (const auto& range : ranges) {
-        round.bytes += range.bytes();
+        bytes += range.bytes();
         ICON_CHECK(send_range(*process, pid, range, frozen));
       }
     }
-    round.took = std::chrono::duration_cast<Micros>(std::chrono::steady_clock::now() - start);
-    owner_.report_.rounds.push_back(round);
-    return round.bytes;
+    return bytes;
   }
 
   Result<std::vector<Written>> scan(bool frozen) {
@@ -162,7 +173,7 @@ class PageSource::Work {
       FrameHeader header;
       header.pid = process.inner_pid;
       header.address = at;
-      header.pages = static_cast<std::uint32_t>(done / kPageBytes);
+      header.count = static_cast<std::uint32_t>(done / kPageBytes);
       const auto raw = header.encode();
       ICON_CHECK(send(raw.data(), raw.size()));
       ICON_CHECK(send(buffer_.data(), done));
@@ -246,17 +257,28 @@ Task<Result<std::span<const char>>> PageSource::next() {
   co_return std::span<const char>();
 }
 
-Task<Status> PageSource::wait_for(char what) {
+Task<Result<char>> PageSource::hear() {
   char heard = 0;
   boost::system::error_code error;
   co_await news_.async_read_some(asio::buffer(&heard, 1),
                                  asio::redirect_error(asio::use_awaitable, error));
-  if (!error && heard == what) co_return Status{};
+  if (!error) co_return heard;
   // The reason comes out of next(), once what was written before has been read.
   co_return fail(Code::kIo, "the page stream broke off");
 }
 
-Task<Status> PageSource::until_converged() { co_return co_await wait_for(kConverged); }
+Task<Result<std::uint32_t>> PageSource::next_mark() {
+  ICON_CO_TRY(const char heard, co_await hear());
+  co_return heard == kMarked ? ++marks_ : 0;
+}
+
+void PageSource::acknowledge(std::uint32_t mark) {
+  {
+    const std::lock_guard lock(mutex_);
+    acknowledged_ = mark;
+  }
+  changed_.notify_all();
+}
 
 Task<Status> PageSource::finish() {
   {
@@ -264,7 +286,9 @@ Task<Status> PageSource::finish() {
     is_frozen_ = true;
   }
   changed_.notify_all();
-  co_return co_await wait_for(kScanned);
+  ICON_CO_TRY(const char heard, co_await hear());
+  if (heard != kScanned) co_return fail(Code::kInternal, "the page stream said something else");
+  co_return Status{};
 }
 
 }  // namespace icon::migration

@@ -1,6 +1,8 @@
-// The memory of a running process tree as a page stream, in rounds: all of it, then what changed
-// meanwhile, until little is left; then, with the tree frozen, the rest. On a thread of its own
-// with a pipe in between, like the archives (migration/worker.h). Loop thread only.
+// The memory of a running process tree as the first part of a move's stream, in rounds: all of it,
+// then what changed meanwhile, until little is left; then, with the tree frozen, the rest. A round
+// has ended when the destination says that it has it: what still lies in queues would be ahead of
+// the last pages, for which the service stands still. On a thread of its own with a pipe in
+// between, like the archives (migration/worker.h). Loop thread only.
 #pragma once
 
 #include <atomic>
@@ -35,20 +37,23 @@ class PageSource {
 
   // The next bytes, valid until the next call; empty at the end. Errors: kIo.
   Task<Result<std::span<const char>>> next();
-  // Returns when another round would not make the rest smaller. Errors: what ended the thread.
-  Task<Status> until_converged();
+  // The number of the mark that ends a round in the stream, from 1 on; 0: another round would not
+  // make the rest smaller. Errors: kIo; next() says why.
+  Task<Result<std::uint32_t>> next_mark();
+  // All before that mark has arrived: the next round may begin.
+  void acknowledge(std::uint32_t mark);
   // The tree is frozen from now on. Returns when it is known what is left, and the tree is no
   // longer tracked: a checkpointer may look at it. The stream then brings the rest and ends.
   Task<Status> finish();
 
   struct Round {
     std::uint64_t bytes = 0;
-    Micros took{0};
+    Micros took{0};  // until it had arrived; the last: until it was sent
   };
   struct Report {
     std::vector<Round> rounds;  // the last one with the tree frozen
-    std::uint64_t bytes = 0;    // of the whole stream
-    std::string digest;         // BLAKE2b-256 of it, hexadecimal
+    std::uint64_t bytes = 0;    // of the page frames, kEnd included
+    std::string digest;         // BLAKE2b-256 of them, hexadecimal
   };
   // After the end of the stream.
   const Report& report() const { return report_; }
@@ -58,17 +63,19 @@ class PageSource {
   PageSource(boost::asio::posix::stream_descriptor reader,
              boost::asio::posix::stream_descriptor news)
       : reader_(std::move(reader)), news_(std::move(news)) {}
-  Task<Status> wait_for(char what);
+  Task<Result<char>> hear();
 
   boost::asio::posix::stream_descriptor reader_;
   boost::asio::posix::stream_descriptor news_;
   std::thread thread_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool is_frozen_ = false;     // under mutex_
-  bool is_cancelled_ = false;  // under mutex_
-  Report report_;              // the thread's until the pipe's end
-  Status outcome_;             // the same
+  std::uint32_t marks_ = 0;
+  std::uint32_t acknowledged_ = 0;  // under mutex_
+  bool is_frozen_ = false;          // under mutex_
+  bool is_cancelled_ = false;       // under mutex_
+  Report report_;                   // the thread's until the pipe's end
+  Status outcome_;                  // the same
   std::vector<char> buffer_;
   bool ended_ = false;
 };

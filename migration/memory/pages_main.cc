@@ -4,7 +4,7 @@
 //
 //   icon-pages DIRECTORY BYTES_MAX
 //
-// Standard input: the page stream (page_stream.h), then the line "check": the images are in
+// Standard input: the page stream (move_stream.h), then the line "check": the images are in
 // DIRECTORY/images. Standard output, a line each:
 //   received BYTES DIGEST     the stream has ended; DIRECTORY/lazy-pages.socket is open for CRIU
 //   complete PAGES            every page that the images leave out is here
@@ -30,8 +30,8 @@
 #include "migration/digest.h"
 #include "migration/memory/page_server.h"
 #include "migration/memory/page_store.h"
-#include "migration/memory/page_stream.h"
 #include "migration/memory/pagemap_image.h"
+#include "migration/move_stream.h"
 
 namespace icon::migration {
 namespace {
@@ -62,7 +62,9 @@ Status receive(int fd, PageStore& store, std::uint64_t& bytes, std::string& dige
     all.add(raw.data(), raw.size());
     bytes += raw.size();
     if (header.kind == FrameHeader::Kind::kEnd) break;
-    const std::size_t size = header.pages * kPageBytes;
+    if (header.kind != FrameHeader::Kind::kPages)
+      return fail(Code::kInvalid, "a frame that is not for this program");
+    const std::size_t size = header.count * kPageBytes;
     ICON_CHECK(read_whole(fd, data.data(), size));
     all.add(data.data(), size);
     bytes += size;

@@ -21,6 +21,7 @@
 #include "migration/memory/page_source.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/memory_directory.h"
+#include "tests/criu/page_carrier.h"
 
 namespace icon::migration {
 namespace {
@@ -57,6 +58,7 @@ class CriuTest : public ::testing::Test {
     for (const char* directory : {"proc", "dev", "sys", "tmp"})
       fs::create_directories(base_ + "/bundle/rootfs/" + directory);
     fs::create_directories(base_ + "/run");
+    fs::permissions(base_ + "/run", fs::perms::all);
     fs::copy_file(program("ticker"), base_ + "/bundle/rootfs/ticker");
     must(run_checked_blocking(command({"ip", "netns", "add", tag_})));
     // CRIU wants the root to be a mount.
@@ -67,11 +69,15 @@ class CriuTest : public ::testing::Test {
     auto images = MemoryDirectory::create(base_ + "/images", 1 << 30);
     must(images ? Status{} : Status(fail(images.error())));
     images_ = std::move(*images);
+    fs::create_directory(images_.path() + "/images");
     auto cgroup = Cgroup::at("/" + tag_);
     ASSERT_TRUE(cgroup);
     cgroup_.emplace(std::move(*cgroup));
     checkpointer_ =
         std::make_unique<CriuCheckpointer>(CriuOptions{ICON_CRIU, program("icon-criu-hold")});
+    run([](CriuTest& test) -> Task<void> {
+      must(co_await test.checkpointer_->prepare(test.images_.path()));
+    });
     start();
   }
 
@@ -122,7 +128,7 @@ class CriuTest : public ::testing::Test {
       namespaces.push_back(json::Object{{"type", type}});
     namespaces.push_back(json::Object{{"type", "network"}, {"path", "/run/netns/" + tag_}});
     return {{"ociVersion", "1.0.2"},
-            {"process", json::Object{{"user", json::Object{{"uid", 0}, {"gid", 0}}},
+            {"process", json::Object{{"user", json::Object{{"uid", uid_}, {"gid", uid_}}},
                                      {"args", strings({"/ticker"})},
                                      {"env", strings({"PATH=/"})},
                                      {"cwd", "/"}}},
@@ -148,12 +154,13 @@ class CriuTest : public ::testing::Test {
 
   DumpRequest dump_request() const {
     return {pid_,
+            images_.path() + "/images",
             images_.path(),
             cgroup_->freezer_directory(),
             {{"/run/icon", "iconrun", base_ + "/run"}}};
   }
   RestoreRequest restore_request() const {
-    RestoreRequest request{images_.path(),
+    RestoreRequest request{images_.path() + "/images",
                            images_.path(),
                            base_ + "/bundle/rootfs",
                            "/run/netns/" + tag_,
@@ -164,6 +171,7 @@ class CriuTest : public ::testing::Test {
     return request;
   }
 
+  int uid_ = 0;
   std::string base_;
   std::string tag_;
   int pid_ = 0;
@@ -209,36 +217,35 @@ TEST_F(CriuTest, ARestoredTreeRunsNothingUntilItIsReleased) {
   });
 }
 
-// All of the stream, from the source to the daemon.
-Task<void> carry(PageSource& source, PageDaemon& daemon) {
-  for (;;) {
-    const auto bytes = co_await source.next();
-    must(bytes ? Status{} : Status(fail(bytes.error())));
-    if (!bytes || bytes->empty()) co_return;
-    must(co_await daemon.write(*bytes));
-  }
-}
+// Whose service it is makes no difference, with and without CAP_SYS_RESOURCE.
+class CriuUsers : public CriuTest, public ::testing::WithParamInterface<int> {
+ protected:
+  CriuUsers() { uid_ = GetParam(); }
+};
+INSTANTIATE_TEST_SUITE_P(All, CriuUsers, ::testing::Values(0, 1000),
+                         [](const auto& info) { return "Uid" + std::to_string(info.param); });
 
-TEST_F(CriuTest, TheMemoryTravelsApart) {
+TEST_P(CriuUsers, TheMemoryTravelsApart) {
   ASSERT_TRUE(ticks_move(kMoves));
   run([](CriuTest& test) -> Task<void> {
     const auto executor = co_await boost::asio::this_coro::executor;
     must(co_await test.checkpointer_->memory_can_travel_apart());
-    fs::create_directory(test.images_.path() + "/images");
     auto source = PageSource::start(
         executor, [&test]() -> Result<std::vector<int>> { return test.cgroup_->processes(); });
     auto daemon = PageDaemon::start(executor, program("icon-pages"), test.images_.path(), 1 << 28);
     must(source ? Status{} : Status(fail(source.error())));
     must(daemon ? Status{} : Status(fail(daemon.error())));
     bool carried = false;
-    boost::asio::co_spawn(executor, carry(**source, **daemon),
+    auto take = [daemon = *daemon](std::span<const char> bytes) -> Task<Status> {
+      co_return co_await daemon->write(bytes);
+    };
+    boost::asio::co_spawn(executor, test::carry(**source, std::move(take)),
                           [&carried](std::exception_ptr) { carried = true; });
-    must(co_await (*source)->until_converged());
+    co_await test::until_converged(**source);
     EXPECT_TRUE(test.ticks_move(kMoves));  // nobody has stopped it
     must(co_await test.cgroup_->freeze());
     must(co_await (*source)->finish());
     auto dump = test.dump_request();
-    dump.image_dir += "/images";
     dump.memory_apart = true;
     const auto dumped = co_await test.checkpointer_->dump(std::move(dump));
     must(dumped ? Status{} : Status(fail(dumped.error())));
@@ -252,7 +259,6 @@ TEST_F(CriuTest, TheMemoryTravelsApart) {
     must(co_await test.cgroup_->kill_all());
     const long at_dump = test.ticks();
     auto restore = test.restore_request();
-    restore.image_dir += "/images";
     restore.memory_apart = true;
     auto held = co_await test.checkpointer_->restore(std::move(restore));
     must(held ? Status{} : Status(fail(held.error())));

@@ -23,7 +23,8 @@
 #include "migration/memory/memory_tracker.h"
 #include "migration/memory/page_server.h"
 #include "migration/memory/page_source.h"
-#include "migration/memory/page_stream.h"
+#include "migration/move_stream.h"
+#include "tests/criu/page_carrier.h"
 
 namespace icon::migration {
 namespace {
@@ -110,23 +111,18 @@ int restless(int ready) {
 
 using Stream = std::vector<std::uint8_t>;
 
-Task<void> read_all(PageSource& source, Stream& stream) {
-  for (;;) {
-    const auto bytes = co_await source.next();
-    must(bytes ? Status{} : Status(fail(bytes.error())));
-    if (!bytes || bytes->empty()) co_return;
-    stream.insert(stream.end(), bytes->begin(), bytes->end());
-  }
-}
-
 Task<void> copy_of(const Child& child, std::unique_ptr<PageSource>& source, Stream& stream) {
   const auto executor = co_await boost::asio::this_coro::executor;
   auto started = PageSource::start(
       executor, [&child]() -> Result<std::vector<int>> { return std::vector<int>{child.pid()}; });
   must(started ? Status{} : Status(fail(started.error())));
   source = std::move(*started);
-  boost::asio::co_spawn(executor, read_all(*source, stream), boost::asio::detached);
-  must(co_await source->until_converged());
+  auto take = [&stream](std::span<const char> bytes) -> Task<Status> {
+    stream.insert(stream.end(), bytes.begin(), bytes.end());
+    co_return Status{};
+  };
+  boost::asio::co_spawn(executor, test::carry(*source, std::move(take)), boost::asio::detached);
+  co_await test::until_converged(*source);
   child.stop();
   must(co_await source->finish());
 }
@@ -142,7 +138,7 @@ void store(const Stream& stream, PageStore& pages) {
       EXPECT_EQ(at, stream.size());
       return;
     }
-    const std::size_t size = header->pages * kPageBytes;
+    const std::size_t size = header->count * kPageBytes;
     ASSERT_LE(at + size, stream.size());
     must(pages.put(header->pid, header->address, {stream.data() + at, size}));
     at += size;

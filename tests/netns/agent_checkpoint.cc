@@ -140,13 +140,16 @@ class AgentCheckpointTest : public ::testing::Test {
   }
 
   migration::DumpRequest dump_request() const {
-    return {
-        pid_, images_, cgroup_->freezer_directory(), {{"/run/icon", "iconrun", base_ + "/run"}}};
+    return {pid_,
+            images_ + "/images",
+            images_,
+            cgroup_->freezer_directory(),
+            {{"/run/icon", "iconrun", base_ + "/run"}}};
   }
   migration::RestoreRequest restore_request() const {
-    migration::RestoreRequest request{images_, images_,
-                                      root_,   "/run/netns/" + tag_,
-                                      {},      {{"/run/icon", "iconrun", base_ + "/run"}}};
+    migration::RestoreRequest request{
+        images_ + "/images",  images_, root_,
+        "/run/netns/" + tag_, {},      {{"/run/icon", "iconrun", base_ + "/run"}}};
     for (const auto& directory : cgroup_->directories())
       request.cgroup_procs_files.push_back(directory + "/cgroup.procs");
     return request;
@@ -190,6 +193,8 @@ TEST_F(AgentCheckpointTest, GoesOnWhereItIsRestored) {
   EXPECT_LE(descriptors(), 12U);
 
   run([](AgentCheckpointTest& test) -> Task<void> {
+    must(make_directories(test.images_ + "/images", 0700));
+    must(co_await test.checkpointer_.prepare(test.images_));
     must(co_await test.cgroup_->freeze());
     const auto dumped = co_await test.checkpointer_.dump(test.dump_request());
     must(dumped ? Status{} : Status(fail(dumped.error())));

@@ -52,6 +52,11 @@ class HttpServerTest : public Test {
       }
       co_return Response{200, "text/plain", "got " + std::to_string(total)};
     });
+    router_.on_upload("PUT", "/first", [](Request, BodyReader& body) -> Task<Response> {
+      const auto part = co_await body.read_some();
+      if (!part) co_return error_response(part.error());
+      co_return Response{200, "text/plain", "first " + std::string(part->begin(), part->end())};
+    });
     router_.on_upload("PUT", "/refuse", [](Request, BodyReader&) -> Task<Response> {
       co_return error_response({Code::kRefused, "not from you"});
     });
@@ -198,6 +203,17 @@ TEST_F(HttpServerTest, UploadLargerThanTheBodyLimit) {
                 "5\r\nhello\r\n0\r\n\r\n")
                 .find("got 5"),
             std::string::npos);
+}
+
+TEST_F(HttpServerTest, AnUploadIsReadAsItComes) {
+  start();
+  for (const char* head :
+       {"Content-Length: 300000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n3\r\n"}) {
+    RawClient client(path());
+    client.send("PUT /first HTTP/1.1\r\n" + std::string(head) + "abc");
+    EXPECT_NE(client.read_until("first").find("200 "), std::string::npos);
+    EXPECT_NE(client.read_until("first abc").find("first abc"), std::string::npos);
+  }
 }
 
 TEST_F(HttpServerTest, StalledUploadFails) {

@@ -7,8 +7,8 @@
 
 #include "migration/memory/lazy_memory.h"
 #include "migration/memory/page_store.h"
-#include "migration/memory/page_stream.h"
 #include "migration/memory/pagemap_image.h"
+#include "migration/move_stream.h"
 
 namespace icon::migration {
 namespace {
@@ -20,41 +20,97 @@ std::vector<std::uint8_t> pages_of(std::uint8_t value, std::size_t count) {
   return std::vector<std::uint8_t>(count * kPageBytes, value);
 }
 
-TEST(PageStream, AHeaderIsReadBack) {
+TEST(MoveStream, AHeaderIsReadBack) {
   FrameHeader header;
   header.pid = 7;
   header.address = page(3);
-  header.pages = 256;
+  header.count = 256;
   const auto read = FrameHeader::decode(header.encode());
   ASSERT_TRUE(read);
   EXPECT_EQ(read->pid, 7u);
   EXPECT_EQ(read->address, page(3));
-  EXPECT_EQ(read->pages, 256u);
+  EXPECT_EQ(read->count, 256u);
   FrameHeader end;
   end.kind = FrameHeader::Kind::kEnd;
   EXPECT_EQ(FrameHeader::decode(end.encode())->kind, FrameHeader::Kind::kEnd);
 }
 
-TEST(PageStream, NonsenseIsRefused) {
+TEST(MoveStream, NonsenseIsRefused) {
   FrameHeader good;
   good.pid = 1;
   good.address = page(0);
-  good.pages = 1;
+  good.count = 1;
   const auto refused = [&](auto change) {
     FrameHeader bad = good;
     change(bad);
     const auto read = FrameHeader::decode(bad.encode());
     return !read && read.error().code == Code::kInvalid;
   };
-  EXPECT_TRUE(refused([](FrameHeader& h) { h.pages = 0; }));
-  EXPECT_TRUE(refused([](FrameHeader& h) { h.pages = kFramePagesMax + 1; }));
+  EXPECT_TRUE(refused([](FrameHeader& h) { h.count = 0; }));
+  EXPECT_TRUE(refused([](FrameHeader& h) { h.count = kFramePagesMax + 1; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.pid = 0; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.pid = 1 << 30; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.address += 8; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.address = 1ull << 47; }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.address = (1ull << 47) - kPageBytes; }));
-  EXPECT_TRUE(refused([](FrameHeader& h) { h.kind = static_cast<FrameHeader::Kind>(3); }));
+  EXPECT_TRUE(refused([](FrameHeader& h) { h.kind = static_cast<FrameHeader::Kind>(6); }));
   EXPECT_TRUE(refused([](FrameHeader& h) { h.kind = FrameHeader::Kind::kEnd; }));
+}
+
+std::string framed(FrameHeader::Kind kind, std::uint32_t count, std::string_view body = {}) {
+  FrameHeader header;
+  header.kind = kind;
+  header.count = count;
+  if (kind == FrameHeader::Kind::kPages) header.pid = 1;
+  const auto raw = header.encode();
+  return std::string(raw.begin(), raw.end()) + std::string(body);
+}
+
+// "kind:body" of each frame; '!' where the reader refused.
+std::string read_in_steps(const std::string& stream, std::size_t step) {
+  FrameReader reader;
+  std::string seen;
+  for (std::size_t at = 0; at < stream.size(); at += step) {
+    std::span<const char> rest(stream.data() + at, std::min(step, stream.size() - at));
+    for (;;) {
+      const auto piece = reader.next(rest);
+      if (!piece) return seen + "!";
+      if (!*piece) break;
+      if ((*piece)->begins) seen += std::to_string(static_cast<int>((*piece)->frame.kind)) + ":";
+      seen.append((*piece)->bytes.data(), (*piece)->bytes.size());
+      if ((*piece)->ends) seen += " ";
+    }
+  }
+  return seen + (reader.is_complete() ? "." : "");
+}
+
+TEST(MoveStream, IsReadWhereverItIsCut) {
+  using Kind = FrameHeader::Kind;
+  const std::string page(kPageBytes, 'p');
+  const std::string stream = framed(Kind::kPages, 1, page) + framed(Kind::kMark, 1) +
+                             framed(Kind::kMark, 2) + framed(Kind::kEnd, 0) +
+                             framed(Kind::kArchive, 3, "tar") + framed(Kind::kArchive, 1, "!") +
+                             framed(Kind::kManifest, 2, "{}");
+  const std::string expected = "1:" + page + " 3: 3: 2: 4:tar 4:! 5:{} .";
+  for (const std::size_t step : {1ul, 2ul, 19ul, 20ul, 21ul, 4096ul, stream.size()})
+    EXPECT_EQ(read_in_steps(stream, step), expected) << step;
+  EXPECT_EQ(read_in_steps(framed(Kind::kArchive, 1, "x") + framed(Kind::kManifest, 1, "y"), 7),
+            "4:x 5:y .");
+}
+
+TEST(MoveStream, HasAnOrder) {
+  using Kind = FrameHeader::Kind;
+  const std::string archive = framed(Kind::kArchive, 1, "x");
+  const std::string mark = framed(Kind::kMark, 1);
+  for (const auto& stream :
+       {framed(Kind::kEnd, 0), framed(Kind::kManifest, 1, "x"), framed(Kind::kMark, 2), mark + mark,
+        mark + archive, mark + framed(Kind::kManifest, 1, "x"), archive + framed(Kind::kEnd, 0),
+        archive + mark, archive + framed(Kind::kManifest, 1, "x") + archive,
+        archive + framed(Kind::kManifest, 1, "x") + framed(Kind::kManifest, 1, "x")}) {
+    const auto seen = read_in_steps(stream, 64);
+    EXPECT_TRUE(seen.ends_with('!')) << seen;
+  }
+  EXPECT_FALSE(read_in_steps(archive, 64).ends_with('.'));
 }
 
 TEST(PageStore, KeepsTheLatestOfEveryPage) {
