@@ -217,7 +217,9 @@ bool Agent::on_supervisor_event(const SupervisorEvent& event) {
       later(event::Moved{event.migration, event.epoch});
       break;
     case Kind::kRolledBack:
-      later(event::RolledBack{event.migration, event.reason});
+      // The supervisor may have had another epoch when it was asked, just before.
+      if (self_) self_->epoch = std::max(self_->epoch, event.epoch);
+      later(event::RolledBack{event.migration, event.reason, event.epoch});
       break;
     case Kind::kMigrate:
       if (lifecycle_.state() != State::kActive)

@@ -216,6 +216,7 @@ void Lifecycle::Handler::operator()(const event::Moved& moved) {
 }
 
 void Lifecycle::Handler::operator()(const event::RolledBack& rolled_back) {
+  self.epoch_ = std::max(self.epoch_, rolled_back.epoch);
   if (!alive() || !under_way() || self.quiesced()) return ignore();
   if (!self.migration_.empty() && rolled_back.migration != self.migration_) return ignore();
   finish(MoveOutcome::kFailed, rolled_back.migration, rolled_back.reason);

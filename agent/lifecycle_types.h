@@ -49,6 +49,7 @@ struct Moved {
 struct RolledBack {
   std::string migration;
   std::string reason;
+  std::int64_t epoch = 0;  // used up, when it failed after the commit; 0: not said
 };
 struct OperatorMigrate {
   std::string target;

@@ -60,6 +60,15 @@ class HeldRestore {
   virtual Task<void> abort() = 0;
 };
 
+// A restore that waits for its images. Destroying the object ends it.
+class PreparedRestore {
+ public:
+  virtual ~PreparedRestore() = default;
+  // The images are in their directory. Once. Errors: kIo with the error lines; kTimeout. On error
+  // nothing of the tree is left.
+  virtual Task<Result<std::unique_ptr<HeldRestore>>> restore() = 0;
+};
+
 class Checkpointer {
  public:
   virtual ~Checkpointer() = default;
@@ -72,8 +81,10 @@ class Checkpointer {
   // Dumps and leaves the tree frozen, so that a roll-back is a thaw. Errors: kIo with the
   // checkpointer's own error lines; kTimeout. On error the tree is frozen and intact as well.
   virtual Task<Result<DumpReport>> dump(DumpRequest request) = 0;
-  // Errors: kIo with the error lines; kTimeout. On error nothing of the tree is left.
-  virtual Task<Result<std::unique_ptr<HeldRestore>>> restore(RestoreRequest request) = 0;
+  // Everything of a restore that can be done while the service still runs elsewhere; cgroups and
+  // network namespace exist. Errors: kIo.
+  virtual Task<Result<std::unique_ptr<PreparedRestore>>> prepare_restore(
+      RestoreRequest request) = 0;
 };
 
 }  // namespace icon::migration

@@ -21,7 +21,7 @@ class CriuCheckpointer final : public Checkpointer {
   Task<Status> memory_can_travel_apart() override;
   Task<Status> prepare(std::string work_dir) override;
   Task<Result<DumpReport>> dump(DumpRequest request) override;
-  Task<Result<std::unique_ptr<HeldRestore>>> restore(RestoreRequest request) override;
+  Task<Result<std::unique_ptr<PreparedRestore>>> prepare_restore(RestoreRequest request) override;
 
  private:
   // Whether CRIU is one with our patches (migration/criu/).

@@ -1,6 +1,12 @@
-// CRIU's action script. At post-restore it says that the tree stands, then waits for "go"; any
-// other end makes CRIU kill what it restored. CRIU runs it for each of its actions, inside the gap:
-// hence small and static, and nothing to do for the others.
+// Two small things around CRIU's restore, inside the gap: hence static.
+//
+// `icon-criu-hold exec PROGRAM ARGS..` waits for a byte on its standard input and becomes PROGRAM:
+// a process that stands in its cgroups before there is anything to restore.
+//
+// Otherwise it is CRIU's action script. At post-restore it says that the tree stands, then waits
+// for "go"; any other end makes CRIU kill what it restored. CRIU runs it for each of its actions;
+// there is nothing to do for the others.
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -9,7 +15,23 @@
 #include <cstdlib>
 #include <cstring>
 
-int main() {
+namespace {
+
+int wait_and_exec(char** argv) {
+  char byte = 0;
+  if (read(STDIN_FILENO, &byte, 1) != 1) return 1;  // it is no longer wanted
+  const int null = open("/dev/null", O_RDONLY);
+  if (null < 0 || dup2(null, STDIN_FILENO) < 0) return 1;
+  close(null);
+  execvp(argv[0], argv);
+  std::perror(argv[0]);
+  return 127;
+}
+
+}  // namespace
+
+int main(int argc, char** arguments) {
+  if (argc > 2 && std::strcmp(arguments[1], "exec") == 0) return wait_and_exec(arguments + 2);
   const char* action = std::getenv("CRTOOLS_SCRIPT_ACTION");
   const char* path = std::getenv("ICON_HOLD_SOCKET");
   if (action == nullptr || path == nullptr) {

@@ -92,8 +92,11 @@ std::vector<SourceAction> SourceTransaction::roll_back() {
   state_ = SS::kRollingBack;
   std::vector<SA> actions;
   // The service first: each further step costs its users time.
-  if (frozen_) actions = {SA::kThaw, SA::kReleaseTraffic, SA::kDisarmGuard, SA::kWakeAgent};
-  actions.insert(actions.end(), {SA::kJournalRollback, SA::kAbortPeer, SA::kReportRolledBack});
+  if (frozen_) actions = {SA::kThaw, SA::kReleaseTraffic, SA::kDisarmGuard};
+  // Before the agent wakes: it asks for its epoch at once.
+  actions.push_back(SA::kJournalRollback);
+  if (frozen_) actions.push_back(SA::kWakeAgent);
+  actions.insert(actions.end(), {SA::kAbortPeer, SA::kReportRolledBack});
   return actions;
 }
 

@@ -52,14 +52,16 @@ Result<json::Value> describe_self(Host& host, const http::Request& request) {
 
 // The "rolled_back" event of the ICON's newest move, if that is how it ended; else empty. An agent
 // that knows it already ignores it.
-std::string rolled_back_event(Host& host, const std::string& icon_id) {
+std::string rolled_back_event(Host& host, const std::string& icon_id, std::int64_t epoch) {
   const auto migrations = host.journal->migrations();
   if (!migrations) return {};
   for (const auto& migration : *migrations) {
     if (migration.icon != icon_id) continue;
     if (migration.role != "source" || migration.state != "rolled_back") return {};
-    return boost::json::serialize(json::Object{
-        {"event", "rolled_back"}, {"migration", migration.id}, {"reason", migration.error}});
+    return boost::json::serialize(json::Object{{"event", "rolled_back"},
+                                               {"migration", migration.id},
+                                               {"epoch", epoch},
+                                               {"reason", migration.error}});
   }
   return {};
 }
@@ -77,7 +79,7 @@ Task<void> stream_events(Host& host, http::Request request, http::LineWriter& li
   if (icon && *icon && (*icon)->hold && !co_await lines.write_line(R"({"event":"hold"})"))
     co_return;
   // How its last move ended may have been said while the agent was still frozen.
-  const auto verdict = rolled_back_event(host, request.icon_id);
+  const auto verdict = rolled_back_event(host, request.icon_id, icon && *icon ? (*icon)->epoch : 0);
   if (!verdict.empty() && !co_await lines.write_line(verdict)) co_return;
   for (;;) {
     auto event = co_await (*listener)->next(kPing);

@@ -328,6 +328,7 @@ Task<Status> DestinationMoves::abort(Move& move, std::string reason) {
 
 Task<void> DestinationMoves::discard(Move& move) {
   const std::string& id = move.icon.id;
+  move.prepared.reset();
   if (move.held) co_await move.held->abort();
   move.held.reset();
   if (move.pages) move.pages->stop();

@@ -30,6 +30,7 @@ struct DestinationMoves::Move {
   bool is_streaming = false;
   std::uint32_t mark = 0;              // the last one that came
   boost::asio::steady_timer progress;  // cancelled when there is a new mark, and at the end
+  std::unique_ptr<migration::PreparedRestore> prepared;
   std::unique_ptr<migration::HeldRestore> held;
   SteadyTime last_heard{};
   std::uint64_t staged_bytes = 0;  // image and layers, however often they come

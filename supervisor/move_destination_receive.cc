@@ -134,7 +134,7 @@ class DestinationMoves::Stream {
                 migration::PageDaemon::start(co_await boost::asio::this_coro::executor,
                                              program_path("icon-pages"), move_.memory.path(),
                                              wanted == 0 ? kCheckpointBytesMax : wanted));
-    co_return Status{};
+    co_return co_await owner_.prepare_restore(move_);
   }
 
   Task<Status> take_pages(const migration::FrameReader::Piece& piece) {

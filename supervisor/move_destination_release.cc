@@ -11,11 +11,9 @@ namespace icon::supervisor {
 using migration::DestinationEvent;
 using migration::DestinationState;
 
-Task<Status> DestinationMoves::restore(Move& move) {
-  ICON_CO_CHECK(co_await step(move, DestinationEvent::kCheckpointVerified));
-  move.record.begin("restore");
+// What needs no image. With memory ahead it is done before the freeze.
+Task<Status> DestinationMoves::prepare_restore(Move& move) {
   const std::string& id = move.icon.id;
-  ICON_CO_CHECK(host_.containers->mount_root(id, move.icon.lower_dir));
   ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(id));
   ICON_CO_CHECK(cgroup.create(move.icon.spec.resources));
   migration::RestoreRequest request;
@@ -27,8 +25,19 @@ Task<Status> DestinationMoves::restore(Move& move) {
     request.cgroup_procs_files.push_back(directory + "/cgroup.procs");
   request.external_mounts = host_.containers->external_mounts(id);
   request.memory_apart = move.pages != nullptr;
+  ICON_CO_TRY(move.prepared, co_await checkpointer_.prepare_restore(std::move(request)));
+  co_return Status{};
+}
+
+Task<Status> DestinationMoves::restore(Move& move) {
+  ICON_CO_CHECK(co_await step(move, DestinationEvent::kCheckpointVerified));
+  move.record.begin("restore");
+  if (!move.prepared) ICON_CO_CHECK(co_await prepare_restore(move));
+  // Not before: what lies under a mounted overlay must not change.
+  ICON_CO_CHECK(host_.containers->mount_root(move.icon.id, move.icon.lower_dir));
   if (move.pages) ICON_CO_CHECK(co_await move.pages->check());
-  ICON_CO_TRY(move.held, co_await checkpointer_.restore(std::move(request)));
+  ICON_CO_TRY(move.held, co_await move.prepared->restore());
+  move.prepared.reset();
   move.record.end(0);
   co_return co_await step(move, DestinationEvent::kRestored);
 }

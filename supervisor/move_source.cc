@@ -184,7 +184,7 @@ Task<Status> SourceMove::perform_one(SourceAction action) {
     case SourceAction::kThaw:
       co_return host_.containers->thaw(icon_id());
     case SourceAction::kReleaseTraffic:
-      co_return co_await release_traffic();
+      co_return host_.network->unhold(icon_id());
     case SourceAction::kWakeAgent:
       co_return host_.containers->wake(icon_id());
     case SourceAction::kJournalRollback:
@@ -197,6 +197,7 @@ Task<Status> SourceMove::perform_one(SourceAction action) {
       co_return Status{};
     case SourceAction::kReportRolledBack:
       report(false);
+      co_await drop_stream();
       co_return Status{};
     case SourceAction::kSendCommit:
     case SourceAction::kSendCommitAgain:
@@ -287,6 +288,7 @@ Task<Status> SourceMove::destroy_original() {
   icon_.epoch = order_.epoch;
   ICON_CO_CHECK(host_.journal->put_icon(icon_));
   const auto destroyed = co_await host_.containers->destroy(icon_id());
+  co_await drop_stream();
   ICON_CO_CHECK(host_.network->detach(icon_id()));
   co_return destroyed;
 }
@@ -343,12 +345,6 @@ Status SourceMove::journal_rollback() {
   return host_.journal->put_icon(icon_);
 }
 
-Task<Status> SourceMove::release_traffic() {
-  stream_.reset();
-  memory_.reset();
-  co_return host_.network->unhold(icon_id());
-}
-
 // In the background: a destination that does not answer forgets by itself.
 void SourceMove::abort_at_peer() {
   send_in_background(host_, api_, order_.to, "POST", "/v1/migrations/" + id() + "/abort");
@@ -359,7 +355,9 @@ void SourceMove::report(bool moved) {
   if (moved) return;  // the destination's supervisor tells the agent, which is there now
   // The tunnel was opened for this move, unless a stub uses it.
   if (host_.network->close_tunnel(peer_id_)) (void)host_.journal->remove_tunnel(peer_id_);
-  host_.events.publish(topic, {{"event", "rolled_back"}, {"migration", id()}, {"reason", error_}});
+  host_.events.publish(
+      topic,
+      {{"event", "rolled_back"}, {"migration", id()}, {"epoch", icon_.epoch}, {"reason", error_}});
   record_.finish(to_string(SourceState::kRolledBack), error_);
 }
 

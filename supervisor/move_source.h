@@ -70,12 +70,12 @@ class SourceMove {
   Task<Status> destroy_original();
   Task<void> settle_up();
   Task<void> tell_stub_host(const json::Object& stub);
-  Task<Status> release_traffic();
   Status journal_rollback();
   void abort_at_peer();
   void report(bool moved);
   wire::Manifest manifest() const;
   void end_stream_phase();
+  Task<void> drop_stream();
 
   // A JSON call to the destination; the answer's object. Errors: the peer's.
   Task<Result<json::Object>> call_peer(std::string method, std::string target, json::Value body,

@@ -266,7 +266,17 @@ void SourceMove::note_memory(const migration::PageSource::Report& report) {
                                  {"bytes", report.bytes},
                                  {"rounds", report.rounds.size()},
                                  {"last_bytes", report.rounds.back().bytes},
-                                 {"last_us", report.rounds.back().took.count()}});
+                                 {"last_us", report.rounds.back().took.count()},
+                                 {"scan_us", report.last_scan.count()}});
+}
+
+// The processes have ended, or are as free as they were.
+Task<void> SourceMove::drop_stream() {
+  auto tracking = stream_ ? stream_->take_tracking() : std::vector<migration::MemoryTracker>();
+  stream_.reset();
+  memory_.reset();
+  auto let_go = [tracking = std::move(tracking)]() mutable { tracking.clear(); };
+  co_await migration::run_on(worker_pool(), std::move(let_go));
 }
 
 wire::Manifest SourceMove::manifest() const {
@@ -284,8 +294,6 @@ wire::Manifest SourceMove::manifest() const {
 Task<Status> SourceMove::restore_at_peer() {
   record_.begin("restore");
   ICON_CO_CHECK(co_await stream_->until_restored());
-  stream_.reset();
-  memory_.reset();
   record_.end(0);
   co_return Status{};
 }

@@ -156,6 +156,11 @@ MoveStream::~MoveStream() {
 
 bool MoveStream::carries_memory() const { return state_->body.pages() != nullptr; }
 
+std::vector<migration::MemoryTracker> MoveStream::take_tracking() {
+  return carries_memory() ? state_->body.pages()->take_tracking()
+                          : std::vector<migration::MemoryTracker>();
+}
+
 const migration::PageSource::Report* MoveStream::memory_report() const {
   return carries_memory() ? &state_->body.pages()->report() : nullptr;
 }

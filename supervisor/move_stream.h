@@ -46,6 +46,8 @@ class MoveStream {
   // The destination holds a whole copy.
   Task<Status> until_restored();
 
+  // After until_restored(), or when the tree is thawed: migration/memory/page_source.h.
+  std::vector<migration::MemoryTracker> take_tracking();
   // After until_sent().
   const migration::PageSource::Report* memory_report() const;
 

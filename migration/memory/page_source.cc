@@ -79,6 +79,9 @@ class PageSource::Work {
     const auto raw = end.encode();
     ICON_CHECK(send(raw.data(), raw.size()));
     owner_.report_.digest = digest_.hex();
+    // Not now: whoever dumps the tree would wait for it.
+    for (auto& [pid, process] : tracked_)
+      if (process.tracker) owner_.tracking_.push_back(std::move(*process.tracker));
     return {};
   }
 
@@ -107,10 +110,10 @@ class PageSource::Work {
   void tell(char what) { (void)!write(news_.get(), &what, 1); }
 
   Result<std::uint64_t> do_round(bool frozen) {
+    const auto start = std::chrono::steady_clock::now();
     ICON_TRY(const auto written, scan(frozen));
     if (frozen) {
-      // Tracking ends here: a checkpointer must find ordinary memory.
-      for (auto& [pid, process] : tracked_) process.tracker.reset();
+      owner_.report_.last_scan = since(start);
       tell(kScanned);
     }
     std::uint64_t bytes = 0;
@@ -231,6 +234,10 @@ Result<std::unique_ptr<PageSource>> PageSource::start(asio::any_io_executor exec
     self->outcome_ = work.run();
   });  // the work's end closes the pipes, which publishes outcome_
   return source;
+}
+
+std::vector<MemoryTracker> PageSource::take_tracking() {
+  return ended_ ? std::move(tracking_) : std::vector<MemoryTracker>();
 }
 
 PageSource::~PageSource() {

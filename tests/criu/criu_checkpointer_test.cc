@@ -48,6 +48,12 @@ json::Array strings(std::initializer_list<const char*> texts) {
   return array;
 }
 
+Task<Result<std::unique_ptr<HeldRestore>>> restored(Checkpointer& checkpointer,
+                                                    RestoreRequest request) {
+  ICON_CO_TRY(const auto prepared, co_await checkpointer.prepare_restore(std::move(request)));
+  co_return co_await prepared->restore();
+}
+
 class CriuTest : public ::testing::Test {
  public:  // the tests hand it to coroutines
   void SetUp() override {
@@ -205,7 +211,7 @@ TEST_F(CriuTest, ARestoredTreeRunsNothingUntilItIsReleased) {
     must(dumped ? Status{} : Status(fail(dumped.error())));
     must(co_await test.cgroup_->kill_all());
     const long at_dump = test.ticks();
-    auto held = co_await test.checkpointer_->restore(test.restore_request());
+    auto held = co_await restored(*test.checkpointer_, test.restore_request());
     must(held ? Status{} : Status(fail(held.error())));
     if (!held) co_return;
     EXPECT_FALSE(test.ticks_move(kStands));
@@ -246,6 +252,7 @@ TEST_P(CriuUsers, TheMemoryTravelsApart) {
     must(co_await test.cgroup_->freeze());
     must(co_await (*source)->finish());
     auto dump = test.dump_request();
+    const std::string dump_dir = dump.image_dir;
     dump.memory_apart = true;
     const auto dumped = co_await test.checkpointer_->dump(std::move(dump));
     must(dumped ? Status{} : Status(fail(dumped.error())));
@@ -260,7 +267,14 @@ TEST_P(CriuUsers, TheMemoryTravelsApart) {
     const long at_dump = test.ticks();
     auto restore = test.restore_request();
     restore.memory_apart = true;
-    auto held = co_await test.checkpointer_->restore(std::move(restore));
+    // Prepared while there is nothing to restore yet.
+    fs::rename(dump_dir, dump_dir + ".later");
+    fs::create_directory(dump_dir);
+    const auto prepared = co_await test.checkpointer_->prepare_restore(std::move(restore));
+    must(prepared ? Status{} : Status(fail(prepared.error())));
+    fs::remove(dump_dir);
+    fs::rename(dump_dir + ".later", dump_dir);
+    auto held = co_await (*prepared)->restore();
     must(held ? Status{} : Status(fail(held.error())));
     if (!held) co_return;
     EXPECT_EQ(test.ticks(), at_dump);
@@ -279,7 +293,7 @@ TEST_F(CriuTest, AnAbortedRestoreLeavesNothing) {
     const auto dumped = co_await test.checkpointer_->dump(test.dump_request());
     must(dumped ? Status{} : Status(fail(dumped.error())));
     must(co_await test.cgroup_->kill_all());
-    auto held = co_await test.checkpointer_->restore(test.restore_request());
+    auto held = co_await restored(*test.checkpointer_, test.restore_request());
     must(held ? Status{} : Status(fail(held.error())));
     if (!held) co_return;
     co_await (*held)->abort();
@@ -291,7 +305,7 @@ TEST_F(CriuTest, AnAbortedRestoreLeavesNothing) {
 TEST_F(CriuTest, ErrorsCarryCriusOwnWords) {
   run([](CriuTest& test) -> Task<void> {
     auto request = test.restore_request();  // nothing was dumped
-    const auto held = co_await test.checkpointer_->restore(std::move(request));
+    const auto held = co_await restored(*test.checkpointer_, std::move(request));
     EXPECT_FALSE(held);
     if (!held) {
       EXPECT_NE(held.error().message.find("Error ("), std::string::npos) << held.error().message;

@@ -203,7 +203,9 @@ TEST_F(AgentCheckpointTest, GoesOnWhereItIsRestored) {
   const long at_dump = count();
   fake_->become(near_);
   run([](AgentCheckpointTest& test) -> Task<void> {
-    auto held = co_await test.checkpointer_.restore(test.restore_request());
+    const auto prepared = co_await test.checkpointer_.prepare_restore(test.restore_request());
+    must(prepared ? Status{} : Status(fail(prepared.error())));
+    auto held = co_await (*prepared)->restore();
     must(held ? Status{} : Status(fail(held.error())));
     if (!held) co_return;
     test.pid_ = (*held)->init_pid();

@@ -44,6 +44,15 @@ TEST_F(LifecycleTest, ANewerEpochAtTheSameHostIsNoMove) {
   EXPECT_EQ(life_.epoch(), 2);
 }
 
+// The supervisor says so, too: it may have been asked before its journal knew.
+TEST_F(LifecycleTest, ARollBackSaysWhichEpochIsSpent) {
+  waiting_for_the_verdict();
+  step(event::SupervisorFound{"host", 1});
+  EXPECT_THAT(step(event::RolledBack{"m1", "given up", 2}),
+              testing::Contains("ended failed given up"));
+  EXPECT_EQ(life_.epoch(), 2);
+}
+
 TEST_F(LifecycleTest, RolledBackAtAnyTime) {
   staging();
   EXPECT_THAT(step(event::RolledBack{"other", "?"}), ElementsAre("lifecycle.ignored"));
