@@ -9,8 +9,10 @@ add_custom_command(
   VERBATIM)
 add_custom_target(redis_rootfs DEPENDS ${redis_rootfs}.stamp)
 
-icon_test(migration_lab_test SOURCES migration_test.cc LINKS icon_lab TIMEOUT 300)
-target_compile_definitions(migration_lab_test PRIVATE ICON_CRIU="${ICON_CRIU}"
-  ICON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ICON_REDIS_ROOTFS="${redis_rootfs}")
-add_dependencies(migration_lab_test redis_rootfs icon icon-agent icon-supervisor icon-tunnel
-  icon-stub icon-criu-hold icon-pages icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)
+foreach(test migration endurance)
+  icon_test(${test}_lab_test SOURCES ${test}_test.cc LINKS icon_lab TIMEOUT 300)
+  target_compile_definitions(${test}_lab_test PRIVATE ICON_CRIU="${ICON_CRIU}"
+    ICON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ICON_REDIS_ROOTFS="${redis_rootfs}")
+  add_dependencies(${test}_lab_test redis_rootfs icon icon-agent icon-supervisor icon-tunnel
+    icon-stub icon-criu-hold icon-pages icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)
+endforeach()

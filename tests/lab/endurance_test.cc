@@ -1,0 +1,148 @@
+// What stays behind after many moves, and who serves when one of the two, or the link between them,
+// dies at any moment after the commit.
+#include <cstdlib>
+#include <random>
+
+#include "tests/eventually.h"
+#include "tests/lab/move_world.h"
+
+namespace icon::lab {
+namespace {
+
+// Deaths of each kind: a few in every run, ICON_ENDURANCE=20 for an evening.
+int deaths() {
+  const char* wanted = std::getenv("ICON_ENDURANCE");
+  return wanted == nullptr ? 2 : std::max(1, std::atoi(wanted));
+}
+
+class EnduranceTest : public MoveWorldTest {
+ protected:
+  int supervisor_pid(const std::string& host) const {
+    const std::string config = world_->lab().host_directory(host);
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      const auto command = read_file(entry.path().string() + "/cmdline", 1 << 16);
+      if (command && command->find("icon-supervisor") != std::string::npos &&
+          command->find(config) != std::string::npos)
+        return std::stoi(entry.path().filename());
+    }
+    return 0;
+  }
+
+  static std::size_t entries(const std::string& directory) {
+    std::error_code error;
+    return static_cast<std::size_t>(
+        std::distance(std::filesystem::directory_iterator(directory, error), {}));
+  }
+
+  std::size_t lines(const std::string& host, const std::string& command) const {
+    Command line;
+    line.argv = {"/bin/sh", "-c", command};
+    const auto outcome = world_->lab().run(host, std::move(line));
+    EXPECT_TRUE(outcome && outcome->ok()) << command;
+    return outcome ? static_cast<std::size_t>(std::ranges::count(outcome->output, '\n')) : 0;
+  }
+
+  // Everything that a move makes at a host, counted.
+  std::string belongings(const std::string& host) const {
+    const std::string process = "/proc/" + std::to_string(supervisor_pid(host));
+    const std::string directory = world_->lab().host_directory(host);
+    const auto mounts = read_file("/proc/self/mounts", 16 << 20).value_or("");
+    std::size_t mounted = 0;
+    for (std::size_t at = 0; (at = mounts.find(directory, at)) != std::string::npos; ++at)
+      ++mounted;
+    std::string text = host + ":";
+    const auto add = [&](const char* what, std::size_t count) {
+      text += std::string(" ") + what + "=" + std::to_string(count);
+    };
+    add("descriptors", entries(process + "/fd"));
+    add("threads", entries(process + "/task"));
+    add("mounts", mounted);
+    add("checkpoints", entries(directory + "/run/checkpoints"));
+    add("links", lines(host, "ip -o link"));
+    add("rules", lines(host, "nft list ruleset"));
+    add("routes", lines(host, "ip route show table all"));
+    add("policies", lines(host, "ip rule"));
+    return text;
+  }
+  std::string belongings() const {
+    return belongings("a") + "\n" + belongings("b") + "\n" +
+           "namespaces=" + std::to_string(entries("/run/netns"));
+  }
+
+  std::int64_t resident_kb(const std::string& host) const {
+    const auto status =
+        read_file("/proc/" + std::to_string(supervisor_pid(host)) + "/status", 1 << 16)
+            .value_or("");
+    const auto at = status.find("VmRSS:");
+    return at == std::string::npos ? 0 : std::atoll(status.c_str() + at + 6);
+  }
+};
+
+TEST_F(EnduranceTest, TenMovesLeaveNothing) {
+  auto users = load("a");
+  const auto there_and_back = [&] {
+    ASSERT_EQ(outcome("a", order_move("a", "b")), "done");
+    ASSERT_EQ(outcome("b", order_move("b", "a")), "done");
+  };
+  there_and_back();
+  there_and_back();
+  // The queue of the last release lives half a second longer.
+  for (const std::string host : {"a", "b"})
+    EXPECT_TRUE(icon::test::eventually(
+        [&] { return lines(host, "ip -o link | grep ': ih' || true") == 0; }));
+  const std::string before = belongings();
+  const std::int64_t resident = resident_kb("a") + resident_kb("b");
+  for (int i = 0; i < 5 && !HasFailure(); ++i) there_and_back();
+  EXPECT_TRUE(icon::test::eventually([&] { return belongings() == before; }))
+      << before << "\nand now\n"
+      << belongings();
+  // The heaps of two processes, ten moves of 64 MB later.
+  EXPECT_LT(resident_kb("a") + resident_kb("b"), resident + 16'384);
+  expect_all_answered(users.stop());
+  EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
+}
+
+// From the commit on, until the last page is in place and the original is gone.
+TEST_F(EnduranceTest, OneCopyServesWhateverDiesAfterTheCommit) {
+  std::mt19937 random(std::random_device{}());
+  auto users = load("a");
+  std::string here = "a";
+  std::string there = "b";
+  for (int i = 0; i < deaths(); ++i) {
+    for (const std::string victim : {"source", "destination", "link"}) {
+      const Millis after(random() % 300);
+      SCOPED_TRACE(victim + " of move " + std::to_string(i) + " dies " +
+                   std::to_string(after.count()) + " ms after the commit began");
+      const auto id = order_move(here, there);
+      wait_for_phase(here, id, "commit");
+      std::this_thread::sleep_for(after);  // the moment is the test's subject
+      if (victim == "link") {
+        must(world_->lab().set_link("host-" + there, {.up = false}));
+        std::this_thread::sleep_for(Millis(500));
+        must(world_->lab().set_link("host-" + there, {.up = true}));
+      } else {
+        const std::string dead = victim == "source" ? here : there;
+        must(world_->kill_supervisor(dead));
+        must(world_->start_supervisor(dead));
+      }
+      const auto end = outcome(here, id);
+      const auto end_there = outcome(there, id);
+      if (end == "done") {
+        EXPECT_EQ(end_there, "running");
+        std::swap(here, there);
+      } else {
+        EXPECT_EQ(end, "rolled_back");
+        EXPECT_EQ(end_there, "aborted");
+      }
+      wait_for_state(here, "running");
+      EXPECT_NE(icon_state(there), "running");
+      expect_exact(users.mark("after"));
+      EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
+      if (HasFailure()) return;
+    }
+  }
+  expect_all_answered(users.stop());
+}
+
+}  // namespace
+}  // namespace icon::lab
