@@ -103,6 +103,21 @@ void print_evidence(Context& context, const json::Object& evidence) {
   for (const auto& line : budget::render_evidence(evidence)) context.out << line << '\n';
 }
 
+// How its memory travelled, and why so.
+void print_memory(Context& context, const json::Object& memory) {
+  if (text_of(memory, "mode") == "stop-copy")
+    context.out << "Its memory travelled while it stood still: " << text_of(memory, "why") << ".\n";
+  const auto bytes = number_of(memory, "memory_bytes");
+  if (!bytes) return;
+  context.out << fmt::format(
+      "Its memory, {}, went ahead while it ran, at {} a second; {} a second changed",
+      human_bytes(*bytes), human_bytes(number_of(memory, "link_bytes_per_second").value_or(0)),
+      human_bytes(number_of(memory, "change_bytes_per_second").value_or(0)));
+  if (const auto rest = number_of(memory, "rest_bytes"))
+    context.out << fmt::format(", {} were left for the end", human_bytes(*rest));
+  context.out << ".\n";
+}
+
 void print_migration(Context& context, const json::Object& move) {
   context.out << fmt::format("Migration {} of {}, from {} to {}, epoch {}: {} ({}).\n",
                              text_of(move, "id"), text_of(move, "name"), text_of(move, "from"),
@@ -111,6 +126,7 @@ void print_migration(Context& context, const json::Object& move) {
   if (const auto gap = number_of(move, "gap_us"); gap && *gap > 0)
     context.out << fmt::format("The service stood still for {}; {} moved.\n", human_us(*gap),
                                human_bytes(number_of(move, "bytes").value_or(0)));
+  print_memory(context, object_of(object_of(move, "details"), "memory"));
   if (const auto error = text_of(move, "error"); error != "-")
     context.out << "It failed: " << error << ".\n";
   Table table({{"PHASE"}, {"TOOK", Table::Align::kRight}, {"BYTES", Table::Align::kRight}});

@@ -23,7 +23,8 @@ struct DemoWorldOptions {
   std::string origin = "origin";
   // Micro-credits for a slot; providers that are not named here ask kDemoPriceUcredits.
   std::map<std::string, std::int64_t> prices_ucredits;
-  bool keep = false;  // the lab and its supervisors stay when this object goes
+  std::string more_config;  // lines for every supervisor's configuration
+  bool keep = false;        // the lab and its supervisors stay when this object goes
 };
 inline constexpr std::int64_t kDemoPriceUcredits = 80'000;
 

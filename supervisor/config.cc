@@ -17,6 +17,7 @@ constexpr std::size_t kResolversMax = 8;
 constexpr std::size_t kTextBytesMax = 1024;
 constexpr std::int64_t kCapacityMax = std::int64_t{1} << 50;
 constexpr std::int64_t kTunnelRateMax = 10'000'000'000'000;
+constexpr std::int64_t kGapMaxMs = 3'600'000;
 
 // Only counts documents and notes where the last one begins.
 struct DocumentCounter final : YAML::EventHandler {
@@ -277,6 +278,7 @@ Result<Config> read_root(const YAML::Node& node) {
   ICON_CHECK(root.number("tunnel_bps", kTunnelRateMax, config.tunnel_bps));
   ICON_CHECK(
       root.number("tunnel_packets_per_second", kTunnelRateMax, config.tunnel_packets_per_second));
+  ICON_CHECK(root.number("gap_max_ms", kGapMaxMs, config.gap_max_ms));
   ICON_CHECK(read_programs(root, config));
   ICON_CHECK(read_resolvers(root, config.resolvers));
   ICON_CHECK(read_capacity(root, config.capacity));

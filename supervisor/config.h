@@ -63,6 +63,8 @@ struct Config {
   // What one peer's tunnel may bring in; 0: any amount.
   std::int64_t tunnel_bps = 0;
   std::int64_t tunnel_packets_per_second = 0;
+  // How long a service may stand still for the rest of its memory.
+  std::int64_t gap_max_ms = 10'000;
   std::vector<Address> resolvers;  // for the containers' resolv.conf
   wire::Resources capacity;
   Prices prices;

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "migration/memory/forecast.h"
 #include "migration/worker.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
@@ -121,6 +122,8 @@ Task<Status> SourceMove::send_memory() {
   if (!possible) {
     log::info("migration.memory_in_the_gap",
               {{"migration", id()}, {"why", possible.error().message}});
+    record_.data().details["memory"] =
+        json::Object{{"mode", "stop-copy"}, {"why", possible.error().message}};
   }
   if (!possible || !peer_takes_memory_) co_return Status{};
   record_.begin("memory");
@@ -129,7 +132,12 @@ Task<Status> SourceMove::send_memory() {
       start_stream([cgroup]() -> Result<std::vector<int>> { return cgroup.processes(); }));
   ICON_CO_CHECK(co_await stream_->until_converged());
   end_stream_phase();
-  co_return Status{};
+  const auto expected = migration::forecast(stream_->memory_report()->rounds);
+  if (!expected) co_return Status{};
+  json::Object memory = expected->to_json();
+  memory["mode"] = "pre-copy";
+  record_.data().details["memory"] = std::move(memory);
+  co_return migration::check_forecast(*expected, Millis(host_.config.gap_max_ms));
 }
 
 Status SourceMove::start_stream(std::optional<migration::PageSource::Processes> processes) {
@@ -262,6 +270,10 @@ void SourceMove::note_memory(const migration::PageSource::Report& report) {
   for (const auto& round : report.rounds)
     rounds.push_back(json::Object{{"bytes", round.bytes}, {"took_us", round.took.count()}});
   record_.data().details["memory_rounds"] = std::move(rounds);
+  if (auto* memory = record_.data().details["memory"].if_object()) {
+    (*memory)["rounds"] = report.rounds.size();
+    (*memory)["rest_bytes"] = report.rounds.back().bytes;
+  }
   log::info("migration.memory", {{"migration", id()},
                                  {"bytes", report.bytes},
                                  {"rounds", report.rounds.size()},

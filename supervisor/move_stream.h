@@ -48,7 +48,7 @@ class MoveStream {
 
   // After until_restored(), or when the tree is thawed: migration/memory/page_source.h.
   std::vector<migration::MemoryTracker> take_tracking();
-  // After until_sent().
+  // After until_converged() its rounds, after until_sent() all of it; null: no memory went ahead.
   const migration::PageSource::Report* memory_report() const;
 
  private:

@@ -60,7 +60,7 @@ class PageSource {
     std::uint64_t bytes = 0;    // of the page frames, kEnd included
     std::string digest;         // BLAKE2b-256 of them, hexadecimal
   };
-  // After the end of the stream.
+  // After the end of the stream; before it, when next_mark() has returned 0, its `rounds`.
   const Report& report() const { return report_; }
 
  private:

@@ -1,5 +1,7 @@
 // Whole-system tests of moves: supervisors, agents, CRIU, tunnels and redis on the real kernel.
+#include <atomic>
 #include <regex>
+#include <thread>
 
 #include "tests/lab/move_world.h"
 
@@ -109,6 +111,40 @@ TEST_F(MigrationTest, OneCopyServesWhoeverDiesAtTheCommit) {
     }
   }
   for (auto& user : users) expect_all_answered(user.stop());
+  EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
+}
+
+class SlowLinkTest : public MoveWorldTest {
+ protected:
+  void change(DemoWorldOptions& options) override {
+    options.topology_text =
+        std::regex_replace(options.topology_text, std::regex("b: b\\}"), "b: b, rate_mbit: 200}");
+    options.more_config = "gap_max_ms: 200\n";
+  }
+};
+
+// Its memory changes faster than the link carries it away: the move is refused before the freeze.
+TEST_F(SlowLinkTest, AServiceThatOutrunsTheLinkStays) {
+  auto users = load("a");
+  std::atomic<bool> is_enough = false;
+  std::thread writer([&] {
+    while (!is_enough) must(write_data(data_, no_poll));
+  });
+  const auto id = order_move("a", "b");
+  EXPECT_EQ(outcome("a", id), "rolled_back");
+  is_enough = true;
+  writer.join();
+  const auto move = world_->get("a", "/v1/migrations/" + id);
+  ASSERT_TRUE(move);
+  const std::string error(move->at("error").as_string());
+  EXPECT_NE(error.find("(gap_max_ms)"), std::string::npos) << error;
+  for (const auto& phase : move->at("phases").as_array())
+    EXPECT_NE(phase.as_object().at("name").as_string(), "freeze");
+  EXPECT_EQ(outcome("b", id), "aborted");
+  expect_clean("b");
+  // Once it is calm, it goes.
+  EXPECT_EQ(outcome("a", order_move("a", "b")), "done");
+  expect_all_answered(users.stop());
   EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
 }
 

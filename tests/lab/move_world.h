@@ -48,6 +48,7 @@ class MoveWorldTest : public ::testing::Test {
     options.rootfs = ICON_REDIS_ROOTFS;
     options.criu = ICON_CRIU;
     options.origin = "a";
+    change(options);
     auto world = DemoWorld::create(std::move(options));
     ASSERT_TRUE(world) << world.error().message;
     world_.emplace(std::move(*world));
@@ -63,6 +64,9 @@ class MoveWorldTest : public ::testing::Test {
     }));
     must(write_data(data_, no_poll));
   }
+
+  // For worlds that differ.
+  virtual void change(DemoWorldOptions&) {}
 
   void TearDown() override {
     if (!world_) return;
