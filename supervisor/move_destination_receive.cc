@@ -1,6 +1,7 @@
 // STAGE and TRANSFER at the destination: what arrives, where it is put, and whether it is what was
 // signed.
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <filesystem>
@@ -14,6 +15,9 @@
 
 namespace icon::supervisor {
 namespace {
+
+// After that the source is told how far it is, and asks again.
+constexpr Millis kMarkPatience{10'000};
 
 using Directories = std::map<std::string, std::string>;
 
@@ -212,13 +216,19 @@ Task<Status> DestinationMoves::receive_stream(Move& move, http::BodyReader& body
 }
 
 Task<http::Response> DestinationMoves::answer_mark(MovePtr move, std::uint32_t mark) {
-  while (move->mark < mark && move->is_streaming) {
+  const auto end = std::chrono::steady_clock::now() + kMarkPatience;
+  boost::asio::steady_timer limit(co_await boost::asio::this_coro::executor, end);
+  limit.async_wait([move](boost::system::error_code error) {
+    if (!error) move->progress.cancel();
+  });
+  // The question may overtake the stream, on a connection of its own.
+  while (move->mark < mark && still_staging(*move) && std::chrono::steady_clock::now() < end) {
     boost::system::error_code ignored;
     co_await move->progress.async_wait(
         boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
-  if (move->mark < mark)
-    co_return http::error_response({Code::kConflict, "this migration receives no memory"});
+  if (move->mark < mark && !still_staging(*move))
+    co_return http::error_response({Code::kConflict, "this migration receives no more memory"});
   co_return http::json_response(200, json::Object{{"mark", move->mark}});
 }
 

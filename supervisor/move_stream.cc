@@ -19,7 +19,7 @@ namespace asio = boost::asio;
 using migration::FrameHeader;
 
 constexpr Millis kAnswerLimit{30'000};  // for an answer that only says how the request ended
-constexpr Millis kRoundLimit{600'000};  // a terabyte on a slow day
+constexpr std::size_t kMarkBytesMax = 4096;
 
 std::string frame_of(FrameHeader::Kind kind, std::size_t bytes) {
   FrameHeader header;
@@ -130,7 +130,6 @@ Result<std::unique_ptr<MoveStream>> MoveStream::start(
   state->marks.api = request.api;
   state->marks.peer = request.peer;
   state->marks.target = request.target + "?mark=";
-  state->marks.total_timeout = kRoundLimit;
   request.upload = &state->body;
   auto send = [&host, state, request = std::move(request)]() mutable -> Task<void> {
     const auto answer = co_await host.peers->call(std::move(request));
@@ -179,11 +178,17 @@ Task<Status> MoveStream::explained(Status status) {
 }
 
 Task<Status> MoveStream::until_mark_arrived(std::uint32_t mark) {
-  PeerRequest request = state_->marks;
-  request.target += std::to_string(mark);
-  ICON_CO_TRY(const auto answer, co_await state_->host.peers->call(std::move(request)));
-  ICON_CO_CHECK(http::body_or_error(answer.response));
-  co_return Status{};
+  // The destination answers at least every few seconds: a round may take long, a silence may not.
+  while (!state_->outcome) {
+    PeerRequest request = state_->marks;
+    request.target += std::to_string(mark);
+    ICON_CO_TRY(const auto answer, co_await state_->host.peers->call(std::move(request)));
+    ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
+    ICON_CO_TRY(const auto body, json::parse_object(text, kMarkBytesMax));
+    ICON_CO_TRY(const auto arrived, json::get_int(body, "mark", 0, migration::kMarksMax));
+    if (arrived >= mark) co_return Status{};
+  }
+  co_return *state_->outcome;
 }
 
 Task<Status> MoveStream::until_converged() {
