@@ -25,8 +25,8 @@ namespace {
 
 constexpr Millis kCreateLimit(30'000);
 constexpr Millis kConfigureLimit(30'000);
-constexpr Millis kRelayLimit(10'000);
-constexpr Millis kDnsLimit(10'000);
+constexpr Millis kRelayLimit(20'000);
+constexpr Millis kDnsLimit(20'000);
 constexpr std::size_t kConfiguredAtOnce = 8;
 constexpr std::size_t kMessageBytesMax = 2000;
 constexpr int kHelperFd = 3;

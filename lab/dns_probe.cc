@@ -30,22 +30,34 @@ Result<UniqueFd> connected_socket(const UniqueFd& netns, const Address& server) 
   return fd;
 }
 
-bool ask_once(int fd, const std::string& zone, std::uint16_t id) {
+// Whether it answers one of the questions from `first` to `last`.
+bool answers_any(const std::vector<std::uint8_t>& reply, std::uint16_t first, std::uint16_t last) {
+  if (reply.size() < 2) return false;
+  const auto id = static_cast<std::uint16_t>(reply[0] << 8 | reply[1]);
+  return id >= first && id <= last && is_good_answer(reply, id);
+}
+
+// `first`: the id of the first question for this zone.
+bool ask_once(int fd, const std::string& zone, std::uint16_t first, std::uint16_t id) {
   const auto query = soa_query(zone, id);
   if (send(fd, query.data(), query.size(), MSG_NOSIGNAL) < 0) {
     poll(nullptr, 0, kAttemptMs);  // refused: nobody listens there yet
     return false;
   }
+  // An answer to an earlier question is as good, and one for another zone must not stand in the
+  // way.
   pollfd readable{fd, POLLIN, 0};
-  if (poll(&readable, 1, kAttemptMs) <= 0) return false;
-  std::vector<std::uint8_t> reply(kReplyBytesMax);
-  const ssize_t length = recv(fd, reply.data(), reply.size(), 0);
-  if (length < 0) {
-    poll(nullptr, 0, kAttemptMs / 10);
-    return false;
+  while (poll(&readable, 1, kAttemptMs) > 0) {
+    std::vector<std::uint8_t> reply(kReplyBytesMax);
+    const ssize_t length = recv(fd, reply.data(), reply.size(), 0);
+    if (length < 0) {
+      poll(nullptr, 0, kAttemptMs / 10);
+      return false;
+    }
+    reply.resize(static_cast<std::size_t>(length));
+    if (answers_any(reply, first, id)) return true;
   }
-  reply.resize(static_cast<std::size_t>(length));
-  return is_good_answer(reply, id);
+  return false;
 }
 
 }  // namespace
@@ -93,7 +105,8 @@ Status wait_for_zones(const UniqueFd& netns, const Address& server,
   const auto deadline = std::chrono::steady_clock::now() + limit;
   std::uint16_t id = 0;
   for (const auto& zone : zones) {
-    while (!ask_once(socket.get(), zone, ++id))
+    const auto first = static_cast<std::uint16_t>(id + 1);
+    while (!ask_once(socket.get(), zone, first, ++id))
       if (std::chrono::steady_clock::now() > deadline)
         return fail(Code::kTimeout, "the DNS server at " + server.to_string() +
                                         " gives no answer for the zone " + zone);

@@ -162,7 +162,7 @@ INSTANTIATE_TEST_SUITE_P(
             {"/usr/bin/python3", "-m", "http.server", "--protocol", "HTTP/1.1", "--directory",
              "/srv", "8000"},
         },
-        Service{"memcached", 11211, "memcached", {"/usr/bin/memcached", "-u", "root"}}),
+        Service{"memcached", 11211, "memcached", {"/usr/bin/memcached", "-u", "nobody"}}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace
