@@ -12,9 +12,10 @@ import sys
 import tempfile
 
 
-def run(command, check=True, **options):
+def run(command, check=True, timeout=120, **options):
     """Runs a command (a list) to its end and returns its standard output."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout,
+                          **options)
     if check and done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout
@@ -122,11 +123,13 @@ def key_id(number):
     return name + "a" * 44
 
 
-def arguments(question):
+def arguments(question, more=lambda parser: None):
+    """The options of every benchmark; more(parser) adds those of one."""
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument("--quick", action="store_true", help="under 50 s")
     parser.add_argument("--json", metavar="FILE", help="the figures, by name")
     parser.add_argument("--bin", default=default_programs(), help="where the built programs are")
+    more(parser)
     return parser.parse_args()
 
 

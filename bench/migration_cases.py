@@ -1,0 +1,110 @@
+"""What is moved in bench/migration_gap: services, how they are filled and how their data is checked."""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+
+import bench_world as bench
+from migration_lab import wait_until
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+IMAGES = os.path.join(os.path.dirname(HERE), "images")
+FILES = os.path.join(HERE, "migration_files")
+VALUE_BYTES = 4000
+KEYS_PER_MB = (1 << 20) // VALUE_BYTES
+FILL_BATCH = 256
+
+
+class Case:
+    """A service. `filled` and `digest` speak with it from inside the users' node."""
+
+    protocol, port, connections, pace_ms, mb = "", 0, 50, 20, 0
+    command = []
+    environment = []
+
+    def __init__(self, name):
+        self.name = name
+
+    def build(self, directory):
+        """Its root directory, made once. Returns the path."""
+        path = os.path.join(directory, self.image)
+        os.makedirs(directory, exist_ok=True)
+        bench.run(self.recipe(path), start_new_session=True, timeout=300)
+        return path
+
+    def fill(self, address):
+        pass
+
+    def digest(self, address):
+        return ""
+
+
+class RedisCase(Case):
+    protocol, port, image = "redis", 6379, "redis"
+    command = ["/usr/bin/redis-server", "/etc/redis/icon.conf", "--enable-debug-command", "yes"]
+
+    def __init__(self, mb):
+        super().__init__(f"redis-{mb}")
+        self.mb = mb
+
+    def recipe(self, path):
+        return [os.path.join(IMAGES, "redis", "build"), path]
+
+    @staticmethod
+    def talk(address):
+        return socket.create_connection((address, RedisCase.port), timeout=120)
+
+    def fill(self, address):
+        """Values that nothing compresses: slices of one random pool."""
+        pool = random.Random(self.mb).randbytes(4 << 20)
+        keys = self.mb * KEYS_PER_MB
+        with self.talk(address) as sock, sock.makefile("rb") as replies:
+            for start in range(0, keys, FILL_BATCH):
+                batch = bytearray()
+                count = min(FILL_BATCH, keys - start)
+                for number in range(start, start + count):
+                    key = b"key:%d" % number
+                    at = number * 3989 % (len(pool) - VALUE_BYTES)
+                    batch += b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n" % (len(key), key, VALUE_BYTES)
+                    batch += pool[at:at + VALUE_BYTES]
+                    batch += b"\r\n"
+                sock.sendall(batch)
+                for _ in range(count):
+                    if replies.readline() != b"+OK\r\n":
+                        raise RuntimeError("redis did not take a value")
+
+    def digest(self, address):
+        """Of everything but the users' counters."""
+        with self.talk(address) as sock, sock.makefile("rb") as replies:
+            sock.sendall(b"SELECT 1\r\nFLUSHDB\r\nDEBUG DIGEST\r\n")
+            return [replies.readline() for _ in range(3)][2].decode().strip()
+
+
+CASES = {case.name: case for case in [RedisCase(mb) for mb in (0, 64, 256, 1024)]}
+
+
+def speak(lab, case, verb, address):
+    """fill() or digest() in the users' node."""
+    return lab.inside("users", [sys.executable, os.path.abspath(__file__), case.name, verb,
+                                address]).strip()
+
+
+def wait_for(lab, case, address):
+    """Until somebody listens at the service's port. UDP tells nobody: its users try."""
+    if case.protocol == "udp":
+        return
+    probe = ["sh", "-c", f"exec 3<>/dev/tcp/{address}/{case.port}"]
+    probe[0] = shutil.which("bash")
+
+    def listening():
+        return subprocess.run(["nsenter", f"--net=/run/netns/{lab.netns('users')}"] + probe,
+                              stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+    wait_until(listening, f"{case.name} listens at {address}:{case.port}", every=0.05)
+
+
+if __name__ == "__main__":
+    print(getattr(CASES[sys.argv[1]], sys.argv[2])(sys.argv[3]) or "")
