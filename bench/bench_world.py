@@ -14,8 +14,7 @@ import tempfile
 
 def run(command, check=True, timeout=120, **options):
     """Runs a command (a list) to its end and returns its standard output."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout,
-                          **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, **options)
     if check and done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout

@@ -230,7 +230,9 @@ class Users:
         self.resets += 1
         user.dead = True
         self.poll.unregister(user.socket.fileno())
-        print(f"connection {user.talk.number}: {error}", file=sys.stderr, flush=True)
+        local = user.socket.getsockname()[1]
+        print(f"{time.monotonic():.4f} connection {user.talk.number} from port {local}: {error}",
+              file=sys.stderr, flush=True)
 
     def hear(self, user):
         try:
