@@ -83,7 +83,73 @@ class RedisCase(Case):
             return [replies.readline() for _ in range(3)][2].decode().strip()
 
 
-CASES = {case.name: case for case in [RedisCase(mb) for mb in (0, 64, 256, 1024)]}
+def packages(path, names, *options):
+    return [os.path.join(IMAGES, "make-rootfs"), path] + list(names) + list(options)
+
+
+class NginxCase(Case):
+    """Four workers; the users' connections are kept alive."""
+
+    protocol, port, image = "http", 8080, "nginx"
+    command = ["/usr/sbin/nginx", "-c", "/etc/nginx/gap.conf"]
+
+    def recipe(self, path):
+        return packages(path, ["nginx"], "--add-file", f"{FILES}/nginx.conf:/etc/nginx/gap.conf",
+                        "--add-file", f"{FILES}/index.html:/srv/index.html", "--add-dir",
+                        "/var/lib/nginx", "--add-dir", "/var/log/nginx")
+
+
+class WebSocketCase(Case):
+    protocol, port, image = "websocket", 8081, "node"
+    command = ["/usr/bin/node", "/srv/websocket.js"]
+    environment = ["NODE_PATH=/usr/share/nodejs:/usr/lib/nodejs"]
+
+    def recipe(self, path):
+        return packages(path, ["nodejs", "node-ws"], "--add-file",
+                        f"{FILES}/websocket.js:/srv/websocket.js")
+
+
+class UdpCase(Case):
+    protocol, port, image = "udp", 9000, "python"
+    command = ["/usr/bin/python3", "/srv/udp_echo.py"]
+
+    def recipe(self, path):
+        return packages(path, ["python3"], "--add-file", f"{FILES}/udp_echo.py:/srv/udp_echo.py")
+
+
+class PostgresCase(Case):
+    """Every connection holds a transaction open through the move. Its processes are not root's."""
+
+    protocol, port, image, connections, pace_ms = "postgres", 5432, "postgres", 10, 50
+    uid = 100
+    server = "/usr/lib/postgresql/15/bin"
+    data = "/var/lib/postgresql/data"
+    command = ["/usr/bin/setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
+               f"{server}/postgres", "-D", data, "-c", "listen_addresses=0.0.0.0", "-c",
+               "unix_socket_directories=", "-c", "dynamic_shared_memory_type=mmap"]
+
+    def recipe(self, path):
+        return packages(path, ["postgresql-15", "util-linux"], "--user", f"postgres:{self.uid}")
+
+    def build(self, directory):
+        path = super().build(directory)
+        if os.path.exists(path + self.data + "/PG_VERSION"):
+            return path
+        os.makedirs(path + self.data, exist_ok=True)
+        inside = ["chroot", path, "/usr/bin/setpriv", f"--reuid={self.uid}", f"--regid={self.uid}",
+                  "--clear-groups"]
+        os.chown(path + self.data, self.uid, self.uid)
+        os.chmod(path + self.data, 0o700)
+        bench.run(inside + [f"{self.server}/initdb", "-A", "trust", "-E", "UTF8", "--locale=C",
+                            "-D", self.data], env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, start_new_session=True)
+        with open(path + self.data + "/pg_hba.conf", "a", encoding="ascii") as file:
+            file.write("host all all 0.0.0.0/0 trust\n")
+        return path
+
+
+ALL = [RedisCase(mb) for mb in (0, 64, 256, 1024)] + [
+    NginxCase("nginx"), WebSocketCase("websocket"), PostgresCase("postgres"), UdpCase("udp")]
+CASES = {case.name: case for case in ALL}
 
 
 def speak(lab, case, verb, address):

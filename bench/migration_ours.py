@@ -105,8 +105,9 @@ class Ours:
         with open(policy, "w", encoding="utf-8") as file:
             file.write(POLICY)
         port = f"{case.port}/udp" if case.protocol == "udp" else str(case.port)
+        environment = [word for pair in case.environment for word in ("--env", pair)]
         host.icon("run", "--name", case.name, "--rootfs", rootfs, "--policy", policy, "-p", port,
-                  "--", *case.command)
+                  *environment, "--", *case.command)
         cases.wait_for(self.lab, case, self.address())
 
     def address(self):
