@@ -129,14 +129,16 @@ class PostgresCase(Case):
                "unix_socket_directories=", "-c", "dynamic_shared_memory_type=mmap"]
 
     def recipe(self, path):
-        return packages(path, ["postgresql-15", "util-linux"], "--user", f"postgres:{self.uid}")
+        return packages(path, ["postgresql-15", "util-linux", "dash"], "--user", f"postgres:{self.uid}")
 
     def build(self, directory):
         path = super().build(directory)
         if os.path.exists(path + self.data + "/PG_VERSION"):
             return path
-        os.makedirs(path + self.data, exist_ok=True)
-        inside = ["chroot", path, "/usr/bin/setpriv", f"--reuid={self.uid}", f"--regid={self.uid}",
+        for name in ("/dev", self.data):
+            os.makedirs(path + name, exist_ok=True)
+        inside = ["unshare", "--mount", "sh", "-c", f"mount --bind /dev {path}/dev && exec \"$@\"",
+                  "sh", "chroot", path, "/usr/bin/setpriv", f"--reuid={self.uid}", f"--regid={self.uid}",
                   "--clear-groups"]
         os.chown(path + self.data, self.uid, self.uid)
         os.chmod(path + self.data, 0o700)

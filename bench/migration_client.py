@@ -22,6 +22,7 @@ import time
 DRAIN_S = 20.0  # how long the last replies may take
 UDP_LOST_S = 1.0  # an unanswered datagram is lost, and the next is sent
 CONNECT_S = 20.0
+UDP_HELLO_S = 0.2
 READ_BYTES = 65536
 
 
@@ -122,7 +123,16 @@ class Udp(Protocol):
     datagrams = True
 
     def hello(self):
-        self.exchange(self.ask(0))
+        """Until the service answers: nobody says when it listens."""
+        self.socket.settimeout(UDP_HELLO_S)
+        deadline = time.monotonic() + CONNECT_S
+        while time.monotonic() < deadline:
+            try:
+                self.exchange(self.ask(0))
+                return
+            except OSError:
+                time.sleep(UDP_HELLO_S)
+        raise TimeoutError("no answer to a datagram")
 
     def ask(self, sequence):
         return b"user %d message %d" % (self.number, sequence)

@@ -133,7 +133,7 @@ class Criu:
                                 f"addr add {outer}/30 dev s0", "link set s0 up"])
         self.world.batch(full, ["link set lo up", f"addr add {inner}/30 dev eth0",
                                 f"addr add {SERVICE}/32 dev eth0", "link set eth0 up",
-                                f"route add default via {outer}"])
+                                f"route add default via {outer} src {SERVICE}"])
         self.world.inside(host, ["sh", "-c", "echo 0 > /proc/sys/net/ipv4/conf/s0/rp_filter"])
         self.paths.attach(node, inner, "s0")
         gateway, device = self.paths.links[node][0]
