@@ -42,7 +42,10 @@ class World:
     def close(self):
         hosts, self.hosts = self.hosts, []
         for host in hosts:
-            host.end()
+            try:
+                host.end()
+            except Exception as error:  # the others' remains must go, too
+                print(f"at the end: {error}", file=sys.stderr)
         processes, self.processes = self.processes, []
         for process in processes:
             process.terminate()

@@ -112,7 +112,10 @@ class Criu:
                     self.before[path] = file.read()
                 with open(path, "w", encoding="ascii") as file:
                     file.write(value)
-        self.paths = Paths(lab)
+        self.make_paths()
+
+    def make_paths(self):
+        self.paths = Paths(self.lab)
         for node in "ab":
             self.cable(node)
         self.paths.direct("a")
