@@ -15,13 +15,14 @@ IMAGES = os.path.join(os.path.dirname(HERE), "images")
 FILES = os.path.join(HERE, "migration_files")
 VALUE_BYTES = 4000
 KEYS_PER_MB = (1 << 20) // VALUE_BYTES
-FILL_BATCH = 256
+BATCH = 256
+POOL_BYTES = 4 << 20
 
 
 class Case:
-    """A service. `filled` and `digest` speak with it from inside the users' node."""
+    """A service. fill() and check() speak with it from inside the users' node."""
 
-    protocol, port, connections, pace_ms, mb = "", 0, 50, 20, 0
+    protocol, port, image, connections, pace_ms, mb = "", 0, "", 50, 20, 0
     command = []
     environment = []
 
@@ -38,13 +39,14 @@ class Case:
     def fill(self, address):
         pass
 
-    def digest(self, address):
-        return ""
+    def check(self, address):
+        """How much of its data is not what fill() put there."""
+        return 0
 
 
 class RedisCase(Case):
     protocol, port, image = "redis", 6379, "redis"
-    command = ["/usr/bin/redis-server", "/etc/redis/icon.conf", "--enable-debug-command", "yes"]
+    command = ["/usr/bin/redis-server", "/etc/redis/icon.conf"]
 
     def __init__(self, mb):
         super().__init__(f"redis-{mb}")
@@ -53,34 +55,52 @@ class RedisCase(Case):
     def recipe(self, path):
         return [os.path.join(IMAGES, "redis", "build"), path]
 
+    def batches(self):
+        """(keys, values): slices of a random pool, which nothing compresses."""
+        pool = random.Random(self.mb).randbytes(POOL_BYTES)
+        keys = self.mb * KEYS_PER_MB
+        for start in range(0, keys, BATCH):
+            numbers = range(start, min(start + BATCH, keys))
+            offsets = (number * 3989 % (POOL_BYTES - VALUE_BYTES) for number in numbers)
+            yield ([b"key:%d" % number for number in numbers],
+                   [pool[at:at + VALUE_BYTES] for at in offsets])
+
     @staticmethod
-    def talk(address):
-        return socket.create_connection((address, RedisCase.port), timeout=120)
+    def command_of(words):
+        return b"*%d\r\n" % len(words) + RedisCase.bulk(words)
+
+    @staticmethod
+    def bulk(words):
+        return b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+    def ask(self, address, questions):
+        """Whether each of the (question, whole answer) is answered so."""
+        with socket.create_connection((address, self.port), timeout=120) as sock:
+            with sock.makefile("rb", buffering=1 << 20) as replies:
+                for question, answer in questions:
+                    sock.sendall(question)
+                    if replies.read(len(answer)) != answer:
+                        return False
+        return True
 
     def fill(self, address):
-        """Values that nothing compresses: slices of one random pool."""
-        pool = random.Random(self.mb).randbytes(4 << 20)
-        keys = self.mb * KEYS_PER_MB
-        with self.talk(address) as sock, sock.makefile("rb") as replies:
-            for start in range(0, keys, FILL_BATCH):
-                batch = bytearray()
-                count = min(FILL_BATCH, keys - start)
-                for number in range(start, start + count):
-                    key = b"key:%d" % number
-                    at = number * 3989 % (len(pool) - VALUE_BYTES)
-                    batch += b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n" % (len(key), key, VALUE_BYTES)
-                    batch += pool[at:at + VALUE_BYTES]
-                    batch += b"\r\n"
-                sock.sendall(batch)
-                for _ in range(count):
-                    if replies.readline() != b"+OK\r\n":
-                        raise RuntimeError("redis did not take a value")
+        def questions():
+            for keys, values in self.batches():
+                words = [b"MSET"] + [word for pair in zip(keys, values) for word in pair]
+                yield self.command_of(words), b"+OK\r\n"
 
-    def digest(self, address):
-        """Of everything but the users' counters."""
-        with self.talk(address) as sock, sock.makefile("rb") as replies:
-            sock.sendall(b"SELECT 1\r\nFLUSHDB\r\nDEBUG DIGEST\r\n")
-            return [replies.readline() for _ in range(3)][2].decode().strip()
+        if not self.ask(address, questions()):
+            raise RuntimeError("redis did not take its values")
+
+    def check(self, address):
+        """Every byte of every value, and that there is nothing else."""
+        def questions():
+            yield b"DBSIZE\r\n", b":%d\r\n" % (self.mb * KEYS_PER_MB)
+            for keys, values in self.batches():
+                yield (self.command_of([b"MGET"] + keys),
+                       b"*%d\r\n" % len(values) + self.bulk(values))
+
+        return 0 if self.ask(address, questions()) else 1
 
 
 def packages(path, names, *options):
@@ -155,7 +175,7 @@ CASES = {case.name: case for case in ALL}
 
 
 def speak(lab, case, verb, address):
-    """fill() or digest() in the users' node."""
+    """fill() or check() in the users' node."""
     return lab.inside("users", [sys.executable, os.path.abspath(__file__), case.name, verb,
                                 address]).strip()
 
@@ -175,4 +195,4 @@ def wait_for(lab, case, address):
 
 
 if __name__ == "__main__":
-    print(getattr(CASES[sys.argv[1]], sys.argv[2])(sys.argv[3]) or "")
+    print(getattr(CASES[sys.argv[1]], sys.argv[2])(sys.argv[3]))

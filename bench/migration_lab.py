@@ -18,9 +18,10 @@ import time
 import bench_world as bench
 
 CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "migration_client.py")
+# One way between the hosts, and Mbit/s; half the delay is each host's link's.
 LINKS = {"veth": (None, None), "5ms": (5, None), "20ms": (20, None), "1gbit": (0, 1000),
-         "100mbit": (0, 100), "20ms-1gbit": (20, 1000), "20ms-100mbit": (20, 100),
-         "5ms-1gbit": (5, 1000), "5ms-100mbit": (5, 100)}
+         "5ms-1gbit": (5, 1000), "20ms-1gbit": (20, 1000), "100mbit": (0, 100),
+         "5ms-100mbit": (5, 100), "20ms-100mbit": (20, 100)}
 TOPOLOGY = """routers: [router]
 hosts: [users, a, b]
 links:
@@ -88,7 +89,7 @@ class Lab:
         self.world, self.programs, self.link = world, programs, link
         self.name = f"g{os.getpid() % 10**7}x{len(world.hosts)}"
         delay_ms, rate_mbit = LINKS[link]
-        shape = "" if delay_ms is None else f", delay_ms: {delay_ms}"
+        shape = "" if delay_ms is None else f", delay_ms: {delay_ms / 2}"
         shape += f", rate_mbit: {rate_mbit}" if rate_mbit else ""
         path = os.path.join(world.directory, f"{self.name}.yaml")
         with open(path, "w", encoding="utf-8") as file:
@@ -185,11 +186,15 @@ def measure(samples, frozen, resident, pace, window):
             silence, begin, end = answered - previous, previous, answered
     if not samples or samples[-1][0] <= frozen:
         raise RuntimeError("no reply after the move")
-    last, longest = {}, {}
+    last, longest, usual = {}, {}, []
     for answered, _, connection in samples:
-        if connection in last and answered > begin and last[connection] < end + window:
-            longest[connection] = max(longest.get(connection, 0), answered - last[connection])
+        between = answered - last.get(connection, answered)
+        if between and answered <= begin:
+            usual.append(between)
+        elif between and last[connection] < end + window:
+            longest[connection] = max(longest.get(connection, 0), between)
         last[connection] = answered
+    pace = statistics.median(usual) if usual else pace
     gaps = [max(0.0, value - pace) * 1e3 for value in longest.values()]
 
     def latencies(since, until):
