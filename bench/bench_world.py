@@ -20,11 +20,16 @@ def run(command, check=True, timeout=120, **options):
     return done.stdout
 
 
-def need(*programs):
-    """Ends the benchmark with a word about what to install."""
+def lacks(*programs):
+    """What is missing, with a word about what to install; nothing if all are there."""
     missing = [program for program in programs if shutil.which(program) is None]
-    if missing:
-        sys.exit(f"missing: {' '.join(missing)} (scripts/packages.txt names the packages)")
+    return missing and f"missing: {' '.join(missing)} (scripts/packages.txt names the packages)"
+
+
+def need(*programs):
+    """Ends the benchmark if a program is missing."""
+    if lacks(*programs):
+        sys.exit(lacks(*programs))
 
 
 class World:

@@ -1,4 +1,4 @@
-"""What is moved in bench/migration_gap: services, how they are filled and how their data is checked."""
+"""What bench/migration_gap moves: services, how they are filled, how their data is checked."""
 
 import os
 import random
@@ -149,7 +149,8 @@ class PostgresCase(Case):
                "unix_socket_directories=", "-c", "dynamic_shared_memory_type=mmap"]
 
     def recipe(self, path):
-        return packages(path, ["postgresql-15", "util-linux", "dash"], "--user", f"postgres:{self.uid}")
+        return packages(path, ["postgresql-15", "util-linux", "dash"], "--user",
+                        f"postgres:{self.uid}")
 
     def build(self, directory):
         path = super().build(directory)
@@ -158,12 +159,13 @@ class PostgresCase(Case):
         for name in ("/dev", self.data):
             os.makedirs(path + name, exist_ok=True)
         inside = ["unshare", "--mount", "sh", "-c", f"mount --bind /dev {path}/dev && exec \"$@\"",
-                  "sh", "chroot", path, "/usr/bin/setpriv", f"--reuid={self.uid}", f"--regid={self.uid}",
-                  "--clear-groups"]
+                  "sh", "chroot", path, "/usr/bin/setpriv", f"--reuid={self.uid}",
+                  f"--regid={self.uid}", "--clear-groups"]
         os.chown(path + self.data, self.uid, self.uid)
         os.chmod(path + self.data, 0o700)
         bench.run(inside + [f"{self.server}/initdb", "-A", "trust", "-E", "UTF8", "--locale=C",
-                            "-D", self.data], env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, start_new_session=True)
+                            "-D", self.data], start_new_session=True,
+                  env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
         with open(path + self.data + "/pg_hba.conf", "a", encoding="ascii") as file:
             file.write("host all all 0.0.0.0/0 trust\n")
         return path

@@ -1,5 +1,6 @@
-"""bench/migration_gap: what container engines offer: podman's export and import, Docker's checkpoint."""
+"""bench/migration_gap: what engines offer: podman's export and import, Docker's checkpoint."""
 
+import glob
 import os
 import re
 import shutil
@@ -14,13 +15,22 @@ from migration_peers import COPY_PORT, SERVICE, Criu, Paths
 LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
 # What Docker cannot tell CRIU is in a file of the machine's: dockerd sees an /etc of its own.
 ETC = """mkdir -p {base}/etc/criu {base}/work && echo tcp-established > {base}/etc/criu/runc.conf &&
-mount -t overlay overlay -o lowerdir=/etc,upperdir={base}/etc,workdir={base}/work /etc && exec "$@" """
+mount -t overlay overlay -o lowerdir=/etc,upperdir={base}/etc,workdir={base}/work /etc &&
+exec "$@"
+"""
+
+
+# What the engines leave on a machine, wherever they are told to keep their things.
+TRACES = ["/dev/shm/libpod_lock", "/var/lib/containers", "/etc/cni", "/run/containers",
+          "/run/libpod", "/run/docker", "/etc/docker"]
 
 
 class Engine(Criu):
     """A container `service` of an engine per host; its checkpoint is one file or one directory."""
 
-    lazy = False
+    def __init__(self, lab, options):
+        self.traces = [path for path in TRACES if not os.path.exists(path)]
+        super().__init__(lab, options)
 
     def send(self, old, new, source, target):
         """A file or a directory's contents, over the wire. CPU seconds at the source."""
@@ -87,6 +97,16 @@ class Engine(Criu):
     def engine_cpu(self, node):
         return 0.0
 
+    def end(self):
+        super().end()
+        remove_mounts_below(self.work)
+        remove_cgroups(self.container)
+        for path in [self.work] + self.traces:
+            if os.path.isdir(path):
+                shutil.rmtree(path, ignore_errors=True)
+            elif os.path.exists(path):
+                os.unlink(path)
+
     def import_image(self, rootfs):
         """The same image, the same digest on both."""
         first, second = (" ".join(self.client(node)) for node in "ab")
@@ -105,6 +125,7 @@ class Engine(Criu):
 
 class Podman(Engine):
     name = "podman"
+    programs = ["runc", "socat", "tar", "podman", "conmon"]
 
     def client(self, node):
         base = f"{self.work}/{node}"
@@ -113,7 +134,6 @@ class Podman(Engine):
                 "--storage-driver", "overlay", "--runtime", "runc"]
 
     def start(self, case, rootfs):
-        bench.need("podman", "conmon")
         self.case, self.home = case, "a"
         self.import_image(rootfs)
         # The container remembers a path; behind it is each time the namespace of the next host.
@@ -121,8 +141,8 @@ class Podman(Engine):
         with open(self.path, "w", encoding="ascii"):
             pass
         self.plug("a")
-        self.command("a", "run", "-d", *LIMITS, "--log-driver", "none", "--network",
-                     f"ns:{self.path}", *self.run_words(case), "localhost/service", *case.command)
+        self.command("a", "run", "-d", *LIMITS, "--cgroup-parent", f"/{self.container}",
+                     "--log-driver", "none", "--network", f"ns:{self.path}", *self.run_words(case), "localhost/service", *case.command)
         cases.wait_for(self.lab, case, SERVICE)
 
     def plug(self, node):
@@ -155,8 +175,6 @@ class Podman(Engine):
             # What overlays podman mounted.
             bench.run(self.client(node) + ["unmount", "-a", "-f"], check=False)
         super().end()
-        remove_mounts_below(self.work)
-        shutil.rmtree(self.work, ignore_errors=True)
 
 
 class Docker(Engine):
@@ -164,9 +182,9 @@ class Docker(Engine):
 
     name = "docker"
     address_inside = "10.77.200.10"
+    programs = ["runc", "socat", "tar", "docker", "dockerd", "containerd"]
 
     def __init__(self, lab, options):
-        bench.need("docker", "dockerd", "containerd")
         self.count, self.engines = 0, {}
         super().__init__(lab, options)
         for node in "ab":
@@ -187,7 +205,8 @@ class Docker(Engine):
                 "unshare", "--mount", "--propagation", "private", "sh", "-c", ETC.format(base=base),
                 "sh", "dockerd", "--experimental", "--data-root", f"{base}/data", "--exec-root",
                 f"{base}/exec", "--pidfile", f"{base}/pid", "-H", f"unix://{base}/sock",
-                "--iptables=false", "--ip6tables=false", "--bridge=none", "--userland-proxy=false",
+                "--cgroup-parent", f"/{self.container}", "--iptables=false", "--ip6tables=false",
+                "--bridge=none", "--userland-proxy=false",
                 "--config-file", f"{base}/daemon.json"], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log)
 
@@ -260,8 +279,6 @@ class Docker(Engine):
             except subprocess.TimeoutExpired:
                 engine.kill()
         super().end()
-        remove_mounts_below(self.work)
-        shutil.rmtree(self.work, ignore_errors=True)
 
 
 def remove_mounts_below(directory):
@@ -270,6 +287,16 @@ def remove_mounts_below(directory):
     for point in sorted(points, reverse=True):
         if point.startswith(directory + "/"):
             bench.run(["umount", "-l", point], check=False)
+
+
+def remove_cgroups(name):
+    """Of that name, in every hierarchy; processes are in none of them any more."""
+    for root in glob.glob(f"/sys/fs/cgroup/*/{name}") + glob.glob(f"/sys/fs/cgroup/{name}"):
+        for path, _, _ in os.walk(root, topdown=False):
+            try:
+                os.rmdir(path)
+            except OSError:
+                pass  # a symbolic link's hierarchy, or somebody is still ending in it
 
 
 def write(path, text):

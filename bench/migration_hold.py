@@ -3,7 +3,7 @@
 
 Reads commands, one per line, and answers each with "ok" and what it did:
   hold ADDRESS                      from now on its packets wait here (a TUN device)
-  route ADDRESS GATEWAY INTERFACE   from now on they go there ("-": no gateway), those that waited first
+  route ADDRESS GATEWAY INTERFACE   from now on they go there ("-": no gateway), who waited too
   block TABLE | unblock TABLE       a black hole as that routing table's default: nothing leaves
 """
 

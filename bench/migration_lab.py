@@ -8,7 +8,6 @@
 import array
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -99,7 +98,6 @@ class Lab:
         bench.run([programs + "/icon", "lab", "up", "--name", self.name, path],
                   start_new_session=True)
         self.directory = f"/run/icon-lab/{self.name}"
-        # It is the same to both ends of a plain link which of its two directions is counted.
         self.addresses = {node: self.address(node) for node in ("users", "router", "a", "b")}
 
     def address(self, node):
@@ -199,9 +197,10 @@ def measure(samples, frozen, resident, pace, window):
 
     def latencies(since, until):
         return [(answered - asked) * 1e3 for answered, asked, _ in samples
-                if since <= asked < until]
+                if since <= asked and answered <= until]
 
-    after = latencies(end, end + window)
+    after = [(answered - asked) * 1e3 for answered, asked, _ in samples
+             if end <= asked < end + window]
     return {"gap_ms": silence * 1e3, "gap_p50_ms": percentile(gaps, 50),
             "gap_p99_ms": percentile(gaps, 99), "begin": begin, "end": end,
             "p99_after_ms": percentile(after, 99), "max_after_ms": max(after, default=0),
@@ -212,8 +211,3 @@ def measure(samples, frozen, resident, pace, window):
 def median_of(runs, key):
     values = [run[key] for run in runs if run.get(key) is not None]
     return statistics.median(values) if values else None
-
-
-def ignore_interrupts():
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""bench/migration_gap: what others do, on the same lab: CRIU by hand, a runc container with lazy pages.
+"""bench/migration_gap: what others do in the same lab: CRIU by hand, runc with lazy pages.
 
   router --- a --- the service's namespace      the same address in both namespaces; the router's
        \\---- b --- the service's namespace      route says where it is
@@ -94,12 +94,14 @@ class Paths:
 
 
 class Criu:
-    """A runc container at a, dumped and restored by CRIU itself: less in the way than runc's commands."""
+    """A runc container, dumped and restored by CRIU itself: quicker than by runc's commands."""
 
     name, lazy = "dump-copy-restore", False
+    programs = ["runc", "socat", "tar"]
 
     def __init__(self, lab, options):
-        bench.need("runc", "socat", "tar")
+        if bench.lacks(*self.programs, options.peer_criu):
+            raise RuntimeError(bench.lacks(*self.programs, options.peer_criu))
         self.lab, self.world, self.criu = lab, lab.world, options.peer_criu
         self.work = tempfile.mkdtemp(prefix=f"icon-{self.world.prefix}-", dir="/dev/shm")
         self.container, self.mounts, self.pid = f"{self.world.prefix}-{lab.name}", [], None
@@ -247,8 +249,8 @@ class Criu:
     def dump(self, node, images):
         """CRIU inside the service's network namespace, which then is none of its business."""
         command = [self.criu, "dump", "-t", str(self.pid), "-D", images, "--tcp-established",
-                   "--network-lock", "skip", "--manage-cgroups=ignore", "--ext-unix-sk", "-v0", "-o",
-                   "dump.log"]
+                   "--network-lock", "skip", "--manage-cgroups=ignore", "--ext-unix-sk", "-v0",
+                   "-o", "dump.log"]
         if not self.lazy:
             return None, self.wait(self.spawn(self.netns(node), command), f"{images}/dump.log")
         ready, told = os.pipe()
