@@ -142,7 +142,8 @@ class Podman(Engine):
             pass
         self.plug("a")
         self.command("a", "run", "-d", *LIMITS, "--cgroup-parent", f"/{self.container}",
-                     "--log-driver", "none", "--network", f"ns:{self.path}", *self.run_words(case), "localhost/service", *case.command)
+                     "--log-driver", "none", "--network", f"ns:{self.path}",
+                     *self.run_words(case), "localhost/service", *case.command)
         cases.wait_for(self.lab, case, SERVICE)
 
     def plug(self, node):
