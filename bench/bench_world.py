@@ -45,6 +45,16 @@ class World:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     def close(self):
+        # A second ctrl-C must not end the removal.
+        handlers = {number: signal.signal(number, signal.SIG_IGN)
+                    for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self.remove()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def remove(self):
         hosts, self.hosts = self.hosts, []
         for host in hosts:
             try:
