@@ -1,0 +1,137 @@
+// Processes in unusual states, and namespaces within the tree.
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <thread>
+
+#include "tests/criu/zoo.h"
+
+namespace icon::zoo {
+namespace {
+
+// A child that has done `work` when this returns, and waits. It dies with its parent's namespace.
+int child_that(const std::function<void()>& work) {
+  int ready[2];
+  must(pipe(ready), "pipe");
+  const int pid = must(fork(), "fork");
+  if (pid == 0) {
+    close(ready[0]);
+    work();
+    if (write(ready[1], "r", 1) != 1) _exit(1);
+    close(ready[1]);
+    for (;;) pause();
+  }
+  close(ready[1]);
+  char byte = 0;
+  const auto count = read(ready[0], &byte, 1);
+  close(ready[0]);
+  if (count != 1) give_up("the child");
+  return pid;
+}
+
+void unshared(int flags) {
+  child_that([flags] { must(unshare(flags), "unshare"); });
+}
+
+void inner_pids() {
+  child_that([] {
+    must(unshare(CLONE_NEWPID), "unshare");
+    child_that([] {});
+  });
+}
+
+void traced() {
+  const int pid = child_that([] {});
+  must(static_cast<int>(ptrace(PTRACE_SEIZE, pid, nullptr, nullptr)), "seize");
+}
+
+void stopped() {
+  const int pid = child_that([] {});
+  must(kill(pid, SIGSTOP), "stop");
+  must(waitpid(pid, nullptr, WUNTRACED), "wait");
+}
+
+void zombie() {
+  const int pid = child_that([] {});
+  must(kill(pid, SIGKILL), "kill");
+  siginfo_t information{};
+  must(waitid(P_PID, static_cast<id_t>(pid), &information, WEXITED | WNOWAIT), "wait");
+}
+
+// What `make` a thread of its own is not shared with the others any more.
+void in_a_thread(const std::function<void()>& make) {
+  int ready[2];
+  must(pipe(ready), "pipe");
+  std::thread([make, end = ready[1]] {
+    make();
+    if (write(end, "r", 1) != 1) _exit(1);
+    for (;;) pause();
+  }).detach();
+  char byte = 0;
+  must(static_cast<int>(read(ready[0], &byte, 1)), "read");
+}
+
+int install_filter(unsigned flags) {
+  sock_filter allow[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+  sock_fprog program{1, allow};
+  must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
+  return must(static_cast<int>(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program)),
+              "seccomp");
+}
+
+}  // namespace
+
+Animals processes() {
+  return {
+      {"children", [] { child_that([] { child_that([] {}); }); }},
+      {"chroot", [] { child_that([] { must(chroot("/tmp"), "chroot"); }); }},
+      {"session", [] { child_that([] { must(setsid(), "setsid"); }); }},
+      {"traced", traced},
+      {"stopped", stopped},
+      {"zombie", zombie},
+      {"threads", [] { in_a_thread([] {}); }},
+      {"thread_own_files", [] { in_a_thread([] { must(unshare(CLONE_FILES), "unshare"); }); }},
+      {"thread_own_directory",
+       [] {
+         in_a_thread([] {
+           must(unshare(CLONE_FS), "unshare");
+           must(chdir("/tmp"), "chdir");
+         });
+       }},
+      {"thread_own_network", [] { in_a_thread([] { must(unshare(CLONE_NEWNET), "unshare"); }); }},
+      {"other_user",
+       [] {
+         child_that([] {
+           must(setgid(1234), "setgid");
+           must(setuid(1234), "setuid");
+         });
+       }},
+      {"seccomp_filter", [] { child_that([] { install_filter(0); }); }},
+      {"seccomp_listener",
+       [] { child_that([] { install_filter(SECCOMP_FILTER_FLAG_NEW_LISTENER); }); }},
+      {"inner_pids", inner_pids},
+      {"inner_network", [] { unshared(CLONE_NEWNET); }},
+      {"inner_mounts", [] { unshared(CLONE_NEWNS); }},
+      {"inner_users", [] { unshared(CLONE_NEWUSER); }},
+      {"inner_ipc", [] { unshared(CLONE_NEWIPC); }},
+      {"inner_uts", [] { unshared(CLONE_NEWUTS); }},
+      {"inner_cgroups", [] { unshared(CLONE_NEWCGROUP); }},
+      {"inner_time",
+       [] {
+         child_that([] {
+           must(unshare(CLONE_NEWTIME), "unshare");
+           child_that([] {});
+         });
+       }},
+      {"pids_for_children", [] { must(unshare(CLONE_NEWPID), "unshare"); }},
+  };
+}
+
+}  // namespace icon::zoo
