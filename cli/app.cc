@@ -6,6 +6,7 @@
 
 #include "cli/actions.h"
 #include "cli/check.h"
+#include "cli/check_move.h"
 #include "cli/completion.h"
 #include "cli/lists.h"
 #include "cli/local.h"
@@ -72,11 +73,16 @@ class Tree {
   }
 
   void add_local() {
-    auto* check =
-        listing("check", "Look for everything a host and the lab need, with the fix", [this] {
-          check_.program_dir = program_directory_;
-          return show_findings(context_, run_checks(check_, context_.socket));
-        });
+    auto* check = listing(
+        "check", "Look for what a host needs, or for what stands in the way of an ICON's move",
+        [this] { return run_check(); });
+    auto* checked =
+        check->add_option("icon", icon_, "can this ICON move? Else: can this machine be a host?");
+    check->add_option("--to", checked_to_, "with an ICON: does this provider have room for it?")
+        ->needs(checked);
+    check->add_option("--pid", checked_pid_, "instead of an ICON: any process and those below it")
+        ->check(CLI::PositiveNumber)
+        ->excludes(checked);
     check->add_option("--criu", check_.criu, "the CRIU program to check");
     check->add_option("--state-dir", check_.state_dir, "where the supervisor will keep its state")
         ->capture_default_str();
@@ -108,6 +114,13 @@ class Tree {
         ->check(CLI::IsMember({"bind", "nsd", "knot"}))
         ->capture_default_str();
     records->add_option("--ttl", records_.ttl, "seconds")->capture_default_str();
+  }
+
+  int run_check() {
+    if (checked_pid_ > 0) return check_process(context_, checked_pid_);
+    if (!icon_.empty()) return check_icon(context_, icon_, checked_to_);
+    check_.program_dir = program_directory_;
+    return show_findings(context_, run_checks(check_, context_.socket));
   }
 
   void add_lists() {
@@ -244,6 +257,8 @@ class Tree {
   std::string output_ = "table";
   std::string icon_;
   std::string explained_;
+  std::string checked_to_;
+  int checked_pid_ = 0;
   std::string key_path_;
   std::string shell_;
   std::vector<std::string> help_topic_;

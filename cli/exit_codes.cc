@@ -11,7 +11,8 @@ std::string_view exit_codes_help() {
          "  2  usage: an argument, a policy or a file given is wrong\n"
          "  3  no supervisor answers on this host\n"
          "  4  not found: no ICON, migration or provider of that name\n"
-         "  5  refused, or rolled back: the service runs on where it was\n"
+         "  5  refused, or rolled back: the service runs on where it was; for `icon check ICON`:\n"
+         "     something stands in the way of its move\n"
          "  6  timeout: nothing failed yet, but it took too long to wait for\n"
          "`icon lab exec` passes the program's own status on.\n";
 }

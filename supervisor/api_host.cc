@@ -5,6 +5,7 @@
 #include "supervisor/api.h"
 #include "supervisor/api_parts.h"
 #include "supervisor/host.h"
+#include "supervisor/movable.h"
 
 namespace icon::supervisor {
 namespace {
@@ -380,6 +381,9 @@ void add_host_routes(http::Router& router, Host& host) {
                    });
   router.on("POST", "/v1/icons/{id}/migrate", answering(202, [&host](http::Request request) {
               return ask_to_migrate(host, std::move(request));
+            }));
+  router.on("GET", "/v1/icons/{id}/movable", answering(200, [&host](http::Request request) {
+              return describe_movable(host, std::move(request));
             }));
   router.on("POST", "/v1/icons/{id}/hold",
             answering(200, [&host](http::Request request) -> Task<Result<json::Value>> {

@@ -11,6 +11,7 @@
 #include "migration/memory/forecast.h"
 #include "migration/worker.h"
 #include "supervisor/host.h"
+#include "supervisor/movable.h"
 #include "supervisor/move_parts.h"
 #include "supervisor/move_source.h"
 #include "supervisor/net/network.h"
@@ -70,6 +71,8 @@ Task<Status> SourceMove::upload(std::string target, std::vector<migration::TreeP
 
 Task<Status> SourceMove::reserve() {
   record_.begin("reserve");
+  // Now, while the service runs, rather than by a failed dump in the gap.
+  ICON_CO_CHECK(co_await refuse_unmovable(host_, icon_id(), id()));
   if (icon_.image_digest.empty()) {
     const std::string lower = icon_.lower_dir;
     auto digest = [lower = icon_.lower_dir] { return migration::tree_digest(lower); };

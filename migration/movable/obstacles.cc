@@ -77,9 +77,10 @@ std::uint64_t inode_in(std::string_view target) {
   return inode;
 }
 
-// CRIU's own classes (files.c, tty.c): memory devices, terminals, and two more.
+// CRIU's own classes (files.c, tty.c): memory devices, terminals, automounts. Not TUN:
+// that needs a network namespace that CRIU makes.
 bool is_carried_device(const DeviceNumber& device) {
-  constexpr unsigned kMemory = 1, kMisc = 10, kTunMinor = 200, kAutofsMinor = 235;
+  constexpr unsigned kMemory = 1, kMisc = 10, kAutofsMinor = 235;
   constexpr unsigned kTerminalAuxiliary = 5, kTerminal = 4, kConsolesMax = 63;
   constexpr unsigned kPtyFirst = 128, kPtyLast = 136, kSerial = 204, kUsbSerial = 188;
   switch (device.major) {
@@ -88,7 +89,7 @@ bool is_carried_device(const DeviceNumber& device) {
     case kUsbSerial:
       return true;
     case kMisc:
-      return device.minor == kTunMinor || device.minor == kAutofsMinor;
+      return device.minor == kAutofsMinor;
     case kTerminalAuxiliary:
       return device.minor <= 2;
     case kTerminal:
@@ -135,7 +136,11 @@ class Judge {
       for (const auto& mapped : process.mapped) judge_mapped(mapped);
     }
     process_ = &tree_.processes.front();
-    for (const auto& mount : tree_.mounts) judge_mount(mount);
+    const auto& spaces = process_->namespaces;
+    // The host's own mounts are no news when the whole namespace is.
+    if (!spaces.contains("mnt") || !tree_.host.contains("mnt") ||
+        spaces.at("mnt") != tree_.host.at("mnt"))
+      for (const auto& mount : tree_.mounts) judge_mount(mount);
     return std::move(obstacles_);
   }
 
@@ -160,8 +165,8 @@ class Judge {
     for (const auto& [name, inode] : process_->namespaces) {
       const bool is_time = name == "time_for_children";
       const std::string word = is_time ? "time" : name;
-      const bool is_carried = name == "mnt" || name == "net";  // CRIU makes these again
-      if (!is_root && !is_carried && roots.contains(name) && roots.at(name) != inode)
+      // CRIU makes mount namespaces again; it works inside the one network namespace (ours).
+      if (!is_root && name != "mnt" && roots.contains(name) && roots.at(name) != inode)
         add("namespace", "",
             fmt::format("has a {} namespace of its own inside the container", word),
             "Run nothing that makes containers inside this one");
@@ -244,10 +249,6 @@ class Judge {
                     file.node.major, file.node.minor);
     if (is_block || !is_carried_device(file.node))
       add("device", where, device, "Close it; a device cannot move with a service");
-    else if (!descriptor.info.tun_interface.empty())
-      add("tun", where,
-          fmt::format("{}: the network interface {}", device, descriptor.info.tun_interface),
-          "Make tunnels outside the container");
   }
 
   void judge_socket(const std::string& where, const Descriptor& descriptor) {

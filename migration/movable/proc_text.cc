@@ -179,7 +179,6 @@ DescriptorInfo parse_fdinfo(std::string_view text) {
     // "lock: 1: LEASE  ACTIVE    WRITE 4711 00:2a:10 0 EOF"
     if (key == "lock" && rest.find("LEASE") != std::string_view::npos)
       info.has_write_lease |= rest.find(" WRITE ") != std::string_view::npos;
-    if (key == "iff") info.tun_interface = take_word(rest);
   }
   return info;
 }

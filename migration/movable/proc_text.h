@@ -68,7 +68,6 @@ struct DescriptorInfo {
   std::optional<int> mount;
   std::optional<int> process;  // of a pidfd; -1: it has ended
   std::optional<int> bpf_map_type;
-  std::string tun_interface;
   bool has_write_lease = false;  // fcntl(2), F_SETLEASE
   std::vector<Watch> watches;
 };

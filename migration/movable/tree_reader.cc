@@ -161,7 +161,7 @@ class Reader {
       return descriptor;
     }
     // Of the others, few have something to say that matters.
-    if (S_ISCHR(descriptor.file.mode) || S_ISREG(descriptor.file.mode) ||
+    if (S_ISREG(descriptor.file.mode) ||
         starts_with_any(descriptor.target, {"anon_inode:", "pipe:", "pidfd:"})) {
       const auto text =
           read_start(proc_path(process.pid, "fdinfo/" + std::to_string(number)), kFdinfoBytesMax);

@@ -127,7 +127,8 @@ Task<Status> dump_within(CriuCheckpointer& checkpointer, DumpRequest request, Mi
 }
 
 Task<Status> restore_and_release(CriuCheckpointer& checkpointer, RestoreRequest request, int& pid) {
-  ICON_CO_TRY(auto held, co_await checkpointer.restore(std::move(request)));
+  ICON_CO_TRY(const auto prepared, co_await checkpointer.prepare_restore(std::move(request)));
+  ICON_CO_TRY(auto held, co_await prepared->restore());
   ICON_CO_CHECK(co_await held->release());
   pid = held->init_pid();
   co_return Status{};

@@ -104,13 +104,13 @@ std::vector<Case> what_moves() {
         "tcp_connected", "tcp_half_closed", "tcp_fresh", "tcp_waiting", "tcp_connecting",
         // processes
         "children", "session", "zombie", "threads", "other_user", "seccomp_filter", "chroot",
-        "inner_network", "inner_mounts", "pids_for_children",
+        "inner_mounts", "pids_for_children",
         // files
         "file", "deleted_small", "deleted_mapped_small", "deleted_directory", "fifo", "lock_posix",
         "lock_open_file", "lock_flock", "lease_read", "device_null", "device_zero", "device_random",
-        "device_full", "device_kmsg", "device_tun", "device_zero_shared", "terminal_pair",
-        "terminal_alone", "proc_file", "proc_memory", "sys_file", "namespace_own", "own_mount",
-        "watch_memory", "watch_etc"})
+        "device_full", "device_kmsg", "device_zero_shared", "terminal_pair", "terminal_alone",
+        "proc_file", "proc_memory", "sys_file", "namespace_own", "own_mount", "watch_memory",
+        "watch_etc"})
     cases.push_back(fine(animal));
   // An overlay with lasting handles.
   for (const char* animal : {"inotify", "fanotify", "watch_layer"})
@@ -149,6 +149,7 @@ std::vector<Case> what_does_not() {
                           obstacle("stopped", "stopped", Fate::kDumpNeverEnds),
                           obstacle("lease_write", "lease", Fate::kDumpNeverEnds),
                           obstacle("inner_pids", "namespace"),
+                          obstacle("inner_network", "namespace", Fate::kCannotBeRestored),
                           obstacle("inner_users", "namespace"),
                           obstacle("inner_ipc", "namespace"),
                           obstacle("inner_uts", "namespace"),
@@ -164,7 +165,8 @@ std::vector<Case> what_does_not() {
                           obstacle("device_fuse", "device"),
                           obstacle("device_loop", "device"),
                           obstacle("device_mapped", "device"),
-                          obstacle("tun_interface", "tun", Fate::kCannotBeRestored)};
+                          obstacle("device_tun", "device"),
+                          obstacle("tun_interface", "device")};
   return cases;
 }
 
@@ -208,7 +210,7 @@ std::vector<Case> what_comes_from_outside() {
       gift("outside_file", outside_file, {"outside_mount"}, Fate::kCannotBeDumped),
       gift("outside_device", outside_device, {"outside_mount"}, Fate::kCannotBeDumped),
       gift("outside_pidfd", outside_pidfd, {"pidfd_outside"}, Fate::kCannotBeDumped),
-      gift("outside_namespace", outside_namespace, {"namespace_outside"}, Fate::kCannotBeRestored),
+      gift("outside_namespace", outside_namespace, {"namespace_outside"}, Fate::kCannotBeDumped),
       gift("outside_pair", outside_pair, {"unix_outside"}, Fate::kCannotBeDumped),
       gift("outside_pipe", outside_pipe, {"pipe_outside"}, Fate::kIsLost),
       gift("outside_memory", outside_memory, {}, Fate::kMoves),

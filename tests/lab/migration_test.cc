@@ -1,4 +1,6 @@
 // Whole-system tests of moves: supervisors, agents, CRIU, tunnels and redis on the real kernel.
+#include <signal.h>
+
 #include <atomic>
 #include <regex>
 #include <thread>
@@ -35,6 +37,33 @@ TEST_F(MigrationTest, ConnectionsFollowFromHostToHostAndBack) {
     EXPECT_TRUE(std::regex_search(log, std::regex(R"("event":"net.queue".*"fast_packets":[1-9])")))
         << host;
   }
+}
+
+// A stopped process would keep CRIU waiting in the gap, for a minute.
+TEST_F(MigrationTest, WhatCannotMoveIsRefusedBeforeTheFreeze) {
+  EXPECT_EQ(world_->get("a", "/v1/icons/redis/movable?to=" + address("b").to_string() + ":7946")
+                ->at("movable"),
+            true);
+  EXPECT_EQ(world_->get("a", "/v1/icons/redis/movable?to=nobody")->at("movable"), false);
+  const auto agent = world_->get("a", "/v1/icons/redis")->at("pid").as_int64();
+  const std::string task = "/proc/" + std::to_string(agent) + "/task/" + std::to_string(agent);
+  const int redis = std::stoi(read_file(task + "/children", 64).value());
+  ASSERT_EQ(kill(redis, SIGSTOP), 0);
+  const auto answer = world_->get("a", "/v1/icons/redis/movable");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->at("movable"), false);
+  EXPECT_EQ(answer->at("obstacles").as_array().at(0).at("kind"), "stopped");
+  const auto id = order_move("a", "b");
+  EXPECT_EQ(outcome("a", id), "rolled_back");
+  const auto move = world_->get("a", "/v1/migrations/" + id);
+  ASSERT_TRUE(move);
+  EXPECT_NE(move->at("error").as_string().find("SIGSTOP"), std::string::npos);
+  EXPECT_EQ(boost::json::serialize(move->at("phases")).find("freeze"), std::string::npos);
+  EXPECT_EQ(move->at("gap_us"), 0);
+  EXPECT_EQ(icon_state("a"), "running");
+  ASSERT_EQ(kill(redis, SIGCONT), 0);
+  EXPECT_EQ(outcome("a", order_move("a", "b")), "done");
+  EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
 }
 
 TEST_F(MigrationTest, TheDestinationsSupervisorDiesDuringTheTransfer) {
