@@ -37,7 +37,8 @@ struct Hierarchies {
   std::string v2;
 };
 
-// From /proc/self/mountinfo: "36 35 0:31 / MOUNTPOINT opts - TYPE source SUPER_OPTIONS".
+// From /proc/self/mountinfo: "36 35 0:31 / MOUNTPOINT opts - TYPE source SUPER_OPTIONS". Of several
+// mounts of one hierarchy the first: others may be there for a moment only (CRIU makes some).
 Hierarchies find_hierarchies() {
   Hierarchies found;
   std::ifstream file("/proc/self/mountinfo");
@@ -50,14 +51,17 @@ Hierarchies find_hierarchies() {
     std::string skip, mountpoint, type, source, options;
     head >> skip >> skip >> skip >> skip >> mountpoint;
     tail >> type >> source >> options;
-    if (type == "cgroup2") found.v2 = mountpoint;
+    if (type == "cgroup2" && found.v2.empty()) found.v2 = mountpoint;
     if (type != "cgroup") continue;
     std::string controllers;
     std::istringstream parts(options);
     for (std::string part; std::getline(parts, part, ',');)
       if (part != "rw" && part != "ro" && part != "xattr" && !part.starts_with("release_agent"))
         controllers += (controllers.empty() ? "" : ",") + part;
-    found.v1.push_back({mountpoint, controllers});
+    const bool is_known = std::any_of(found.v1.begin(), found.v1.end(), [&](const auto& hierarchy) {
+      return hierarchy.controllers == controllers;
+    });
+    if (!is_known) found.v1.push_back({mountpoint, controllers});
   }
   return found;
 }

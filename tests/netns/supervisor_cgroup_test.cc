@@ -110,5 +110,21 @@ TEST(CgroupLimits, AreSetWhereTheControllerIs) {
   loop.run();
 }
 
+// CRIU and container engines mount hierarchies for a moment where they like.
+TEST(CgroupMounts, AHierarchyThatIsMountedTwiceCountsOnce) {
+  const auto before = Cgroup::at("/icon-core-twice");
+  ASSERT_TRUE(before);
+  char directory[] = "/tmp/icon-core-cgroup.XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  const char* type = before->is_v2() ? "cgroup2" : "cgroup";
+  ASSERT_EQ(mount("icon", directory, type, 0, before->is_v2() ? nullptr : "freezer"), 0);
+  const auto twice = Cgroup::at("/icon-core-twice");
+  EXPECT_EQ(umount2(directory, MNT_DETACH), 0);
+  rmdir(directory);
+  ASSERT_TRUE(twice);
+  EXPECT_EQ(twice->directories(), before->directories());
+  EXPECT_EQ(twice->freezer_directory(), before->freezer_directory());
+}
+
 }  // namespace
 }  // namespace icon::supervisor
