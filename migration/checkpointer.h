@@ -13,6 +13,10 @@
 
 namespace icon::migration {
 
+// What an open or mapped file may hold that has no name any more, like a library after an upgrade:
+// it travels in the gap.
+inline constexpr std::uint64_t kNamelessBytesMax = 64 << 20;
+
 // A mount of the container whose source lies outside: named in the images, given again on restore.
 struct ExternalMount {
   std::string mountpoint;  // inside: "/run/icon"

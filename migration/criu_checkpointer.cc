@@ -145,7 +145,9 @@ Task<Result<DumpReport>> CriuCheckpointer::dump(DumpRequest request) {
                   "--leave-running",
                   "--freeze-cgroup",
                   request.freezer_cgroup,
-                  "--skip-in-flight"};
+                  "--skip-in-flight",
+                  "--ghost-limit",
+                  std::to_string(kNamelessBytesMax)};
   for (const auto& argument : criu::common_arguments(request.work_dir))
     command.argv.push_back(argument);
   for (const auto& mount : request.external_mounts)

@@ -8,10 +8,11 @@
 #include <boost/json/serialize.hpp>
 #include <charconv>
 
+#include "migration/checkpointer.h"
+
 namespace icon::migration {
 namespace {
 
-constexpr std::uint64_t kDeletedBytesMax = 1 << 20;  // CRIU's --ghost-limit
 constexpr std::size_t kObstaclesMax = 1'000;
 constexpr std::size_t kTextBytesMax = 64 << 10;
 
@@ -228,10 +229,11 @@ class Judge {
                       "unmounted since)",
                       path),
           kOutsideFix);
-    } else if (!S_ISDIR(file.mode) && file.links == 0 && file.bytes > kDeletedBytesMax) {
+    } else if (!S_ISDIR(file.mode) && file.links == 0 && file.bytes > kNamelessBytesMax) {
       add("deleted_large", where,
-          fmt::format("{}, which has no name any more, holds {} bytes: CRIU carries at most {}",
-                      path, file.bytes, kDeletedBytesMax),
+          fmt::format("{}, which has no name any more, holds {} bytes: it would travel in the gap, "
+                      "and the limit is {}",
+                      path, file.bytes, kNamelessBytesMax),
           "Close it (reopen a log, restart after an upgrade), or keep its name until it is closed");
     } else if (!file.named && file.links > 0 && !S_ISDIR(file.mode)) {
       add("deleted_link", where,

@@ -106,11 +106,11 @@ std::vector<Case> what_moves() {
         "children", "session", "zombie", "threads", "other_user", "seccomp_filter", "chroot",
         "inner_mounts", "pids_for_children",
         // files
-        "file", "deleted_small", "deleted_mapped_small", "deleted_directory", "fifo", "lock_posix",
-        "lock_open_file", "lock_flock", "lease_read", "device_null", "device_zero", "device_random",
-        "device_full", "device_kmsg", "device_zero_shared", "terminal_pair", "terminal_alone",
-        "proc_file", "proc_memory", "sys_file", "namespace_own", "own_mount", "watch_memory",
-        "watch_etc"})
+        "file", "deleted_small", "deleted_mapped_small", "deleted_medium", "deleted_mapped_medium",
+        "deleted_directory", "fifo", "lock_posix", "lock_open_file", "lock_flock", "lease_read",
+        "device_null", "device_zero", "device_random", "device_full", "device_kmsg",
+        "device_zero_shared", "terminal_pair", "terminal_alone", "proc_file", "proc_memory",
+        "sys_file", "namespace_own", "own_mount", "watch_memory", "watch_etc"})
     cases.push_back(fine(animal));
   // An overlay with lasting handles.
   for (const char* animal : {"inotify", "fanotify", "watch_layer"})

@@ -98,9 +98,11 @@ Animals files() {
   return {
       {"file", [] { make_file("/tmp/file", 1 << 16); }},
       {"deleted_small", [] { deleted(1 << 16, false); }},
-      {"deleted_large", [] { deleted(2 << 20, false); }},
+      {"deleted_medium", [] { deleted(8 << 20, false); }},
+      {"deleted_large", [] { deleted(65 << 20, false); }},
       {"deleted_mapped_small", [] { deleted(1 << 16, true); }},
-      {"deleted_mapped_large", [] { deleted(2 << 20, true); }},
+      {"deleted_mapped_medium", [] { deleted(8 << 20, true); }},
+      {"deleted_mapped_large", [] { deleted(65 << 20, true); }},
       {"deleted_other_name", renamed_link},
       {"deleted_directory", lone_directory},
       {"fifo",

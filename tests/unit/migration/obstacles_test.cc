@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "migration/checkpointer.h"
 #include "migration/movable/movable.h"
 
 namespace icon::migration {
@@ -105,9 +106,9 @@ TEST(Obstacles, UnixConnections) {
 
 TEST(Obstacles, FilesAndDevices) {
   EXPECT_EQ(kinds(tree_with({file(S_IFREG, 1, 1, 999)})), Kinds{"outside_mount"});
-  EXPECT_EQ(kinds(tree_with({file(S_IFREG, 0, 1 << 20)})), Kinds{});
-  EXPECT_EQ(kinds(tree_with({file(S_IFREG, 0, (1 << 20) + 512)})), Kinds{"deleted_large"});
-  EXPECT_EQ(kinds(tree_with({file(S_IFDIR, 0, 9 << 20)})), Kinds{});
+  EXPECT_EQ(kinds(tree_with({file(S_IFREG, 0, kNamelessBytesMax)})), Kinds{});
+  EXPECT_EQ(kinds(tree_with({file(S_IFREG, 0, kNamelessBytesMax + 512)})), Kinds{"deleted_large"});
+  EXPECT_EQ(kinds(tree_with({file(S_IFDIR, 0, 2 * kNamelessBytesMax)})), Kinds{});
   auto renamed = file(S_IFREG, 1, 1);
   renamed.file.named = false;
   EXPECT_EQ(kinds(tree_with({renamed})), Kinds{"deleted_link"});
