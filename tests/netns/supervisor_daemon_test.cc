@@ -44,6 +44,9 @@ TEST_F(SupervisorDaemonTest, RunsAContainerAndRemovesEveryTrace) {
     const auto* status = shown.if_contains("status");
     return status != nullptr && SupervisorHost::text(status->as_object(), "lifecycle") == "ACTIVE";
   })) << host_.log();
+  const auto movable = host_.get("/v1/icons/echo/movable");
+  EXPECT_EQ(movable.at("movable"), true) << boost::json::serialize(movable);
+  EXPECT_EQ(movable.at("processes"), 2);  // the agent and the service
   const auto self = host_.ask("GET", "/v1/self", "", host_.icon_dir(id) + "/run/supervisor.sock");
   ASSERT_TRUE(self) << self.error().message;
   EXPECT_NE(self->body.find("\"icon\":\"" + id), std::string::npos);
@@ -106,6 +109,7 @@ TEST_F(SupervisorDaemonTest, AServiceThatEndsFreesAllButItsLogs) {
   EXPECT_EQ(host_.get("/v1/icons/short").at("exit_status"), 5);
   EXPECT_NE(host_.ask("GET", "/v1/icons/short/logs")->body.find("ending with 5"),
             std::string::npos);
+  EXPECT_EQ(host_.ask("GET", "/v1/icons/short/movable")->status, 409);
   EXPECT_EQ(host_.left_overs(), id + "\n");  // the directory with the logs
   remove("short", "5");
 }
