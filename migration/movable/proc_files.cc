@@ -133,7 +133,7 @@ Result<std::string> read_start(const std::string& path, std::size_t bytes_max) {
   return text;
 }
 
-Namespaces namespaces_in(const std::string& directory, const std::vector<const char*>& names) {
+Namespaces namespaces_in(const std::string& directory, std::span<const char* const> names) {
   Namespaces namespaces;
   for (const char* name : names) {
     const auto target = link_target(directory + "/" + name);  // "net:[4026531840]"

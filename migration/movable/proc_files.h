@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,7 @@ std::optional<std::string> link_target(const std::string& path);
 Result<std::string> read_start(const std::string& path, std::size_t bytes_max);
 
 // "net" -> inode, of what `names` says, from a directory ("/proc/12/ns").
-Namespaces namespaces_in(const std::string& directory, const std::vector<const char*>& names);
+Namespaces namespaces_in(const std::string& directory, std::span<const char* const> names);
 
 // Of what a magic link leads to. `target`: what the link says; `root`: the process's root.
 std::optional<FileFacts> facts_of(const std::string& link, const std::string& target,

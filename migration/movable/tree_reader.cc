@@ -26,9 +26,10 @@ constexpr std::size_t kLostWatchTestsMax = 64;     // of one descriptor
 constexpr std::size_t kOutsideLinksMax = 500'000;  // that are looked at for the other ends
 
 // time_for_children: a process may have made a namespace that only its children enter.
-const std::vector<const char*> kNamespaceNames = {"cgroup", "ipc",  "mnt", "net",
-                                                  "pid",    "user", "uts", "time_for_children"};
-const std::vector<const char*> kThreadNamespaces = {"ipc", "mnt", "net", "uts"};
+constexpr std::array kNamespaceNames = {"cgroup", "ipc",  "mnt", "net",
+                                        "pid",    "user", "uts", "time_for_children"};
+constexpr std::array kThreadNamespaces = {"ipc", "mnt", "net", "uts"};
+constexpr std::array kPidNamespace = {"pid"};
 
 bool starts_with_any(const std::string& text, std::initializer_list<const char*> beginnings) {
   return std::any_of(beginnings.begin(), beginnings.end(),
@@ -96,7 +97,7 @@ class Reader {
     if (pid_namespace != tree_.host["pid"])
       for (auto& [pid, candidate] : candidates_) {
         if (candidate.taken) continue;
-        const auto theirs = namespaces_in(proc_path(pid, "ns"), {"pid"});
+        const auto theirs = namespaces_in(proc_path(pid, "ns"), kPidNamespace);
         if (theirs.empty() || theirs.at("pid") != pid_namespace) continue;
         take(pid, candidate, true);
         take_descendants(tree_.processes.size() - 1, true);
@@ -147,9 +148,9 @@ class Reader {
     descriptor.number = number;
     descriptor.target = std::move(*target);
     if (descriptor.target.starts_with('/')) {
-      auto facts = facts_of(link, descriptor.target, root);
+      const auto facts = facts_of(link, descriptor.target, root);
       if (!facts) return std::nullopt;
-      descriptor.file = std::move(*facts);
+      descriptor.file = *facts;
       if (S_ISREG(descriptor.file.mode) && descriptor.file.mount &&
           !tree_.mount_ids.contains(*descriptor.file.mount))
         descriptor.file.is_queue = is_message_queue(link);
