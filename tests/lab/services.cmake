@@ -1,20 +1,20 @@
 # Services that the project knows nothing about, as anybody would bring them.
 set(service_roots ${CMAKE_BINARY_DIR}/rootfs)
 set(service_files ${CMAKE_CURRENT_SOURCE_DIR}/services)
+set(image_files ${CMAKE_SOURCE_DIR}/images)
 function(icon_service_root name)
   add_custom_command(
     OUTPUT ${service_roots}/${name}.stamp
-    COMMAND ${CMAKE_SOURCE_DIR}/images/make-rootfs ${service_roots}/${name} ${ARGN}
+    COMMAND ${ARGN}
     COMMAND ${CMAKE_COMMAND} -E touch ${service_roots}/${name}.stamp
-    DEPENDS ${service_files}/nginx.conf ${service_files}/index.html
+    DEPENDS ${service_files}/index.html ${image_files}/nginx/icon.conf ${image_files}/nginx/index.html
     VERBATIM)
   set_property(GLOBAL APPEND PROPERTY icon_service_stamps ${service_roots}/${name}.stamp)
 endfunction()
-icon_service_root(nginx nginx --add-file ${service_files}/nginx.conf:/etc/nginx/icon.conf
-                  --add-file ${service_files}/index.html:/srv/index.html
-                  --add-dir /var/lib/nginx --add-dir /var/log/nginx)
-icon_service_root(python python3 --add-file ${service_files}/index.html:/srv/index.html)
-icon_service_root(memcached memcached)
+icon_service_root(nginx ${image_files}/nginx/build ${service_roots}/nginx)
+icon_service_root(python ${image_files}/make-rootfs ${service_roots}/python python3
+                  --add-file ${service_files}/index.html:/srv/index.html)
+icon_service_root(memcached ${image_files}/make-rootfs ${service_roots}/memcached memcached)
 get_property(stamps GLOBAL PROPERTY icon_service_stamps)
 add_custom_target(service_roots DEPENDS ${stamps})
 
