@@ -61,19 +61,24 @@ Outcome<json::Object> resources_of(const RunOptions& options) {
 
 Outcome<json::Object> run_body(const RunOptions& options) {
   json::Object body;
-  if (options.rootfs.empty() == options.bundle.empty())
-    return failure(kUsage, "give either --rootfs DIR or --bundle DIR",
+  if (!options.rootfs.empty() + !options.bundle.empty() + !options.image.empty() != 1)
+    return failure(kUsage, "give one of --rootfs DIR, --bundle DIR and --image NAME",
                    "images/redis/build OUT makes a root directory to try.");
   const bool is_rootfs = !options.rootfs.empty();
-  CLI_TRY(body[is_rootfs ? "rootfs" : "bundle"],
-          existing_directory(is_rootfs ? options.rootfs : options.bundle,
-                             is_rootfs ? "--rootfs" : "--bundle"));
+  if (options.image.empty()) {
+    CLI_TRY(body[is_rootfs ? "rootfs" : "bundle"],
+            existing_directory(is_rootfs ? options.rootfs : options.bundle,
+                               is_rootfs ? "--rootfs" : "--bundle"));
+  } else {
+    body["image"] = options.image;
+  }
+  if (!options.runtime.empty()) body["runtime"] = options.runtime;
   if (is_rootfs && options.command.empty())
     return failure(kUsage, "no command given",
                    "Put it behind --, for example: icon run --rootfs DIR -- /usr/sbin/nginx");
   body["command"] = json::Array(options.command.begin(), options.command.end());
   body["name"] = options.name;
-  if (options.name.empty()) {
+  if (options.name.empty() && (options.image.empty() || !options.command.empty())) {
     const auto source = options.command.empty() ? options.bundle : options.command[0];
     body["name"] = std::filesystem::path(source).filename().string();
   }

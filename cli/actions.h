@@ -13,6 +13,8 @@ struct RunOptions {
   std::string name;  // "" = the command's file name
   std::string rootfs;
   std::string bundle;
+  std::string image;    // of the Docker Engine at this host
+  std::string runtime;  // "" = runc
   std::string policy_file;
   std::vector<std::string> ports;
   std::vector<std::string> env;

@@ -155,6 +155,10 @@ class Tree {
     auto* rootfs =
         run->add_option("--rootfs", run_.rootfs, "root directory; used in place, never written");
     run->add_option("--bundle", run_.bundle, "OCI bundle directory")->excludes(rootfs);
+    run->add_option("--image", run_.image, "image of this host's Docker Engine")->excludes(rootfs);
+    run->add_option("--runtime", run_.runtime,
+                    "docker: Docker owns the container (docker ps, logs)")
+        ->check(CLI::IsMember({"runc", "docker"}));
     run->add_option("--policy", run_.policy_file, "policy file; checked before anything starts");
     run->add_option("-p,--publish", run_.ports, "PUBLIC[:CONTAINER][/udp]; may be repeated")
         ->expected(1)

@@ -101,6 +101,11 @@ std::string DemoWorld::config_text(const std::string& node) const {
       node, address.to_string(), directory, lab_.key_file(node), lab_.resolver().to_string(),
       price == options_.prices_ucredits.end() ? kDemoPriceUcredits : price->second, log_file(node));
   if (!options_.criu.empty()) text += "criu: " + options_.criu + "\n";
+  const auto engine = options_.docker_sockets.find(node);
+  text +=
+      "docker_socket: " +
+      (engine == options_.docker_sockets.end() ? directory + "/no-docker.sock" : engine->second) +
+      "\n";
   text += options_.more_config;
   return text;
 }

@@ -23,8 +23,9 @@ struct DemoWorldOptions {
   std::string origin = "origin";
   // Micro-credits for a slot; providers that are not named here ask kDemoPriceUcredits.
   std::map<std::string, std::int64_t> prices_ucredits;
-  std::string more_config;  // lines for every supervisor's configuration
-  bool keep = false;        // the lab and its supervisors stay when this object goes
+  std::map<std::string, std::string> docker_sockets;  // of engines that hosts may use
+  std::string more_config;                            // lines for every supervisor's configuration
+  bool keep = false;  // the lab and its supervisors stay when this object goes
 };
 inline constexpr std::int64_t kDemoPriceUcredits = 80'000;
 

@@ -1,5 +1,5 @@
 // Freezing a process tree into files and waking it elsewhere, behind one interface: CRIU driven
-// directly for containers made by runc (criu_checkpointer.h); the Docker Engine is to follow.
+// directly (criu_checkpointer.h), for containers of Docker's too (supervisor/docker).
 #pragma once
 
 #include <cstdint>

@@ -13,6 +13,9 @@ namespace icon::migration {
 struct CriuOptions {
   std::string criu_path;
   std::string hold_helper_path;  // icon-criu-hold
+  // Runs the restore's command line, which it gets as its arguments, below somebody else, and stays
+  // and ends with it; empty: the restore is our own child.
+  std::string launcher_path = {};
 };
 
 class CriuCheckpointer final : public Checkpointer {

@@ -15,7 +15,6 @@ constexpr Millis kAgentMax{5'000};
 constexpr std::int64_t kGraceMsMax = 10 * 60 * 1000;
 constexpr std::int64_t kGraceMsDefault = 5'000;
 constexpr std::size_t kDecisionsMax = 1'000;
-constexpr std::size_t kPathBytesMax = 4'000;
 
 // A stream has begun when its handler runs: what goes wrong is said as a line.
 std::string problem_line(const Error& error) {
@@ -54,86 +53,6 @@ Result<json::Value> list_icons(Host& host) {
   for (const auto& icon : icons)
     if (shown(icon)) list.emplace_back(host.icons->describe(icon));
   return json::Object{{"icons", std::move(list)}};
-}
-
-Status read_ports(const json::Object& body, ContainerSpec& spec) {
-  if (body.if_contains("ports") == nullptr) return {};
-  ICON_TRY(const auto* ports, json::get_array(body, "ports", ContainerSpec::kPortsMax));
-  for (const auto& item : *ports) {
-    if (item.is_object()) {
-      ICON_TRY(auto port, PortMapping::from_json(item.get_object()));
-      spec.ports.push_back(std::move(port));
-      continue;
-    }
-    if (!item.is_string()) return fail(Code::kInvalid, "field 'ports' holds no texts");
-    ICON_TRY(auto port, PortMapping::parse(std::string(item.get_string())));
-    spec.ports.push_back(std::move(port));
-  }
-  return {};
-}
-
-Status read_texts(const json::Object& body, std::string_view key, std::size_t count_max,
-                  std::vector<std::string>& texts) {
-  if (body.if_contains(key) == nullptr) return {};
-  ICON_TRY(const auto* array, json::get_array(body, key, count_max));
-  for (const auto& item : *array) {
-    if (!item.is_string())
-      return fail(Code::kInvalid, "field '" + std::string(key) + "' holds no texts");
-    texts.emplace_back(item.get_string());
-  }
-  return {};
-}
-
-// Without a name the program's is as good as any.
-std::string name_from(const ContainerSpec& spec) {
-  if (spec.command.empty()) return "";
-  const std::string& program = spec.command.front();
-  return program.substr(program.rfind('/') + 1);
-}
-
-Result<RunRequest> read_run_request(const http::Request& request) {
-  ICON_TRY(const auto body, body_of(request));
-  RunRequest run;
-  ContainerSpec& spec = run.spec;
-  ICON_TRY(spec.name, json::get_string_or(body, "name", "", 63));
-  ICON_TRY(spec.hostname, json::get_string_or(body, "hostname", "", 63));
-  ICON_CHECK(read_texts(body, "command", ContainerSpec::kArgumentsMax, spec.command));
-  ICON_CHECK(read_texts(body, "env", ContainerSpec::kEnvironmentMax, spec.env));
-  ICON_CHECK(read_ports(body, spec));
-  ICON_TRY(spec.cwd, json::get_string_or(body, "cwd", "/", kPathBytesMax));
-  ICON_TRY(spec.policy_yaml,
-           json::get_string_or(body, "policy", "", ContainerSpec::kPolicyBytesMax));
-  if (const auto* user = body.if_contains("user"); user != nullptr) {
-    ICON_TRY(const auto* object, json::get_object(body, "user"));
-    ICON_TRY(const auto uid, json::get_int_or(*object, "uid", 0, 0, 0xffff'fffe));
-    ICON_TRY(const auto gid, json::get_int_or(*object, "gid", 0, 0, 0xffff'fffe));
-    spec.uid = static_cast<std::uint32_t>(uid);
-    spec.gid = static_cast<std::uint32_t>(gid);
-  }
-  if (body.if_contains("read_only_rootfs") != nullptr) {
-    ICON_TRY(spec.read_only_rootfs, json::get_bool(body, "read_only_rootfs"));
-  }
-  if (body.if_contains("resources") != nullptr) {
-    ICON_TRY(const auto* resources, json::get_object(body, "resources"));
-    ICON_TRY(spec.resources, wire::Resources::from_json(*resources));
-  }
-  ICON_TRY(run.rootfs, json::get_string_or(body, "rootfs", "", kPathBytesMax));
-  ICON_TRY(const auto bundle, json::get_string_or(body, "bundle", "", kPathBytesMax));
-  if (run.rootfs.empty() == bundle.empty())
-    return fail(Code::kInvalid, "give either 'rootfs' or 'bundle'");
-  if (!bundle.empty()) {
-    if (bundle.front() != '/') return fail(Code::kInvalid, "bundle must be an absolute path");
-    ICON_TRY(run.rootfs, read_bundle(bundle, spec));
-  }
-  if (spec.name.empty()) spec.name = name_from(spec);
-  ICON_CHECK(spec.check());
-  return run;
-}
-
-Task<Result<json::Value>> run_icon(Host& host, http::Request request) {
-  ICON_CO_TRY(auto run, read_run_request(request));
-  ICON_CO_TRY(const auto icon, co_await host.icons->run(std::move(run)));
-  co_return host.icons->describe(icon);
 }
 
 Task<Result<json::Value>> remove_icon(Host& host, http::Request request) {
@@ -362,11 +281,9 @@ Task<void> stream_logs(Host& host, http::Request request, http::LineWriter& line
 }  // namespace
 
 void add_host_routes(http::Router& router, Host& host) {
+  add_run_routes(router, host);
   router.on("GET", "/v1/status", plain(host, 200, &status_of));
   router.on("GET", "/v1/icons", plain(host, 200, &list_icons));
-  router.on("POST", "/v1/icons", answering(201, [&host](http::Request request) {
-              return run_icon(host, std::move(request));
-            }));
   router.on("GET", "/v1/icons/{id}",
             answering(200, [&host](http::Request request) -> Task<Result<json::Value>> {
               ICON_CO_TRY(const auto icon, host.icons->find(request.params["id"]));

@@ -46,8 +46,11 @@ Result<std::int64_t> query_int(const http::Request& request, const std::string& 
 Task<void> stream_log(const std::string& directory, const std::string& name, std::size_t count,
                       bool follow, http::LineWriter& lines);
 
-// Prometheus text.
 struct Host;
+// New ICONs: part of add_host_routes().
+void add_run_routes(http::Router& router, Host& host);
+
+// Prometheus text.
 std::string render_metrics(Host& host);
 
 }  // namespace icon::supervisor

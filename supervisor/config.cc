@@ -234,6 +234,8 @@ Status read_programs(Section& root, Config& config) {
   ICON_CHECK(root.text("tunnel_binary", config.tunnel_binary));
   ICON_CHECK(root.text("freeze_guard_binary", config.freeze_guard_binary));
   ICON_CHECK(root.text("criu_hold_binary", config.criu_hold_binary));
+  ICON_CHECK(root.text("runc_binary", config.runc_binary));
+  ICON_CHECK(root.text("docker_socket", config.docker_socket));
   ICON_CHECK(root.text("criu", config.criu));
   return root.text("runc", config.runc);
 }
@@ -351,6 +353,7 @@ void complete_programs(Config& config, const std::string& program_dir) {
   complete(config.tunnel_binary, "icon-tunnel");
   complete(config.freeze_guard_binary, "icon-freeze-guard");
   complete(config.criu_hold_binary, "icon-criu-hold");
+  complete(config.runc_binary, "icon-runc");
   if (!config.criu.empty()) return;
   config.criu = find_above(program_dir, ".deps/criu/sbin/criu");
   if (config.criu.empty()) config.criu = "criu";

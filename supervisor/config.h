@@ -58,6 +58,8 @@ struct Config {
   std::string criu_hold_binary;
   std::string criu;  // else what `make deps` built, else the one in PATH
   std::string runc = "runc";
+  std::string runc_binary;  // icon-runc: what Docker calls
+  std::string docker_socket = "/run/docker.sock";
   std::string external_interface;  // towards the world; "" = whichever the routes say
   net::Forwarding forwarding = net::Forwarding::kAuto;
   // What one peer's tunnel may bring in; 0: any amount.

@@ -17,6 +17,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/subprocess.h"
+#include "supervisor/docker/docker_containers.h"
+#include "supervisor/docker/image_root.h"
 #include "supervisor/safe_path.h"
 
 namespace icon::supervisor {
@@ -102,7 +104,10 @@ struct Containers::Running {
 };
 
 Containers::Containers(IoContext& loop, const Config& config, std::string host_id)
-    : loop_(loop), config_(config), host_id_(std::move(host_id)) {}
+    : loop_(loop),
+      config_(config),
+      host_id_(std::move(host_id)),
+      docker_(std::make_unique<DockerContainers>(loop, config)) {}
 Containers::~Containers() = default;
 
 Result<Cgroup> Containers::cgroup(const std::string& icon_id) const {
@@ -131,8 +136,19 @@ Task<Status> Containers::runc(const std::string& icon_id, std::vector<std::strin
   co_return Status{};
 }
 
+Result<DockerOrder> Containers::docker_order(const std::string& icon_id, const ContainerSpec& spec,
+                                             const std::string& netns_path) const {
+  ICON_TRY(const auto group, cgroup(icon_id));
+  return DockerOrder{icon_id, spec, netns_path, paths(icon_id), group};
+}
+
 Task<Result<ProcessIdentity>> Containers::start(const std::string& icon_id) {
   const auto place = paths(icon_id);
+  if (DockerContainers::owns(place)) {
+    ICON_CO_TRY(const int docker_pid, co_await docker_->start(place));
+    ICON_CO_CHECK(note_running(icon_id, docker_pid));
+    co_return running_.at(icon_id)->process;
+  }
   const std::string pid_file = place.directory + "/pid";
   ICON_CO_TRY(const auto group, cgroup(icon_id));
   std::vector<std::string> create{"create",     "--bundle", place.bundle,
@@ -265,6 +281,10 @@ Task<Status> Containers::release_processes(const std::string& icon_id) {
 
 Task<Status> Containers::destroy(const std::string& icon_id) {
   auto first = co_await release_processes(icon_id);
+  if (auto removed = co_await docker_->remove(icon_id, paths(icon_id)); !removed && first)
+    first = std::move(removed);
+  if (auto unmounted = unmount_image(image_mount(icon_id)); !unmounted && first)
+    first = std::move(unmounted);
   // A mount that stayed keeps the directory: removing would go into what is mounted.
   if (root_mounted(icon_id)) co_return first;
   const std::string directory = paths(icon_id).directory;

@@ -8,6 +8,7 @@
 //                              /bundle/rootfs        overlay mount (lower = image, used in place)
 //                              /upper /work          the writable layer
 //                              /run                  bind-mounted to /run/icon in the container
+//                              /docker.json, ..      where Docker owns it (docker/shell_order.h)
 //   <state_dir>/images/<digest>/rootfs               images that came from other hosts
 //
 // Owned by Host. Loop thread only.
@@ -57,6 +58,9 @@ struct ProcessIdentity {
 // Errors: kNotFound.
 Result<ProcessIdentity> identify_process(int pid);
 
+class DockerContainers;
+struct DockerOrder;
+
 class Containers {
  public:
   // `host_id` names this supervisor in cgroup paths. `config` outlives the object.
@@ -65,15 +69,18 @@ class Containers {
 
   ContainerPaths paths(const std::string& icon_id) const;
   std::string image_rootfs(const std::string& digest) const;
+  // Where an image of Docker's is mounted while an ICON runs on it.
+  std::string image_mount(const std::string& icon_id) const;
   Result<Cgroup> cgroup(const std::string& icon_id) const;
   std::vector<ExternalMount> external_mounts(const std::string& icon_id) const;
 
   // --- Putting one together. destroy() undoes all steps, also half-done ones.
   // Directories and spec.json. Errors: kConflict when they exist, kIo.
   Status make_directories(const std::string& icon_id, const ContainerSpec& spec);
-  // Mounts bundle/rootfs. upper/ must not be written from outside afterwards. Errors: kNotFound (no
-  // such lower_dir), kIo.
-  Status mount_root(const std::string& icon_id, const std::string& lower_dir);
+  // Mounts bundle/rootfs on `layers`, the topmost first. They must be plain directories: CRIU
+  // cannot name a file that is mapped through two overlays. upper/ must not be written from outside
+  // afterwards. Errors: kNotFound (no such layer), kIo.
+  Status mount_root(const std::string& icon_id, const std::vector<std::string>& layers);
   bool root_mounted(const std::string& icon_id) const;
   Status unmount_root(const std::string& icon_id);
   // Mountpoints, /etc/resolv.conf, hosts and hostname inside the mounted root (never following a
@@ -89,11 +96,18 @@ class Containers {
   // All of the above for a new ICON. What was made before it fails goes with destroy(). Errors: as
   // above, and kInvalid when the command is not in the root.
   Status prepare(const std::string& icon_id, const ContainerSpec& spec, const KeyPair& key,
-                 const std::string& lower_dir, const std::string& netns_path,
+                 const std::vector<std::string>& layers, const std::string& netns_path,
                  const Address& overlay);
 
+  // --- Docker as the owner of the processes: docker/docker_containers.h says how.
+  DockerContainers& docker() { return *docker_; }
+  // What it needs to know of an ICON, for after prepare() or, at a destination, make_directories().
+  Result<DockerOrder> docker_order(const std::string& icon_id, const ContainerSpec& spec,
+                                   const std::string& netns_path) const;
+
   // --- Running.
-  // runc create + start, with the standard streams on /dev/null. Returns PID 1 as the host sees it.
+  // runc (or Docker, by icon-runc) create + start, with the standard streams on /dev/null. Returns
+  // PID 1 as the host sees it.
   // Errors: kNotFound (no runc), kIo with runc's own words, kTimeout.
   Task<Result<ProcessIdentity>> start(const std::string& icon_id);
   // A container that CRIU restored (or that an earlier supervisor started): from now on `pid` is
@@ -135,6 +149,7 @@ class Containers {
   IoContext& loop_;
   const Config& config_;
   std::string host_id_;
+  std::unique_ptr<DockerContainers> docker_;
   std::map<std::string, std::shared_ptr<Running>> running_;
 };
 

@@ -18,6 +18,7 @@ namespace icon::supervisor {
 namespace {
 
 constexpr std::size_t kMountinfoBytesMax = 16 << 20;
+constexpr std::size_t kMountOptionsMax = 4095;  // a page
 constexpr std::size_t kResolvConfBytesMax = 64 << 10;
 constexpr std::int64_t kAgentBytesMax = 256LL << 20;
 
@@ -98,6 +99,10 @@ std::string Containers::image_rootfs(const std::string& digest) const {
   return config_.state_dir + "/images/" + digest + "/rootfs";
 }
 
+std::string Containers::image_mount(const std::string& icon_id) const {
+  return config_.state_dir + "/layers/" + icon_id;
+}
+
 std::vector<ExternalMount> Containers::external_mounts(const std::string& icon_id) const {
   return {{kRunMountpoint, "iconrun", paths(icon_id).run}};
 }
@@ -119,17 +124,24 @@ bool Containers::root_mounted(const std::string& icon_id) const {
   return is_mountpoint(paths(icon_id).rootfs);
 }
 
-Status Containers::mount_root(const std::string& icon_id, const std::string& lower_dir) {
+Status Containers::mount_root(const std::string& icon_id, const std::vector<std::string>& layers) {
   const auto place = paths(icon_id);
-  if (!is_directory(lower_dir))
-    return fail(Code::kNotFound, "the root directory " + lower_dir + " does not exist");
-  if (!fits_mount_option(lower_dir) || !fits_mount_option(place.directory))
-    return fail(Code::kInvalid, lower_dir + ": a root's path must not hold ',', ':', '\"' or '\\'");
+  std::string lower;
+  for (const auto& layer : layers) {
+    if (!is_directory(layer))
+      return fail(Code::kNotFound, "the root directory " + layer + " does not exist");
+    if (!fits_mount_option(layer) || !fits_mount_option(place.directory))
+      return fail(Code::kInvalid, layer + ": a root's path must not hold ',', ':', '\"' or '\\'");
+    lower += (lower.empty() ? "" : ":") + layer;
+  }
   const std::string options =
-      "lowerdir=" + lower_dir + ",upperdir=" + place.upper + ",workdir=" + place.work;
+      "lowerdir=" + lower + ",upperdir=" + place.upper + ",workdir=" + place.work;
+  if (options.size() > kMountOptionsMax)
+    return fail(Code::kLimit, "the image has too many layers (" + std::to_string(layers.size()) +
+                                  ") to be mounted");
   // nodev: a writable layer that came from a stranger's host may hold device files.
   if (mount("overlay", place.rootfs.c_str(), "overlay", MS_NODEV, options.c_str()) != 0)
-    return fail_errno("mount overlay on " + place.rootfs + " (lower " + lower_dir + ")");
+    return fail_errno("mount overlay on " + place.rootfs + " (lower " + lower + ")");
   // The container's own mounts must not come back to the host, nor CRIU's.
   if (mount(nullptr, place.rootfs.c_str(), nullptr, MS_PRIVATE, nullptr) != 0)
     return fail_errno("make " + place.rootfs + " private");
@@ -220,10 +232,10 @@ Status Containers::check_command(const std::string& icon_id, const ContainerSpec
 }
 
 Status Containers::prepare(const std::string& icon_id, const ContainerSpec& spec,
-                           const KeyPair& key, const std::string& lower_dir,
+                           const KeyPair& key, const std::vector<std::string>& layers,
                            const std::string& netns_path, const Address& overlay) {
   ICON_CHECK(make_directories(icon_id, spec));
-  ICON_CHECK(mount_root(icon_id, lower_dir));
+  ICON_CHECK(mount_root(icon_id, layers));
   ICON_CHECK(check_command(icon_id, spec));
   ICON_CHECK(write_files(icon_id, spec, overlay));
   ICON_CHECK(write_key(icon_id, spec, key));

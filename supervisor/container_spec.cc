@@ -1,6 +1,7 @@
 #include "supervisor/container_spec.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <set>
 
@@ -13,6 +14,7 @@ constexpr std::int64_t kPortMax = 65'535;
 constexpr std::int64_t kIdMax = 0xffff'fffe;
 constexpr std::size_t kGroupsMax = 64;
 constexpr std::size_t kNameMax = 63;
+constexpr std::size_t kImageNameMax = 255;
 constexpr std::size_t kPathMax = 4095;
 constexpr std::size_t kBundleBytesMax = 1 << 20;
 
@@ -21,6 +23,15 @@ bool is_name(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                   c == '-' || c == '_' || c == '.';
+         });
+}
+
+// As the engine takes it into a path of its API.
+bool is_image_name(std::string_view text) {
+  return text.size() <= kImageNameMax && text.find("..") == std::string_view::npos &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c == '/' ||
+                  c == ':' || c == '@';
          });
 }
 
@@ -113,6 +124,7 @@ Status ContainerSpec::check() const {
                                     "': use 1 to 63 letters, digits, '-', '_' or '.'");
   if (!hostname.empty() && !is_name(hostname))
     return fail(Code::kInvalid, "hostname: use letters, digits, '-' or '.'");
+  if (!is_image_name(image)) return fail(Code::kInvalid, "that is no name of an image");
   if (command.empty() || command.front().empty())
     return fail(Code::kInvalid, "no command: say what the container shall run");
   if (command.size() > kArgumentsMax || env.size() > kEnvironmentMax || ports.size() > kPortsMax)
@@ -152,7 +164,9 @@ json::Object ContainerSpec::to_json() const {
           {"read_only_rootfs", read_only_rootfs},
           {"ports", std::move(port_array)},
           {"resources", resources.to_json()},
-          {"policy", policy_yaml}};
+          {"policy", policy_yaml},
+          {"docker", docker},
+          {"image", image}};
 }
 
 Result<ContainerSpec> ContainerSpec::from_json(const json::Object& object) {
@@ -180,6 +194,10 @@ Result<ContainerSpec> ContainerSpec::from_json(const json::Object& object) {
     ICON_TRY(const auto* resources, json::get_object(object, "resources"));
     ICON_TRY(spec.resources, wire::Resources::from_json(*resources));
   }
+  if (object.if_contains("docker") != nullptr) {
+    ICON_TRY(spec.docker, json::get_bool(object, "docker"));
+  }
+  ICON_TRY(spec.image, json::get_string_or(object, "image", "", kImageNameMax));
   ICON_TRY(spec.policy_yaml, json::get_string_or(object, "policy", "", kPolicyBytesMax));
   ICON_CHECK(spec.check());
   return spec;

@@ -44,6 +44,8 @@ struct ContainerSpec {
   std::vector<PortMapping> ports;
   wire::Resources resources;  // 0 = no limit
   std::string policy_yaml;
+  bool docker = false;  // Docker owns the processes, where there is one
+  std::string image;    // of Docker's at this host; does not travel: its files do
 
   // Ranges and contradictions (two mappings of one public port). Errors: kInvalid, kLimit.
   Status check() const;

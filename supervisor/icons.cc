@@ -11,6 +11,8 @@
 
 #include "base/log.h"
 #include "migration/transaction.h"
+#include "supervisor/docker/docker_containers.h"
+#include "supervisor/docker/image_root.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
 #include "wire/overlay.h"
@@ -37,6 +39,16 @@ void warn_unless(const Status& status, const std::string& icon_id, const char* w
               {{"icon", icon_id}, {"what", what}, {"error", status.error().message}});
 }
 
+Status check_root(const RunRequest& request) {
+  if (request.image) return {};
+  if (request.rootfs.empty() || request.rootfs.front() != '/')
+    return fail(Code::kInvalid, "rootfs must be an absolute path");
+  struct stat info {};
+  if (stat(request.rootfs.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+    return fail(Code::kNotFound, "the root directory " + request.rootfs + " does not exist");
+  return {};
+}
+
 }  // namespace
 
 Icons::Icons(Host& host) : host_(host) {}
@@ -44,11 +56,7 @@ Icons::~Icons() = default;
 
 Status Icons::check_room(const RunRequest& request) const {
   ICON_CHECK(request.spec.check());
-  if (request.rootfs.empty() || request.rootfs.front() != '/')
-    return fail(Code::kInvalid, "rootfs must be an absolute path");
-  struct stat info {};
-  if (stat(request.rootfs.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
-    return fail(Code::kNotFound, "the root directory " + request.rootfs + " does not exist");
+  ICON_CHECK(check_root(request));
   ICON_TRY(const auto icons, host_.journal->icons());
   for (const auto& other : icons)
     if (other.name == request.spec.name)
@@ -62,48 +70,76 @@ Status Icons::check_room(const RunRequest& request) const {
   return {};
 }
 
-Task<Result<IconRecord>> Icons::run(RunRequest request) {
-  ICON_CO_CHECK(check_room(request));
-  const KeyPair key = KeyPair::generate();
+Result<IconRecord> Icons::begin(RunRequest& request, const KeyPair& key) {
+  ICON_CHECK(check_room(request));
   IconRecord icon;
   icon.id = key.id();
   icon.name = request.spec.name;
   icon.spec = std::move(request.spec);
   icon.epoch = 1;
   icon.state = icon_state::kStarting;
-  icon.lower_dir = request.rootfs;
+  icon.lower_dir = request.image ? host_.containers->image_mount(icon.id) : request.rootfs;
   icon.overlay = wire::overlay_address(key.public_key());
   icon.started_ms = host_.clock.utc_ms();
   // Written first: what a crash leaves half-made is found by its row.
-  ICON_CO_CHECK(host_.journal->put_icon(icon));
-  if (auto started = co_await start_parts(icon, key); !started) {
-    warn_unless(co_await clear_away(icon.id, kEndGrace), icon.id, "after a failed start");
-    warn_unless(host_.journal->remove_icon(icon.id), icon.id, "journal");
+  ICON_CHECK(host_.journal->put_icon(icon));
+  return icon;
+}
+
+Task<Result<IconRecord>> Icons::run(RunRequest request) {
+  const KeyPair key = KeyPair::generate();
+  ICON_CO_TRY(auto icon, begin(request, key));
+  if (auto started = co_await start_parts(icon, key, request.image); !started) {
+    co_await forget_half_made(icon.id);
     log::warn("icon.not_started", {{"name", icon.name}, {"error", started.error().message}});
     co_return fail(started.error());
   }
+  co_return icon;
+}
+
+Task<void> Icons::forget_half_made(std::string icon_id) {
+  warn_unless(co_await clear_away(icon_id, kEndGrace), icon_id, "half-made");
+  warn_unless(host_.journal->remove_icon(icon_id), icon_id, "journal");
+}
+
+Status Icons::put_together(const IconRecord& icon, const KeyPair& key,
+                           const std::optional<DockerImage>& image) {
+  std::vector<std::string> layers{icon.lower_dir};
+  if (image) {
+    ICON_CHECK(mount_image(*image, icon.lower_dir));
+    layers = image->layers;
+  }
+  ICON_CHECK(host_.network->attach(icon_network(host_, icon)));
+  const std::string netns = host_.network->netns_path(icon.id);
+  ICON_CHECK(host_.containers->prepare(icon.id, icon.spec, key, layers, netns, icon.overlay));
+  return open_socket(icon.id);
+}
+
+Task<Status> Icons::start_parts(IconRecord& icon, const KeyPair& key,
+                                const std::optional<DockerImage>& image) {
+  ICON_CO_CHECK(put_together(icon, key, image));
+  if (icon.spec.docker) {
+    const std::string netns = host_.network->netns_path(icon.id);
+    ICON_CO_TRY(auto order, host_.containers->docker_order(icon.id, icon.spec, netns));
+    ICON_CO_CHECK(co_await host_.containers->docker().make(std::move(order)));
+  }
+  ICON_CO_TRY(const auto process, co_await host_.containers->start(icon.id));
+  co_return note_running(icon, process);
+}
+
+Status Icons::note_running(IconRecord& icon, const ProcessIdentity& process) {
+  icon.pid = process.pid;
+  icon.pid_start_ticks = process.start_ticks;
+  icon.state = icon_state::kRunning;
+  ICON_CHECK(host_.journal->transaction([&]() -> Status {
+    ICON_CHECK(host_.journal->note_committed_epoch(icon.id, icon.epoch));
+    return host_.journal->put_icon(icon);
+  }));
   log::info("icon.started", {{"icon", icon.id},
                              {"name", icon.name},
                              {"overlay", icon.overlay.to_string()},
                              {"pid", icon.pid}});
-  co_return icon;
-}
-
-Task<Status> Icons::start_parts(IconRecord& icon, const KeyPair& key) {
-  ICON_CO_CHECK(host_.network->attach(icon_network(host_, icon)));
-  const std::string netns = host_.network->netns_path(icon.id);
-  ICON_CO_CHECK(
-      host_.containers->prepare(icon.id, icon.spec, key, icon.lower_dir, netns, icon.overlay));
-  ICON_CO_CHECK(open_socket(icon.id));
-  ICON_CO_TRY(const auto process, co_await host_.containers->start(icon.id));
-  icon.pid = process.pid;
-  icon.pid_start_ticks = process.start_ticks;
-  icon.state = icon_state::kRunning;
-  ICON_CO_CHECK(host_.journal->transaction([&]() -> Status {
-    ICON_CHECK(host_.journal->note_committed_epoch(icon.id, icon.epoch));
-    return host_.journal->put_icon(icon);
-  }));
-  co_return watch(icon.id);
+  return watch(icon.id);
 }
 
 Task<Result<std::optional<int>>> Icons::remove(const std::string& icon_id, Millis grace) {
@@ -255,8 +291,7 @@ Task<void> Icons::adopt_all() {
 
 Task<void> Icons::adopt(IconRecord icon) {
   if (icon.state == icon_state::kStarting) {
-    warn_unless(co_await clear_away(icon.id, kEndGrace), icon.id, "half-made");
-    warn_unless(host_.journal->remove_icon(icon.id), icon.id, "journal");
+    co_await forget_half_made(icon.id);
     co_return;
   }
   // What could not be removed when it had moved.
@@ -336,6 +371,7 @@ json::Object Icons::describe(const IconRecord& icon) const {
                       {"pid", icon.pid},
                       {"hold", icon.hold},
                       {"rootfs", icon.lower_dir},
+                      {"runtime", icon.spec.docker ? "docker" : "runc"},
                       {"lease_id", icon.lease_id},
                       {"started_ms", icon.started_ms},
                       {"error", icon.error},

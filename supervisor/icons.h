@@ -12,15 +12,18 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "base/task.h"
+#include "supervisor/docker/engine_client.h"
 #include "supervisor/journal.h"
 
 namespace icon::supervisor {
 
 struct Host;
+struct ProcessIdentity;
 
 struct RunRequest {
   ContainerSpec spec;
   std::string rootfs;  // absolute path of a directory, used in place, never written to
+  std::optional<DockerImage> image;  // instead of it
 };
 
 class Icons {
@@ -32,6 +35,11 @@ class Icons {
   // Starts a new ICON: key, network, container, socket. Nothing is left when it fails. Errors:
   // kConflict (name or public port taken), kNotFound, kInvalid, kLimit, kIo.
   Task<Result<IconRecord>> run(RunRequest request);
+  // A new ICON for a container that Docker is making: all but its processes. Errors: as run().
+  // Given up when Docker makes none.
+  Task<Result<IconRecord>> prepare_for_docker(RunRequest request, std::string container);
+  // Its PID 1 is there and has not run yet. Errors: kNotFound, kConflict.
+  Status made_by_docker(const std::string& icon_id, int pid);
   // Stops an ICON and removes everything of it. The exit status when known. A stub's ICON ("moved")
   // loses its stub. Errors: kNotFound, kConflict while it migrates.
   Task<Result<std::optional<int>>> remove(const std::string& icon_id, Millis grace);
@@ -69,7 +77,16 @@ class Icons {
 
  private:
   Status check_room(const RunRequest& request) const;
-  Task<Status> start_parts(IconRecord& icon, const KeyPair& key);
+  // The row of a new ICON, half-made.
+  Result<IconRecord> begin(RunRequest& request, const KeyPair& key);
+  Task<Status> start_parts(IconRecord& icon, const KeyPair& key,
+                           const std::optional<DockerImage>& image);
+  // Network, container and socket, without a process.
+  Status put_together(const IconRecord& icon, const KeyPair& key,
+                      const std::optional<DockerImage>& image);
+  Status note_running(IconRecord& icon, const ProcessIdentity& process);
+  Task<void> give_up_unless_made(std::string icon_id);
+  Task<void> forget_half_made(std::string icon_id);
   Task<void> adopt(IconRecord icon);
   Status take_up(const IconRecord& icon);
   // A move away that only the destination can undo.

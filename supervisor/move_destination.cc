@@ -309,7 +309,8 @@ Task<Status> DestinationMoves::set_up(Move& move, const json::Object& body) {
   ICON_CO_CHECK(note_earlier_stubs(host_, move.icon.id, move.stubs));
   ICON_CO_CHECK(host_.journal->put_icon(move.icon));
   ICON_CO_CHECK(host_.containers->make_directories(move.icon.id, move.icon.spec));
-  co_return host_.network->attach_held(icon_network(host_, move.icon));
+  ICON_CO_CHECK(host_.network->attach_held(icon_network(host_, move.icon)));
+  co_return co_await open_shell(move);
 }
 
 // --- Ends ----------------------------------------------------------------------------------------
@@ -331,6 +332,7 @@ Task<void> DestinationMoves::discard(Move& move) {
   move.prepared.reset();
   if (move.held) co_await move.held->abort();
   move.held.reset();
+  move.shell.reset();
   if (move.pages) move.pages->stop();
   move.pages.reset();
   const auto note = [&](const char* what, const Status& status) {

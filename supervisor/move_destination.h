@@ -43,6 +43,7 @@ class DestinationMoves {
   Task<Result<json::Object>> reserve(const http::Request& request);
   Result<MovePtr> check_reservation(const http::Request& request, const json::Object& body);
   Task<Status> set_up(Move& move, const json::Object& body);
+  Task<Status> open_shell(Move& move);
   // How much more may be staged in all.
   static std::uint64_t staging_left(const Move& move);
   static Status still_staging(const Move& move);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "supervisor/docker/docker_containers.h"
 #include "supervisor/host.h"
 #include "supervisor/move_destination.h"
 
@@ -30,6 +31,7 @@ struct DestinationMoves::Move {
   bool is_streaming = false;
   std::uint32_t mark = 0;              // the last one that came
   boost::asio::steady_timer progress;  // cancelled when there is a new mark, and at the end
+  std::unique_ptr<DockerShell> shell;  // where Docker shall own the copy
   std::unique_ptr<migration::PreparedRestore> prepared;
   std::unique_ptr<migration::HeldRestore> held;
   SteadyTime last_heard{};

@@ -11,6 +11,24 @@ namespace icon::supervisor {
 using migration::DestinationEvent;
 using migration::DestinationState;
 
+// Docker owns the copy where this host has it and the ICON asks for it; else it is ours alone.
+Task<Status> DestinationMoves::open_shell(Move& move) {
+  move.icon.spec.image.clear();  // a name of another engine's
+  if (!move.icon.spec.docker) co_return Status{};
+  const std::string& id = move.icon.id;
+  const std::string netns = host_.network->netns_path(id);
+  ICON_CO_TRY(auto order, host_.containers->docker_order(id, move.icon.spec, netns));
+  auto shell = co_await host_.containers->docker().open_shell(std::move(order));
+  if (shell) {
+    move.shell = std::move(*shell);
+    co_return Status{};
+  }
+  if (shell.error().code != Code::kUnavailable) co_return fail(shell.error());
+  log::warn("migration.without_docker",
+            {{"migration", move.record.id()}, {"error", shell.error().message}});
+  co_return Status{};
+}
+
 // What needs no image. With memory ahead it is done before the freeze.
 Task<Status> DestinationMoves::prepare_restore(Move& move) {
   const std::string& id = move.icon.id;
@@ -25,7 +43,8 @@ Task<Status> DestinationMoves::prepare_restore(Move& move) {
     request.cgroup_procs_files.push_back(directory + "/cgroup.procs");
   request.external_mounts = host_.containers->external_mounts(id);
   request.memory_apart = move.pages != nullptr;
-  ICON_CO_TRY(move.prepared, co_await checkpointer_.prepare_restore(std::move(request)));
+  auto& checkpointer = move.shell ? move.shell->checkpointer() : checkpointer_;
+  ICON_CO_TRY(move.prepared, co_await checkpointer.prepare_restore(std::move(request)));
   co_return Status{};
 }
 
@@ -34,7 +53,8 @@ Task<Status> DestinationMoves::restore(Move& move) {
   move.record.begin("restore");
   if (!move.prepared) ICON_CO_CHECK(co_await prepare_restore(move));
   // Not before: what lies under a mounted overlay must not change.
-  ICON_CO_CHECK(host_.containers->mount_root(move.icon.id, move.icon.lower_dir));
+  const std::vector<std::string> layers(1, move.icon.lower_dir);
+  ICON_CO_CHECK(host_.containers->mount_root(move.icon.id, layers));
   if (move.pages) ICON_CO_CHECK(co_await move.pages->check());
   ICON_CO_TRY(move.held, co_await move.prepared->restore());
   move.prepared.reset();
@@ -90,6 +110,7 @@ Task<Status> DestinationMoves::release(Move& move) {
   const int pid = move.held->init_pid();
   ICON_CO_CHECK(co_await move.held->release());
   move.held.reset();
+  move.shell.reset();
   ICON_CO_CHECK(host_.containers->note_running(id, pid));
   move.icon.state = icon_state::kRunning;
   move.icon.pid = pid;
