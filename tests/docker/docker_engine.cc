@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/json/serialize.hpp>
 #include <cstring>
 #include <filesystem>
 #include <sstream>
@@ -111,21 +112,26 @@ void clean_after_the_dead() {
 
 std::string image_context(const std::string& name) { return ICON_IMAGES_DIR "/" + name; }
 
-DockerEngine::DockerEngine(const std::string& name, std::vector<std::string> more_options)
+DockerEngine::DockerEngine(const std::string& name)
     : name_(std::string(kNamePrefix) + std::to_string(getpid()) + name),
-      directory_(directory_of(name_)),
-      more_options_(std::move(more_options)) {
+      directory_(directory_of(name_)) {
   clean_after_the_dead();
   std::filesystem::create_directories(directory_ + "/client");
 }
 
 DockerEngine::~DockerEngine() { stop(); }
 
+void DockerEngine::add_runtime(const std::string& name, const std::string& path,
+                               const std::vector<std::string>& arguments) {
+  runtimes_[name] = boost::json::object{
+      {"path", path}, {"runtimeArgs", boost::json::array(arguments.begin(), arguments.end())}};
+}
+
 Status DockerEngine::start() {
   ICON_TRY(const auto ready, notify_socket(directory_ + "/ready"));
-  ICON_CHECK(write_file_atomic(directory_ + "/daemon.json",
-                               "{\"deprecated-key-path\": \"" + directory_ + "/key.json\"}\n",
-                               0644));
+  const boost::json::object config{{"deprecated-key-path", directory_ + "/key.json"},
+                                   {"runtimes", runtimes_}};
+  ICON_CHECK(write_file_atomic(directory_ + "/daemon.json", boost::json::serialize(config), 0644));
   ChildProcess::Options options;
   options.argv = {"dockerd",
                   "--config-file=" + directory_ + "/daemon.json",
@@ -139,7 +145,6 @@ Status DockerEngine::start() {
                   "--ip6tables=false",
                   "--ip-forward=false",
                   "--shutdown-timeout=2"};
-  options.argv.insert(options.argv.end(), more_options_.begin(), more_options_.end());
   const UniqueFd log(open((directory_ + "/log").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
   options.output_fd = log.get();
   options.error_fd = log.get();

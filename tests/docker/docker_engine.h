@@ -3,6 +3,7 @@
 // containers, ends the engine and leaves nothing, whatever the test did.
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,11 +18,14 @@ std::string image_context(const std::string& name);
 class DockerEngine {
  public:
   // `name` tells two engines of one test apart: one letter.
-  explicit DockerEngine(const std::string& name, std::vector<std::string> more_options = {});
+  explicit DockerEngine(const std::string& name);
   ~DockerEngine();
   DockerEngine(const DockerEngine&) = delete;
   DockerEngine& operator=(const DockerEngine&) = delete;
 
+  // A further runtime, before start(): "runtimes" in daemon.json.
+  void add_runtime(const std::string& name, const std::string& path,
+                   const std::vector<std::string>& arguments);
   // Returns when the engine answers. Errors: kNotFound (no dockerd), kTimeout, kIo: its own words.
   Status start();
   // Removes all containers, ends the engine, unmounts. What is wrong with it, or nothing.
@@ -43,7 +47,7 @@ class DockerEngine {
  private:
   std::string name_;
   std::string directory_;
-  std::vector<std::string> more_options_;
+  boost::json::object runtimes_;
   std::optional<ChildProcess> daemon_;
 };
 

@@ -1,0 +1,225 @@
+// What icon-runc understands of its caller, of runc's records and of an image; no engine needed.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "supervisor/docker/container_bundle.h"
+#include "supervisor/docker/image_root.h"
+#include "supervisor/docker/oci_arguments.h"
+#include "supervisor/docker/restore_launcher.h"
+#include "supervisor/docker/runc_state.h"
+#include "supervisor/docker/shell_order.h"
+#include "supervisor/docker/supervisor_call.h"
+
+namespace icon::supervisor {
+namespace {
+
+class DockerRuncTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char path[] = "/tmp/icrunc.XXXXXX";
+    directory_ = mkdtemp(path);
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+  std::string directory_;
+};
+
+TEST(OciArguments, WhatContainerdSays) {
+  const std::vector<std::string> words{"--root",
+                                       "/run/docker/runtime-runc/moby",
+                                       "--log",
+                                       "/b/log.json",
+                                       "--log-format",
+                                       "json",
+                                       "--systemd-cgroup",
+                                       "create",
+                                       "--bundle",
+                                       "/b",
+                                       "--pid-file=/b/init.pid",
+                                       "abc"};
+  auto parsed = parse_oci_arguments(words);
+  EXPECT_EQ(parsed.command, "create");
+  EXPECT_EQ(parsed.global_option("--root"), "/run/docker/runtime-runc/moby");
+  EXPECT_EQ(parsed.option("--bundle"), "/b");
+  EXPECT_EQ(parsed.option("--pid-file"), "/b/init.pid");
+  EXPECT_EQ(parsed.option("--console-socket"), "");
+  EXPECT_EQ(parsed.id(), "abc");
+  EXPECT_EQ(parsed.all(), words);
+  parsed.set_option("--bundle", "/icon/bundle");
+  parsed.drop_flag("--systemd-cgroup");
+  parsed.drop_option("--icon-socket");
+  EXPECT_EQ(parsed.option("--bundle"), "/icon/bundle");
+  EXPECT_EQ(parsed.all().size(), words.size() - 1);
+}
+
+TEST(OciArguments, NothingAndOptionsAlone) {
+  EXPECT_EQ(parse_oci_arguments({}).command, "");
+  EXPECT_EQ(parse_oci_arguments({}).id(), "");
+  EXPECT_EQ(parse_oci_arguments({"--version"}).command, "");
+  EXPECT_EQ(parse_oci_arguments({"--root"}).all(), std::vector<std::string>{"--root"});
+}
+
+constexpr const char* kState = R"({"id":"abc","init_process_pid":77,"init_process_start":5,
+  "namespace_paths":{"NEWNET":"/proc/77/ns/net","NEWUSER":"/proc/7/ns/user"},
+  "config":{"rootfs":"/shell","hostname":"h"},"cgroup_paths":{"pids":"/c"}})";
+
+TEST(RuncState, AnotherProcessIsTheFirst) {
+  const auto changed = with_other_init(kState, 4242, 1'234'567, "/root");
+  ASSERT_TRUE(changed) << changed.error().message;
+  const auto object = json::parse_object(*changed, 1 << 16).value();
+  EXPECT_EQ(json::get_int(object, "init_process_pid", 1, 1 << 22).value(), 4242);
+  EXPECT_EQ(json::get_int(object, "init_process_start", 0, 1 << 30).value(), 1'234'567);
+  EXPECT_EQ(object.at("namespace_paths").at("NEWNET").as_string(), "/proc/4242/ns/net");
+  EXPECT_EQ(object.at("namespace_paths").at("NEWUSER").as_string(), "/proc/7/ns/user");
+  EXPECT_EQ(object.at("config").at("rootfs").as_string(), "/root");
+  EXPECT_EQ(object.at("config").at("hostname").as_string(), "h");
+  EXPECT_EQ(object.at("cgroup_paths").at("pids").as_string(), "/c");
+}
+
+TEST(RuncState, NonsenseIsRefused) {
+  EXPECT_FALSE(with_other_init("", 1, 1, "/"));
+  EXPECT_FALSE(with_other_init("{}", 1, 1, "/"));
+  EXPECT_FALSE(with_other_init(R"({"init_process_pid":"x"})", 1, 1, "/"));
+}
+
+TEST_F(DockerRuncTest, AnAdoptedContainerIsStartedOnce) {
+  ASSERT_TRUE(write_file_atomic(directory_ + "/state.json", kState, 0600));
+  ASSERT_TRUE(write_file_atomic(directory_ + "/exec.fifo", "", 0600));
+  EXPECT_EQ(read_init_pid(directory_).value(), 77);
+  EXPECT_FALSE(take_adopted_mark(directory_));
+  ASSERT_TRUE(adopt_init(directory_, getpid(), "/root"));
+  EXPECT_EQ(read_init_pid(directory_).value(), getpid());
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/exec.fifo"));
+  EXPECT_TRUE(take_adopted_mark(directory_));
+  EXPECT_FALSE(take_adopted_mark(directory_));
+}
+
+TEST_F(DockerRuncTest, AnOrderIsGoodForOneStart) {
+  EXPECT_EQ(ShellOrder::read(directory_).error().code, Code::kNotFound);
+  ShellOrder order;
+  order.container = "abc";
+  order.restore = true;
+  order.rootfs = "/r";
+  order.cgroup_procs_files = {"/a", "/b"};
+  ASSERT_TRUE(order.write(directory_));
+  const auto read = ShellOrder::read(directory_);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read->container, "abc");
+  EXPECT_TRUE(read->restore);
+  EXPECT_EQ(read->cgroup_procs_files, order.cgroup_procs_files);
+  EXPECT_TRUE(take_order(directory_).value());
+  EXPECT_FALSE(take_order(directory_).value());
+}
+
+// The whole way: what the supervisor starts hands its words over and ends as the restore did.
+TEST_F(DockerRuncTest, TheLauncherEndsAsTheRestoreDid) {
+  const auto listening = listen_unix(directory_ + kRestoreSocket, SOCK_SEQPACKET);
+  ASSERT_TRUE(listening) << listening.error().message;
+  setenv("ICON_HOLD_SOCKET", "/hold", 1);
+  const UniqueFd input(dup(STDIN_FILENO));
+  int status = -1;
+  const std::vector<std::string> command{"hold", "exec", "criu", "", "-D", "/i"};
+  std::thread launcher([&] { status = launch_restore(directory_, command); });
+  const auto call = accept_restore_call(listening->get());
+  ASSERT_TRUE(call) << call.error().message;
+  EXPECT_EQ(call->hold_socket, "/hold");
+  EXPECT_EQ(call->command, command);
+  EXPECT_TRUE(call->input);
+  EXPECT_TRUE(call->netns);
+  answer_restore_call(*call, 3);
+  launcher.join();
+  EXPECT_EQ(status, 3);
+  unsetenv("ICON_HOLD_SOCKET");
+  dup2(input.get(), STDIN_FILENO);
+}
+
+TEST_F(DockerRuncTest, WithoutAWaitingPlaceTheLauncherFails) {
+  EXPECT_NE(launch_restore(directory_, {"restore"}), 0);
+}
+
+DockerImage image_of(std::vector<std::string> entrypoint, std::vector<std::string> command) {
+  DockerImage image;
+  image.entrypoint = std::move(entrypoint);
+  image.command = std::move(command);
+  image.env = {"PATH=/bin", "A=image"};
+  image.cwd = "/srv";
+  return image;
+}
+
+TEST(DockerRun, VariablesSpeakToUsAndGoNoFurther) {
+  ContainerSpec spec;
+  spec.env = {"A=b", "ICON_NAME=web", "ICON_PUBLISH=8080:80,5353:53/udp",
+              "ICON_POLICY=budget: 5\n"};
+  ASSERT_TRUE(take_icon_variables(spec));
+  EXPECT_EQ(spec.name, "web");
+  EXPECT_EQ(spec.policy_yaml, "budget: 5\n");
+  EXPECT_EQ(spec.env, std::vector<std::string>{"A=b"});
+  ASSERT_EQ(spec.ports.size(), 2u);
+  EXPECT_EQ(spec.ports[0].proto, "tcp");
+  EXPECT_EQ(spec.ports[0].container, 80);
+  EXPECT_EQ(spec.ports[0].published, 8080);
+  EXPECT_EQ(spec.ports[1].proto, "udp");
+  EXPECT_EQ(spec.ports[1].published, 5353);
+  spec.env = {"ICON_PUBLISH=http"};
+  EXPECT_EQ(take_icon_variables(spec).error().code, Code::kInvalid);
+}
+
+TEST(DockerRun, OnlyWhoAsksBecomesAnIcon) {
+  const auto config = [](const std::string& variable) {
+    return json::parse_object(R"({"process":{"env":["PATH=/bin",")" + variable + R"("]}})", 1 << 10)
+        .value();
+  };
+  EXPECT_TRUE(wants_to_be_icon(config("ICON_PUBLISH=")));
+  EXPECT_FALSE(wants_to_be_icon(config("ICONS=1")));
+  EXPECT_FALSE(wants_to_be_icon(json::Object{}));
+}
+
+TEST(DockerRun, LayersAreReadFromTheMount) {
+  EXPECT_EQ(lower_directories("rw,lowerdir=/a:/b,upperdir=/u,workdir=/w"),
+            (std::vector<std::string>{"/a", "/b"}));
+  EXPECT_TRUE(lower_directories("rw,size=1").empty());
+}
+
+TEST_F(DockerRuncTest, ABundleWithAVolumeIsRefused) {
+  EXPECT_EQ(read_docker_bundle("relative").error().code, Code::kInvalid);
+  ASSERT_TRUE(write_file_atomic(directory_ + "/config.json",
+                                R"({"process":{"args":["/x"],"env":[]},"root":{"path":"/r"},
+      "mounts":[{"destination":"/etc/hosts","type":"bind","source":"/d/hosts"},
+                {"destination":"/data","type":"bind","source":"/srv"}]})",
+                                0600));
+  const auto read = read_docker_bundle(directory_);
+  ASSERT_FALSE(read);
+  EXPECT_NE(read.error().message.find("a volume at /data"), std::string::npos);
+}
+
+TEST(ImageDefaults, TheAgentsTwoLinesComeOff) {
+  ContainerSpec spec;
+  spec.env = {"A=mine"};
+  ASSERT_TRUE(take_image_defaults(image_of({"/icon-agent", "--"}, {"redis-server", "x"}), spec));
+  EXPECT_EQ(spec.command, (std::vector<std::string>{"redis-server", "x"}));
+  EXPECT_EQ(spec.env, (std::vector<std::string>{"A=mine", "PATH=/bin"}));
+  EXPECT_EQ(spec.cwd, "/srv");
+}
+
+TEST(ImageDefaults, WhatTheCallerSaysWins) {
+  ContainerSpec spec;
+  spec.command = {"own"};
+  spec.cwd = "/here";
+  auto image = image_of({"entry"}, {"argument"});
+  image.user = "33:34";
+  ASSERT_TRUE(take_image_defaults(image, spec));
+  EXPECT_EQ(spec.command, std::vector<std::string>{"own"});
+  EXPECT_EQ(spec.cwd, "/here");
+  EXPECT_EQ(spec.uid, 33u);
+  EXPECT_EQ(spec.gid, 34u);
+  image.user = "redis";
+  ContainerSpec other;
+  EXPECT_EQ(take_image_defaults(image, other).error().code, Code::kInvalid);
+}
+
+}  // namespace
+}  // namespace icon::supervisor
