@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/http_client.h"
+#include "lab/demo_data.h"
 #include "lab/demo_world.h"
 #include "lab/load_client.h"
 #include "lab/remains.h"
@@ -34,6 +35,7 @@ constexpr const char* kPolicy =
     "budget: 5.0\n";
 constexpr std::int64_t kConnections = 6;
 constexpr std::uint16_t kRedisPort = 6379;
+constexpr std::int64_t kDataValues = (16 << 20) / lab::kDataValueBytes;
 constexpr std::size_t kLogMax = 1 << 20;
 
 class DockerMoveTest : public ::testing::Test {
@@ -140,6 +142,13 @@ class DockerMoveTest : public ::testing::Test {
     EXPECT_GT(report->total_replies.right, 0) << all;
   }
 
+  lab::DataStore data_at(const std::string& host) const {
+    return {world_->lab().netns("client"),
+            world_->lab().address("client").value(),
+            {world_->lab().address(host).value(), kRedisPort},
+            kDataValues};
+  }
+
   // What a person does with a container right after it came: ps, logs, exec.
   static void expect_owned(const DockerEngine& engine) {
     EXPECT_THAT(engine.ask({"ps", "--format", "{{.Names}} {{.Status}}"}), HasSubstr("redis Up"));
@@ -158,14 +167,16 @@ TEST_F(DockerMoveTest, ConnectionsFollowAndDockerOwnsItAtBothEnds) {
   auto users = users_of("a");
   expect_served(users);
   expect_owned(a_);
-  EXPECT_EQ(a_.ask({"exec", "redis", "redis-cli", "set", "kept", "yes"}), "OK");
+  auto data = data_at("a");
+  ASSERT_TRUE(lab::write_data(data, [] { return Status{}; }));
 
   move("a", "b");
   EXPECT_TRUE(eventually([&] { return icon_state("a") == "moved"; }));
   auto newcomers = users_of("b");
   expect_served(newcomers);
   expect_owned(b_);
-  EXPECT_EQ(b_.ask({"exec", "redis", "redis-cli", "get", "kept"}), "yes");
+  data = data_at("b");
+  EXPECT_EQ(lab::count_damaged(data, [] { return Status{}; }).value_or(-1), 0);
   EXPECT_EQ(a_.ask({"ps", "--all", "--quiet"}), "") << "the original is gone";
   expect_exact(users->stop());
   expect_exact(newcomers->stop());
