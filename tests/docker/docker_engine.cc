@@ -92,6 +92,7 @@ std::string clean(const std::string& name) {
   std::error_code error;
   for (const auto& hierarchy : std::filesystem::directory_iterator("/sys/fs/cgroup", error))
     ::rmdir((hierarchy.path().string() + "/" + name).c_str());
+  ::rmdir(("/sys/fs/cgroup/" + name).c_str());  // where there is one hierarchy
   std::filesystem::remove_all(directory, error);
   for (const char* path : kMachineDirectories) ::rmdir(path);  // only while they are empty
   return error ? directory + ": " + error.message() : "";

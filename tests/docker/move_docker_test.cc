@@ -225,6 +225,10 @@ TEST_F(DockerMoveTest, GoesRoundByAHostWithoutDocker) {
   run_redis();
   auto users = users_of("a");
   expect_served(users);
+  // A new supervisor takes up what Docker's shim kept alive.
+  ASSERT_TRUE(world_->kill_supervisor("a"));
+  ASSERT_TRUE(world_->start_supervisor("a"));
+  EXPECT_TRUE(eventually([&] { return icon_state("a") == "running"; }));
   const std::vector<std::string> way{"a", "c", "b", "a"};
   for (std::size_t i = 0; i + 1 < way.size(); ++i) {
     move(way[i], way[i + 1]);
