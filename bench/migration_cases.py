@@ -111,12 +111,15 @@ class NginxCase(Case):
     """Four workers; the users' connections are kept alive."""
 
     protocol, port, image = "http", 8080, "nginx"
-    command = ["/usr/sbin/nginx", "-c", "/etc/nginx/gap.conf"]
+
+    def __init__(self, name, user):
+        super().__init__(name)
+        self.command = ["/usr/sbin/nginx", "-c", "/etc/nginx/gap.conf", "-g", f"user {user};"]
 
     def recipe(self, path):
         return packages(path, ["nginx"], "--add-file", f"{FILES}/nginx.conf:/etc/nginx/gap.conf",
                         "--add-file", f"{FILES}/index.html:/srv/index.html", "--add-dir",
-                        "/var/lib/nginx", "--add-dir", "/var/log/nginx")
+                        "/var/lib/nginx", "--add-dir", "/var/log/nginx", "--user", "www-data:33")
 
 
 class WebSocketCase(Case):
@@ -172,7 +175,8 @@ class PostgresCase(Case):
 
 
 ALL = [RedisCase(mb) for mb in (0, 64, 256, 1024)] + [
-    NginxCase("nginx"), WebSocketCase("websocket"), PostgresCase("postgres"), UdpCase("udp")]
+    NginxCase("nginx", "root"), NginxCase("nginx-user", "www-data"),
+    WebSocketCase("websocket"), PostgresCase("postgres"), UdpCase("udp")]
 CASES = {case.name: case for case in ALL}
 
 

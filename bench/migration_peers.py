@@ -249,7 +249,7 @@ class Criu:
     def dump(self, node, images):
         """CRIU inside the service's network namespace, which then is none of its business."""
         command = [self.criu, "dump", "-t", str(self.pid), "-D", images, "--tcp-established",
-                   "--network-lock", "skip", "--manage-cgroups=ignore", "--ext-unix-sk", "-v0",
+                   "--network-lock", "skip", "--manage-cgroups=ignore", "--ext-unix-sk", "-v1",
                    "-o", "dump.log"]
         if not self.lazy:
             return None, self.wait(self.spawn(self.netns(node), command), f"{images}/dump.log")
@@ -267,13 +267,13 @@ class Criu:
     def restore(self, old, new, images):
         command = [self.criu, "restore", "-D", images, "-W", f"{self.work}/daemon",
                    "--tcp-established", "--network-lock", "skip", "--manage-cgroups=ignore",
-                   "--ext-unix-sk", "--root", f"{self.work}/root", "-v0", "-o", "restore.log", "-d",
+                   "--ext-unix-sk", "--root", f"{self.work}/root", "-v1", "-o", "restore.log", "-d",
                    "--pidfile", f"{images}/pid"]
         daemon = None
         if self.lazy:
             daemon = self.spawn(self.lab.netns(new), [
                 self.criu, "lazy-pages", "-D", images, "-W", f"{self.work}/daemon", "--page-server",
-                "--address", INSIDE[old][1], "--port", str(PAGES_PORT), "-v0", "-o", "lazy.log"])
+                "--address", INSIDE[old][1], "--port", str(PAGES_PORT), "-v1", "-o", "lazy.log"])
             wait_until(lambda: os.path.exists(f"{self.work}/daemon/lazy-pages.socket"),
                        "the daemon of the lazy pages listens", every=0.0005)
             command.append("--lazy-pages")
