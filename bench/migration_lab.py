@@ -193,6 +193,8 @@ def measure(samples, frozen, resident, pace, window):
             longest[connection] = max(longest.get(connection, 0), between)
         last[connection] = answered
     pace = statistics.median(usual) if usual else pace
+    worst = max(longest, key=longest.get, default=None)
+    stalls = {int(worst): longest[worst] * 1e3} if worst is not None else {}
     gaps = [max(0.0, value - pace) * 1e3 for value in longest.values()]
 
     def latencies(since, until):
@@ -202,7 +204,7 @@ def measure(samples, frozen, resident, pace, window):
     after = [(answered - asked) * 1e3 for answered, asked, _ in samples
              if end <= asked < end + window]
     return {"gap_ms": silence * 1e3, "gap_p50_ms": percentile(gaps, 50),
-            "gap_p99_ms": percentile(gaps, 99), "begin": begin, "end": end,
+            "gap_p99_ms": percentile(gaps, 99), "longest": stalls, "begin": begin, "end": end,
             "p99_after_ms": percentile(after, 99), "max_after_ms": max(after, default=0),
             "resident_ms": None if resident is None else max(0, resident - begin) * 1e3,
             "latencies": latencies}
