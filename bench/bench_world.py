@@ -52,7 +52,7 @@ class World:
             self.remove()
         finally:
             for number, handler in handlers.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler or signal.SIG_DFL)
 
     def remove(self):
         hosts, self.hosts = self.hosts, []
