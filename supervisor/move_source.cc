@@ -225,6 +225,8 @@ Status SourceMove::journal_commit() {
 }
 
 Task<SourceEvent> SourceMove::send_commit() {
+  if (const auto open = host_.network->expect_from(icon_id(), peer_id_); !open)
+    log::warn("migration.way_back", {{"migration", id()}, {"error", open.error().message}});
   PeerRequest request;
   request.api = api_;
   request.peer = order_.to;

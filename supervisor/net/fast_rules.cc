@@ -51,6 +51,7 @@ FastEntries fast_entries_of(const IconRules& icon, const FastPlace& place,
       allowed[mark->second - kTunnelMarkBase] |= bit;
   };
   for (const auto& peer : icon.network.stub_hosts) allow(peer, kIconDeliverTo);
+  allow(icon.next_host, kIconDeliverFrom);
   if (icon.has_stub) {
     allow(icon.stub.peer_id, kIconDeliverFrom);
     for (const auto& peer : icon.earlier_stub_peers) allow(peer, kIconDeliverFrom);

@@ -184,6 +184,9 @@ class Network {
   virtual Status hold(const std::string& icon_id) = 0;
   virtual Status hold_ingress(const std::string& icon_id) = 0;
   virtual Status close_egress(const std::string& icon_id) = 0;
+  // While held: what `peer_id`'s tunnel brings from the ICON goes on to the users. A copy that is
+  // released speaks before its source has heard of it. divert() or unhold() ends it.
+  virtual Status expect_from(const std::string& icon_id, const std::string& peer_id) = 0;
   // Rollback: egress open, queue delivered in order, route back.
   virtual Status unhold(const std::string& icon_id) = 0;
   // COMMIT: the queue, then everything for open connections goes into the tunnel; new connections

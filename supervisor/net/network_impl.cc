@@ -354,6 +354,7 @@ std::map<std::string, std::uint32_t> NetworkImpl::marks_for(const IconRules& rul
   for (const auto& peer : rules.network.stub_hosts) add(peer);
   for (const auto& peer : rules.earlier_stub_peers) add(peer);
   add(rules.network.previous_host);
+  add(rules.next_host);
   add(rules.stub.peer_id);
   return marks;
 }

@@ -41,6 +41,7 @@ class NetworkImpl final : public Network {
   Status hold(const std::string& icon_id) override;
   Status hold_ingress(const std::string& icon_id) override;
   Status close_egress(const std::string& icon_id) override;
+  Status expect_from(const std::string& icon_id, const std::string& peer_id) override;
   Status unhold(const std::string& icon_id) override;
   Status divert(const std::string& icon_id, const StubTarget& target) override;
   Status detach(const std::string& icon_id) override;

@@ -174,13 +174,25 @@ Status NetworkImpl::close_egress(const std::string& icon_id) {
   return transition(*icon, [](IconRules& rules) { rules.muted = true; });
 }
 
+Status NetworkImpl::expect_from(const std::string& icon_id, const std::string& peer_id) {
+  ICON_TRY(Icon * icon, find(icon_id));
+  if (icon->rules.phase != Phase::kServing || !icon->rules.muted)
+    return wrong_phase(icon_id, "held");
+  if (icon->rules.next_host == peer_id) return {};
+  const Timed timed("expect_from", icon_id);
+  return transition(*icon, [&](IconRules& rules) { rules.next_host = peer_id; });
+}
+
 Status NetworkImpl::unhold(const std::string& icon_id) {
   ICON_TRY(Icon * icon, find(icon_id));
   if (icon->rules.phase != Phase::kServing) return wrong_phase(icon_id, "running");
   {
     const Timed timed("unhold", icon_id);
     ICON_TRY(int veth, routes_.link_index(veth_name(icon_id)));
-    ICON_CHECK(transition(*icon, [](IconRules& rules) { rules.muted = false; }));
+    ICON_CHECK(transition(*icon, [](IconRules& rules) {
+      rules.muted = false;
+      rules.next_host.clear();
+    }));
     ICON_CHECK(switch_to(*icon, veth));
     icon->ingress_held = false;
   }
@@ -223,6 +235,7 @@ Status NetworkImpl::divert(const std::string& icon_id, const StubTarget& target)
     // The way back first: an answer must find the tunnel open.
     ICON_CHECK(transition(*icon, [&](IconRules& rules) {
       rules.phase = Phase::kMoved;
+      rules.next_host.clear();
       rules.has_stub = true;
       rules.stub = target;
       rules.muted = true;

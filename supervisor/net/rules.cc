@@ -261,6 +261,8 @@ void add_elements(const IconRules& icon, const Address& overlay, const Address* 
     if (marks.contains(peer)) add("deliver_to", pair_key(tunnel_name(peer), overlay));
   if (const auto mark = marks.find(icon.network.previous_host); mark != marks.end())
     add("previous_host", text, std::to_string(mark->second));
+  if (marks.contains(icon.next_host))
+    add("deliver_from", pair_key(tunnel_name(icon.next_host), overlay));
   if (!icon.has_stub) return;
   add("deliver_from", pair_key(tunnel_name(icon.stub.peer_id), overlay));
   for (const auto& peer : icon.earlier_stub_peers)

@@ -32,6 +32,7 @@ struct IconRules {
   Phase phase = Phase::kReserved;
   bool attached = false;
   bool muted = false;     // kServing: egress dropped before the dump
+  std::string next_host;  // kServing and muted: the peer whose copy may speak already
   bool has_stub = false;  // kMoved, or kArriving at a host that holds a stub of it
   StubTarget stub;        // with has_stub
   std::vector<std::string> earlier_stub_peers;  // still accepted after a repoint

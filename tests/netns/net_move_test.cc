@@ -189,6 +189,26 @@ TEST_P(NetMove, NothingPassesWhileHeld) {
   EXPECT_EQ(tcp->hear(17), "must not be heard") << "after the rollback TCP repeats it";
 }
 
+// The destination is released before the source has heard of it: what the copy says at once (an
+// answer that was in its write queue at the freeze) must not be lost.
+TEST_P(NetMove, TheCopyIsHeardBeforeTheSourceDiverts) {
+  start_service(*a_);
+  auto tcp = connect_client(a_->at(8080));
+  ASSERT_TRUE(tcp && tcp->echoes("before"));
+  open_tunnel(*a_, *b_);
+  b_->ok([&](Network& n) { return n.attach_held(icon_at({a_.get()})); }, "attach_held");
+  EXPECT_FALSE(a_->call([&](Network& n) { return n.expect_from(icon_.icon_id, b_->id()); }))
+      << "nobody but the ICON here speaks for it";
+  a_->ok([&](Network& n) { return n.hold(icon_.icon_id); }, "hold");
+  a_->ok([&](Network& n) { return n.expect_from(icon_.icon_id, b_->id()); }, "expect_from");
+  replug(*b_);
+  b_->ok([&](Network& n) { return n.release(icon_.icon_id); }, "release");
+  service_->shout("news");
+  EXPECT_EQ(tcp->hear(4), "news");
+  a_->ok([&](Network& n) { return n.divert(icon_.icon_id, {b_->id(), {}, 0}); }, "divert");
+  EXPECT_TRUE(tcp->echoes("after"));
+}
+
 // The source may divert before the destination is released: what comes meanwhile waits there.
 TEST_P(NetMove, TheDestinationQueuesUntilItIsReleased) {
   start_service(*a_);
