@@ -10,10 +10,20 @@
 
 static __always_inline __u32 now(void) { return bpf_ktime_get_coarse_ns() >> 30; }
 
-static __always_inline void touch(struct icon_flow *flow, const struct packet *p) {
+// `side`: kIconEndByClient or kIconEndByIcon, whoever has sent the packet.
+static __always_inline void touch(struct icon_flow *flow, const struct packet *p, __u32 side) {
   const __u32 time = now();
   if (flow->seen != time) flow->seen = time;
-  if (p->ends) flow->closed = 1;
+  if (p->fin) flow->closed |= side;
+  if (p->rst) flow->closed |= kIconEndByReset;
+}
+
+// Whether the flow that stands under the addresses and ports of this packet is an earlier one. By a
+// tunnel come, mid-stream, connections that the ICON has brought along: it has no two of them.
+static __always_inline int is_over(const struct icon_flow *flow, const struct packet *p, __u16 way) {
+  if (p->protocol != IPPROTO_TCP) return now() - flow->seen > IDLE_UDP;
+  if (p->syn) return flow->closed != 0;
+  return way != kIconWayOutside && icon_flow_has_ended(flow);
 }
 
 // False: the connection is not one that may bypass netfilter this way.
@@ -27,23 +37,24 @@ static __always_inline int admit(struct __sk_buff *skb, const struct icon_flow_k
     // Mid-stream from the world: conntrack knows it, or nobody. Mid-stream from a tunnel: it was
     // opened before the ICON came here, and its answers go back the same way.
     if (!first && way == kIconWayOutside) return 0;
-    const struct icon_flow fresh = {.seen = now(), .way = way, .public_port = public_port};
+    struct icon_flow fresh = {.seen = now(), .way = way, .public_port = public_port};
+    touch(&fresh, p, kIconEndByClient);
     return bpf_map_update_elem(&flows, key, &fresh, BPF_ANY) == 0;
   }
   if (flow->way != way || flow->public_port != public_port) {
     // The stub was pointed straight at us: the same connection by another tunnel.
     const int both_tunnels = flow->way != kIconWayOutside && way != kIconWayOutside;
-    const int over =
-        p->protocol == IPPROTO_TCP ? flow->closed && p->syn : now() - flow->seen > IDLE_UDP;
+    const int over = is_over(flow, p, way);
     if (!both_tunnels && !over) {
       if (first) skb->mark = kIconMarkClash;
       return 0;
     }
+    if (over) flow->closed = 0;
     flow->way = way;
     flow->public_port = public_port;
   }
   if (p->syn && flow->closed) flow->closed = 0;
-  touch(flow, p);
+  touch(flow, p, kIconEndByClient);
   return 1;
 }
 
@@ -81,7 +92,7 @@ static __always_inline int to_client(struct __sk_buff *skb, __u32 l2, const stru
   struct icon_target out;
   const __u32 hop = route_outside(skb, set, p->destination, wire_bytes(skb, l2, p), &out);
   if (!hop || (p->clamp && !clamp_mss(skb, l2, set->mss_max))) return hand_over(skb, flow);
-  touch(flow, p);
+  touch(flow, p, kIconEndByIcon);
   const __u16 port = flow->public_port;
   if (!rewrite(skb, l2, p, 1, set->public_address, port)) return TC_ACT_SHOT;
   return send(skb, l2, &out, hop);
@@ -113,7 +124,7 @@ static __always_inline int from_overlay(struct __sk_buff *skb, __u32 l2, const s
   if ((p->fragment & FRAGMENT_BITS) || p->ttl <= 1 || wire_bytes(skb, l2, p) > set->mtu ||
       (p->clamp && !clamp_mss(skb, l2, set->mss_max)))
     return hand_over(skb, flow);
-  touch(flow, p);
+  touch(flow, p, kIconEndByIcon);
   if (!rewrite(skb, l2, p, 1, p->source, p->source_port)) return TC_ACT_SHOT;
   return send(skb, l2, tunnel, p->destination);
 }

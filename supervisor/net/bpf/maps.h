@@ -69,8 +69,14 @@ struct icon_flow {
   __u32 seen;  // when, in units of 2^30 ns
   __u16 way;   // how the client's packets come
   __u16 public_port;
-  __u32 closed;  // a FIN or RST was seen
+  __u32 closed;  // kIconEnd*
 };
+// What was seen of its end. One FIN leaves the other half open.
+enum { kIconEndByClient = 1, kIconEndByIcon = 2, kIconEndByReset = 4 };
+static inline int icon_flow_has_ended(const struct icon_flow *flow) {
+  const __u32 both = kIconEndByClient | kIconEndByIcon;
+  return (flow->closed & kIconEndByReset) || (flow->closed & both) == both;
+}
 
 // `settings`, one element.
 struct icon_settings {

@@ -32,7 +32,8 @@ struct packet {
   __u8 ttl;
   __u8 syn;    // the first packet of a TCP connection, without ACK
   __u8 clamp;  // SYN, with or without ACK: may carry a segment size
-  __u8 ends;   // FIN or RST
+  __u8 fin;
+  __u8 rst;
 };
 
 // False: nothing for us. `l2`: bytes before the IP header.
@@ -55,13 +56,14 @@ static __always_inline int parse(struct __sk_buff *skb, __u32 l2, struct packet 
   p->length = bpf_ntohs(ip->tot_len);
   p->protocol = ip->protocol;
   p->ttl = ip->ttl;
-  p->syn = p->clamp = p->ends = 0;
+  p->syn = p->clamp = p->fin = p->rst = 0;
   if (p->protocol == IPPROTO_UDP) return 1;
   const struct tcphdr *tcp = (const void *)(ip + 1);
   if (p->protocol != IPPROTO_TCP || (const void *)(tcp + 1) > end) return 0;
   p->syn = tcp->syn && !tcp->ack;
   p->clamp = tcp->syn;
-  p->ends = tcp->fin || tcp->rst;
+  p->fin = tcp->fin;
+  p->rst = tcp->rst;
   return 1;
 }
 
