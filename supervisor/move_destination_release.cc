@@ -51,6 +51,7 @@ Task<Status> DestinationMoves::prepare_restore(Move& move) {
 Task<Status> DestinationMoves::restore(Move& move) {
   ICON_CO_CHECK(co_await step(move, DestinationEvent::kCheckpointVerified));
   move.record.begin("restore");
+  ICON_CO_CHECK(host_.network->prepare_release(move.icon.id));
   if (!move.prepared) ICON_CO_CHECK(co_await prepare_restore(move));
   // Not before: what lies under a mounted overlay must not change.
   const std::vector<std::string> layers(1, move.icon.lower_dir);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 
 #include <algorithm>
@@ -21,6 +22,7 @@ namespace {
 constexpr const char* kMapNames[] = {"ports", "overlays", "interfaces", "deliveries", "tunnels"};
 constexpr const char* kSettings = "settings";
 constexpr const char* kForwarded = "forwarded";
+constexpr const char* kFlows = "flows";
 constexpr std::size_t kMapsPerProgramMax = 16;
 constexpr std::uint32_t kFilterHandle = 1;
 constexpr std::uint32_t kFilterPriority = kRulePriority;
@@ -205,6 +207,12 @@ FastEntries FastPath::entries() const {
         all[{map, key}] = value;
   }
   return all;
+}
+
+Result<FastFlows> FastPath::flows() const {
+  UniqueFd map(fcntl(bpf_object__find_map_fd_by_name(object_.get(), kFlows), F_DUPFD_CLOEXEC, 0));
+  if (!map) return fail_errno("keep the map of flows");
+  return FastFlows(std::move(map));
 }
 
 std::uint64_t FastPath::forwarded() const {

@@ -13,6 +13,7 @@
 
 #include "base/address.h"
 #include "base/result.h"
+#include "supervisor/net/fast_flows.h"
 #include "supervisor/net/fast_rules.h"
 
 struct bpf_object;
@@ -42,6 +43,7 @@ class FastPath {
   Status put(const FastEntries& entries);
   void erase(const FastEntries& entries);
   FastEntries entries() const;      // in the kernel
+  Result<FastFlows> flows() const;  // Errors: kIo (no descriptor left)
   std::uint64_t forwarded() const;  // packets, since the maps were made
 
  private:

@@ -168,6 +168,9 @@ class Network {
   // a queue, so the source may divert without waiting for release(). A stub for the ICON on this
   // host goes on until release().
   virtual Status attach_held(const IconNetwork& icon) = 0;
+  // The source's copy has stopped: what users have ended at this host's stub since attach_held() is
+  // forgotten, on another thread, beside the restore.
+  virtual Status prepare_release(const std::string& icon_id) = 0;
   // Ends `held`: in the gap, so it only switches: two nftables and two route transactions.
   virtual Status release(const std::string& icon_id) = 0;
 

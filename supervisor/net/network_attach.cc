@@ -132,6 +132,7 @@ Status NetworkImpl::attach_held(const IconNetwork& network) {
   if (existing != icons_.end() && existing->second.rules.phase == Phase::kServing)
     return fail(Code::kConflict, "ICON " + short_id(network.icon_id) + " already runs here");
   Icon& icon = known_or_new(network);
+  sweep(icon);
   const auto set_up = [&]() -> Status {
     ICON_CHECK(settle(icon));
     // Connections that began elsewhere are about to come: whoever changed them since.
@@ -176,7 +177,9 @@ Status NetworkImpl::forget(const std::string& icon_id) {
   ICON_CHECK(unroute_all(overlays, {.metric = kBackstopMetric}));
   overlays_.erase(icon->rules.network.overlay);
   short_names_.erase(short_id(icon_id));
+  left_.merge(addresses_of(icon->rules));
   icons_.erase(icon_id);
+  tidy_after(kTidySoon);
   return {};
 }
 

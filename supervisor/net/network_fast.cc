@@ -128,6 +128,7 @@ FastEntries NetworkImpl::fast_wanted(const Icon& icon, const IconRules& rules) c
 void NetworkImpl::narrow_fast(Icon& icon, const FastEntries& wanted) {
   if (!fast_) return;
   const FastEntries leaving = without(icon.fast, wanted, /*changed=*/true);
+  if (!leaving.empty()) tidy_after(kTidySoon);
   const FastEntries shut = closed(without(leaving, without(leaving, wanted)));
   if (const auto status = fast_->put(shut); !status)
     log::warn("net.fast_path", {{"error", status.error().message}});

@@ -125,7 +125,8 @@ NetworkImpl::NetworkImpl(IoContext& loop, NetworkConfig config, Nft nft, RouteSo
       config_(std::move(config)),
       nft_(std::move(nft)),
       routes_(std::move(routes)),
-      devices_(std::move(devices)) {}
+      devices_(std::move(devices)),
+      tidying_(loop) {}
 
 NetworkImpl::~NetworkImpl() {
   sodium_memzero(config_.tunnel_secret.data(), config_.tunnel_secret.size());
@@ -171,7 +172,8 @@ Status NetworkImpl::load() {
   // The end first: what jumps over must know where to.
   for (const FrameRule rule : {FrameRule::kSkipEnd, FrameRule::kOwnPackets, FrameRule::kSkip})
     ICON_CHECK(routes_.add_rule(rule));
-  return start_fast_path();
+  ICON_CHECK(start_fast_path());
+  return start_sweeper();
 }
 
 Status NetworkImpl::set_host_sysctls() {
@@ -220,8 +222,10 @@ void NetworkImpl::add_unclaimed(const IconRules& rules, Elements& elements) cons
 
 Status NetworkImpl::destroy() {
   Status first = remove_fast_path();
-  for (auto& [id, icon] : icons_)
+  for (auto& [id, icon] : icons_) {
     if (icon.queue) icon.queue->close();
+    left_.merge(addresses_of(icon.rules));
+  }
   icons_.clear();
   owners_.clear();
   overlays_.clear();
@@ -249,6 +253,7 @@ Status NetworkImpl::destroy() {
   keep_first(first, nft_.run("add table ip icon\ndelete table ip icon\n"
                              "add table ip6 icon\ndelete table ip6 icon\n"));
   current_.clear();
+  tidy_all();
   return first;
 }
 

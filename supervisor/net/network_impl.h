@@ -4,8 +4,10 @@
 
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "supervisor/net/fast_path.h"
+#include "supervisor/net/flow_sweeper.h"
 #include "supervisor/net/hold_queue.h"
 #include "supervisor/net/network.h"
 #include "supervisor/net/nft.h"
@@ -22,6 +25,10 @@
 #include "supervisor/net/tunnel_device.h"
 
 namespace icon::net {
+
+// After a change that has left something behind, and, with the fast path, now and then.
+inline constexpr Millis kTidySoon{1000};
+inline constexpr Millis kTidyEvery{std::chrono::minutes(5)};
 
 class NetworkImpl final : public Network {
  public:
@@ -37,6 +44,7 @@ class NetworkImpl final : public Network {
   Status attach_held(const IconNetwork& icon) override;
   Status attach_frozen(const IconNetwork& icon) override;
   Status release(const std::string& icon_id) override;
+  Status prepare_release(const std::string& icon_id) override;
   Status prepare_hold(const std::string& icon_id) override;
   Status hold(const std::string& icon_id) override;
   Status hold_ingress(const std::string& icon_id) override;
@@ -70,6 +78,7 @@ class NetworkImpl final : public Network {
     // After a release the queue device stays for a moment: packets may still be on their way
     // through it.
     std::unique_ptr<boost::asio::steady_timer> settling;
+    std::shared_future<void> swept;  // before it is released
   };
   struct Tunnel {
     std::string interface;
@@ -145,6 +154,16 @@ class NetworkImpl final : public Network {
   Status set_up_arrival(Icon& icon);
   Result<int> stub_interface(const StubTarget& target);
 
+  // network_flows.cc: what this host remembers of connections that are over.
+  Status start_sweeper();
+  std::set<Address> addresses_of(const IconRules& rules) const;
+  void sweep(Icon& icon);
+  void sweep_again(Icon& icon);
+  void wait_for_sweep(Icon& icon) const;
+  void tidy_after(Millis time);
+  void tidy();
+  void tidy_all();
+
   // network_tunnels.cc
   Result<std::uint32_t> mark_for(const std::string& interface) const;
 
@@ -168,6 +187,11 @@ class NetworkImpl final : public Network {
   std::map<std::string, std::string> short_names_;            // -> ICON
   std::multimap<std::string, Elements::key_type> unclaimed_;  // part -> element
   std::map<std::string, Tunnel> tunnels_;                     // by peer id
+  std::unique_ptr<FlowSweeper> sweeper_;
+  std::set<Address> left_;  // overlay addresses of ICONs that have left since the last tidying
+  boost::asio::steady_timer tidying_;
+  std::optional<SteadyTime> tidy_due_;
+  std::shared_future<void> tidied_;
 };
 
 // Logs "net.<what>" with its duration when it ends. For what happens in the gap.

@@ -103,6 +103,8 @@ void NetworkImpl::settle_later(const std::string& icon_id, Icon& icon) {
     const auto found = icons_.find(icon_id);
     if (found == icons_.end() || !found->second.settling) return;
     auto status = settle(found->second);
+    // While it was held, connection tracking has seen connections that are the fast path's again.
+    if (fast_) tidy_after(kTidySoon);
     if (status && found->second.rules.homecoming)
       status = transition(found->second, [](IconRules& rules) { rules.homecoming = false; });
     if (!status)
@@ -128,6 +130,7 @@ Status NetworkImpl::release(const std::string& icon_id) {
   ICON_TRY(Icon * icon, find(icon_id));
   if (icon->rules.phase == Phase::kServing) return {};
   if (icon->rules.phase != Phase::kArriving) return wrong_phase(icon_id, "arriving");
+  wait_for_sweep(*icon);
   {
     const Timed timed("release", icon_id);
     ICON_TRY(int veth, routes_.link_index(veth_name(icon_id)));
@@ -142,6 +145,13 @@ Status NetworkImpl::release(const std::string& icon_id) {
     icon->queue->release();
   }
   settle_later(icon_id, *icon);
+  return {};
+}
+
+Status NetworkImpl::prepare_release(const std::string& icon_id) {
+  ICON_TRY(Icon * icon, find(icon_id));
+  if (icon->rules.phase != Phase::kArriving) return wrong_phase(icon_id, "arriving");
+  sweep_again(*icon);
   return {};
 }
 

@@ -1,4 +1,4 @@
-// A netlink request, and what its answer means: for rtnetlink*.cc alone.
+// A netlink request, and what its answer means: for rtnetlink*.cc and conntrack.cc alone.
 #pragma once
 
 #include <libmnl/libmnl.h>
@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <string>
 
@@ -42,6 +43,11 @@ class Message {
   }
   void put(std::uint16_t type, const Address& address) {
     put(type, address.bytes().data(), address.bytes().size());
+  }
+  // Whole attributes, aligned, as the kernel sent them.
+  void append(const std::string& attributes) {
+    std::memcpy(mnl_nlmsg_get_payload_tail(header_), attributes.data(), attributes.size());
+    header_->nlmsg_len += static_cast<std::uint32_t>(attributes.size());
   }
   nlattr* nest(std::uint16_t type) { return mnl_attr_nest_start(header_, type); }
   void end(nlattr* nest) { mnl_attr_nest_end(header_, nest); }

@@ -204,11 +204,21 @@ IconNetwork World::icon_at(const std::vector<const Host*>& stub_hosts) const {
 
 void World::move(Host& from, Host& to, const std::vector<const Host*>& stub_hosts,
                  StubTarget target, const std::function<void()>& while_held) {
+  begin_move(from, to, stub_hosts);
+  end_move(from, to, std::move(target), while_held);
+}
+
+void World::begin_move(Host& from, Host& to, const std::vector<const Host*>& stub_hosts) {
   open_tunnel(from, to);
-  target.peer_id = to.id();
   to.ok([&](Network& n) { return n.attach_held(icon_at(stub_hosts)); }, "attach_held");
+}
+
+void World::end_move(Host& from, Host& to, StubTarget target,
+                     const std::function<void()>& while_held) {
+  target.peer_id = to.id();
   from.ok([&](Network& n) { return n.hold(icon_.icon_id); }, "hold");
   while_held();
+  to.ok([&](Network& n) { return n.prepare_release(icon_.icon_id); }, "prepare_release");
   replug(to);
   from.ok([&](Network& n) { return n.divert(icon_.icon_id, target); }, "divert");
   to.ok([&](Network& n) { return n.release(icon_.icon_id); }, "release");
@@ -218,7 +228,8 @@ void World::move(Host& from, Host& to, const std::vector<const Host*>& stub_host
 std::unique_ptr<Socket> World::connect_client(const Endpoint& to, std::uint16_t local_port) {
   return client_->run([&]() -> std::unique_ptr<Socket> {
     auto socket = std::make_unique<Socket>(SOCK_STREAM, family_of(to));
-    if (local_port != 0 && !socket->bind_to({Address{}, local_port})) return nullptr;
+    const Address local = to.address.is_v4() ? Address{} : Address::v6({});
+    if (local_port != 0 && !socket->bind_to({local, local_port})) return nullptr;
     if (!socket->connect_to(to)) return nullptr;
     return socket;
   });

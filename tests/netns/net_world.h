@@ -89,6 +89,10 @@ class World : public ::testing::TestWithParam<Forwarding> {
   void move(
       Host& from, Host& to, const std::vector<const Host*>& stub_hosts, StubTarget target,
       const std::function<void()>& while_held = [] {});
+  // Its halves: what precedes the freeze, and the rest.
+  void begin_move(Host& from, Host& to, const std::vector<const Host*>& stub_hosts);
+  void end_move(
+      Host& from, Host& to, StubTarget target, const std::function<void()>& while_held = [] {});
   static int family_of(const Endpoint& to) { return to.address.is_v4() ? AF_INET : AF_INET6; }
   std::unique_ptr<Socket> connect_client(const Endpoint& to, std::uint16_t local_port = 0);
   std::unique_ptr<Socket> udp_client(const Endpoint& to);
