@@ -68,6 +68,8 @@ table {ip} icon {{
     ct state untracked accept
     iifname "it*" iifname . {ip} daddr @deliver_to goto mark_to_icon
     iifname "it*" goto mark_back_home
+    iifname "iv*" meta mark 0 ct state invalid meta mark set {ip} saddr map @previous_host accept
+    iifname "ih*" meta mark 0 ct state invalid meta mark set {ip} saddr map @previous_host accept
     iifname "iv*" goto mark_from_icon
     iifname "ih*" goto mark_from_icon
   }}

@@ -1,5 +1,8 @@
 // A move as the users and the ICON see it: open connections survive, nothing is lost in the gap,
 // replies go home, chains do not grow.
+#include <cerrno>
+#include <cstring>
+
 #include "tests/netns/net_world.h"
 
 namespace icon::net::test {
@@ -53,6 +56,17 @@ TEST_P(NetMove, AServiceThatSpeaksFirstIsHeardThroughTheOldHost) {
   service_->shout("news");
   EXPECT_EQ(tcp->hear(4), "news");
   EXPECT_TRUE(tcp->echoes("after"));
+}
+
+// A FIN is the first that host b sees of the connection.
+TEST_P(NetMove, AServiceThatEndsAnIdleConnectionIsHeard) {
+  start_service(*a_);
+  auto tcp = connect_client(a_->at(8080));
+  ASSERT_TRUE(tcp && tcp->echoes("before"));
+  move(*a_, *b_, {a_.get()}, {});
+  service_.reset();
+  char byte = 0;
+  EXPECT_EQ(recv(tcp->fd(), &byte, 1, 0), 0) << strerror(errno);
 }
 
 TEST_P(NetMove, WhatTheIconHadOpenedSurvives) {
