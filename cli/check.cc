@@ -146,11 +146,23 @@ class Checker {
     const auto outcome = run_command_blocking(std::move(command));
     if (outcome && outcome->ok()) {
       ok("CRIU", *version + ", criu check is content (" + criu + ")");
+      check_patches(criu);
       return;
     }
     const auto why = outcome ? outcome->error_output + outcome->output : outcome.error().message;
     missing("CRIU", *version + ", but criu check says: " + last_line(why),
             "Debian 12's own 3.17.1 fails on newer kernels: make deps builds 4.2.1");
+  }
+
+  void check_patches(const std::string& criu) {
+    Command command;
+    command.argv = {criu, "--help"};
+    command.timeout = kProgramMax;
+    const auto help = run_command_blocking(std::move(command));
+    is_patched_ = help && help->output.find("--kerndat-cache") != std::string::npos;
+    if (!is_patched_)
+      warn("CRIU's patches", "missing: a service's memory travels while it stands still",
+           "make deps builds a CRIU that has them (migration/criu/)");
   }
 
   static std::string last_line(std::string text) {
@@ -163,12 +175,13 @@ class Checker {
     const auto resource = probe::has_capability(CAP_SYS_RESOURCE);
     if (resource && *resource)
       ok("CAP_SYS_RESOURCE", "yes");
+    else if (is_patched_)
+      ok("CAP_SYS_RESOURCE", "missing, and not needed by the CRIU that is used");
     else
       warn("CAP_SYS_RESOURCE",
-           "missing: services that run as another user than root cannot be checkpointed, and large "
-           "pipes need fs.pipe-max-size",
-           "Run services as root inside their containers, or start this machine's container with "
-           "--cap-add SYS_RESOURCE");
+           "missing: services that run as another user than root cannot be checkpointed",
+           "make deps builds a CRIU that can; or run services as root inside their containers, or "
+           "start this machine's container with --cap-add SYS_RESOURCE");
     const auto admin = probe::has_capability(CAP_SYS_ADMIN);
     if (!admin || !*admin)
       missing("CAP_SYS_ADMIN", "missing", "Run as root, in a container with --privileged");
@@ -208,6 +221,7 @@ class Checker {
   const CheckOptions& options_;
   const std::string& socket_;
   bool root_ = false;
+  bool is_patched_ = false;  // CRIU has what migration/criu/ adds
   std::vector<Finding> findings_;
 };
 

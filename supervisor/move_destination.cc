@@ -84,7 +84,7 @@ void DestinationMoves::add_routes(http::Router& router) {
             [this](http::Request request) -> Task<http::Response> {
               const auto move = find(request);
               if (!move) co_return http::error_response(move.error());
-              const auto ended = co_await abort(**move, "the source gave up");
+              const auto ended = co_await abort_on_request(**move, "the source gave up");
               co_return ended ? http::json_response(200, json::Object{{"state", "aborted"}})
                               : http::error_response(ended.error());
             });
@@ -145,15 +145,36 @@ http::Response DestinationMoves::answer_from_journal(const http::Request& reques
   return http::error_response(error);
 }
 
+Task<Status> DestinationMoves::while_busy(MovePtr move, Task<Status> work) {
+  struct Busy {
+    Move& move;
+    explicit Busy(Move& of) : move(of) { move.busy = true; }
+    ~Busy() { move.busy = false; }
+  } const busy(*move);
+  co_return co_await std::move(work);
+}
+
+// Nothing is taken away from under what is being done: that ends first. After the commit a request
+// comes too late.
+Task<Status> DestinationMoves::abort_on_request(Move& move, std::string reason) {
+  if (move.transaction.state() == DestinationState::kCommitted)
+    co_return fail(Code::kConflict, "this migration is committed");
+  if (!move.busy) co_return co_await abort(move, std::move(reason));
+  move.given_up = std::move(reason);
+  if (move.pages) move.pages->stop();
+  move.progress.cancel();
+  co_return Status{};
+}
+
 Task<http::Response> DestinationMoves::answer(MovePtr move, Task<Status> work) {
   if (move->transaction.state() == DestinationState::kAborted)
     co_return gone("expired", move->record.data().error);
   if (move->busy)
     co_return http::error_response({Code::kConflict, "this migration is busy with another call"});
-  move->busy = true;
-  const auto done = co_await std::move(work);
-  move->busy = false;
+  const auto done = co_await while_busy(move, std::move(work));
   move->last_heard = host_.clock.steady();
+  if (!move->given_up.empty() && move->transaction.state() != DestinationState::kRunning)
+    (void)co_await abort(*move, move->given_up);
   if (done) co_return http::json_response(200, json::Object{{"state", move->record.data().state}});
   log::warn("migration.destination_failed",
             {{"migration", move->record.id()}, {"error", done.error().message}});
@@ -274,7 +295,8 @@ Task<Result<json::Object>> DestinationMoves::reserve(const http::Request& reques
   move->last_heard = host_.clock.steady();
   move->record.begin("reserve");
   moves_[move->record.id()] = move;
-  const auto ready = co_await set_up(*move, body);
+  auto ready = co_await while_busy(move, set_up(*move, body));
+  if (ready && !move->given_up.empty()) ready = fail(Code::kCancelled, move->given_up);
   if (!ready) {
     log::warn("migration.reserve_failed",
               {{"migration", move->record.id()}, {"error", ready.error().message}});

@@ -60,6 +60,8 @@ class DestinationMoves {
   Task<Status> commit(Move& move, const json::Object& body);
   Task<Status> release(Move& move);
   Task<Status> abort(Move& move, std::string reason);
+  Task<Status> abort_on_request(Move& move, std::string reason);
+  Task<Status> while_busy(MovePtr move, Task<Status> work);
   Task<void> discard(Move& move);
 
   Task<Result<json::Object>> admit_stub_host(const http::Request& request);

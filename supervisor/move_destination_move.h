@@ -37,6 +37,7 @@ struct DestinationMoves::Move {
   SteadyTime last_heard{};
   std::uint64_t staged_bytes = 0;  // image and layers, however often they come
   bool busy = false;               // a request is being worked on
+  std::string given_up;            // meanwhile, and why: the work ends, then the move
 };
 
 }  // namespace icon::supervisor

@@ -43,6 +43,7 @@ std::uint64_t DestinationMoves::staging_left(const Move& move) {
 
 // Nothing is written into an ICON's files once its checkpoint is here.
 Status DestinationMoves::still_staging(const Move& move) {
+  if (!move.given_up.empty()) return fail(Code::kCancelled, move.given_up);
   if (move.transaction.state() != migration::DestinationState::kReserved)
     return fail(Code::kConflict, "the checkpoint has arrived already");
   return {};

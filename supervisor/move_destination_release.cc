@@ -124,10 +124,17 @@ Task<Status> DestinationMoves::release(Move& move) {
     if (stub) ICON_CHECK(host_.journal->remove_stub(id));  // it came back
     return move.record.enter(to_string(DestinationState::kRunning));
   }));
-  ICON_CO_CHECK(host_.network->release(id));
+  // It runs, and says so to whoever asks: what fails from here on is no reason to give it up.
+  const auto note = [&](const char* what, const Status& status) {
+    if (!status)
+      log::error(
+          "migration.after_release",
+          {{"migration", move.record.id()}, {"what", what}, {"error", status.error().message}});
+  };
+  note("network", host_.network->release(id));
   if (move.pages) watch_pages(move.record.id(), std::move(move.pages));
-  ICON_CO_CHECK(host_.icons->open_socket(id));
-  ICON_CO_CHECK(host_.icons->watch(id));
+  note("socket", host_.icons->open_socket(id));
+  note("watch", host_.icons->watch(id));
   move.memory.reset();
   // The name servers are this host's from now on.
   if (const auto written = host_.containers->write_files(id, move.icon.spec, move.icon.overlay);

@@ -20,6 +20,8 @@ using migration::FrameHeader;
 
 constexpr Millis kAnswerLimit{30'000};  // for an answer that only says how the request ended
 constexpr std::size_t kMarkBytesMax = 4096;
+constexpr Millis kMarkPause{50};       // between two answers
+constexpr Millis kSilenceMax{60'000};  // no byte and no mark
 
 std::string frame_of(FrameHeader::Kind kind, std::size_t bytes) {
   FrameHeader header;
@@ -116,6 +118,7 @@ struct MoveStream::State {
   Host& host;
   Body body;
   PeerRequest marks;  // what asks for them
+  std::uint64_t sent = 0;
   std::optional<Status> outcome;
   asio::cancellation_signal cancel;
 };
@@ -131,6 +134,10 @@ Result<std::unique_ptr<MoveStream>> MoveStream::start(
   state->marks.peer = request.peer;
   state->marks.target = request.target + "?mark=";
   request.upload = &state->body;
+  request.on_progress = [state = state.get(), told = std::move(request.on_progress)](auto bytes) {
+    state->sent = bytes;
+    if (told) told(bytes);
+  };
   auto send = [&host, state, request = std::move(request)]() mutable -> Task<void> {
     const auto answer = co_await host.peers->call(std::move(request));
     if (!answer) {
@@ -179,6 +186,8 @@ Task<Status> MoveStream::explained(Status status) {
 
 Task<Status> MoveStream::until_mark_arrived(std::uint32_t mark) {
   // The destination answers at least every few seconds: a round may take long, a silence may not.
+  auto moved = std::chrono::steady_clock::now();
+  std::uint64_t sent = state_->sent;
   while (!state_->outcome) {
     PeerRequest request = state_->marks;
     request.target += std::to_string(mark);
@@ -187,6 +196,12 @@ Task<Status> MoveStream::until_mark_arrived(std::uint32_t mark) {
     ICON_CO_TRY(const auto body, json::parse_object(text, kMarkBytesMax));
     ICON_CO_TRY(const auto arrived, json::get_int(body, "mark", 0, migration::kMarksMax));
     if (arrived >= mark) co_return Status{};
+    const auto now = std::chrono::steady_clock::now();
+    if (std::exchange(sent, state_->sent) != state_->sent) moved = now;
+    if (now - moved > kSilenceMax)
+      co_return fail(Code::kTimeout, "the destination takes memory no longer");
+    asio::steady_timer pause(state_->host.loop, kMarkPause);
+    co_await pause.async_wait(asio::use_awaitable);
   }
   co_return *state_->outcome;
 }

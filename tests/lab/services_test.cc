@@ -83,7 +83,11 @@ class ServicesTest : public ::testing::TestWithParam<Service> {
     const auto deadline = std::chrono::steady_clock::now() + kServedMax;
     for (;;) {
       auto users = LoadClient::start(world_->lab(), "client", options);
-      if (users || std::chrono::steady_clock::now() > deadline) return users;
+      if (std::chrono::steady_clock::now() > deadline) return users;
+      // It may have refused one connection and taken the next.
+      const auto report = users ? users->report() : Result<LoadReport>(fail(users.error()));
+      if (report && report->alive == kConnections) return users;
+      if (users) (void)users->stop();
       std::this_thread::sleep_for(kStep);
     }
   }
