@@ -136,17 +136,7 @@ TEST_F(EnduranceTest, OneCopyServesWhateverDiesAfterTheCommit) {
         must(world_->kill_supervisor(dead));
         must(world_->start_supervisor(dead));
       }
-      const auto end = outcome(here, id);
-      const auto end_there = outcome(there, id);
-      if (end == "done") {
-        EXPECT_EQ(end_there, "running");
-        std::swap(here, there);
-      } else {
-        EXPECT_EQ(end, "rolled_back");
-        EXPECT_EQ(end_there, "aborted");
-      }
-      wait_for_state(here, "running");
-      EXPECT_NE(icon_state(there), "running");
+      expect_one_copy(id, here, there);
       expect_exact(users.mark("after"));
       EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
       if (HasFailure()) return;

@@ -182,6 +182,24 @@ class MoveWorldTest : public ::testing::Test {
     EXPECT_EQ(icon_state(host), state);
   }
 
+  // Whatever became of the move, both sides agree on it and one copy runs: at `here`, which is
+  // where it went when it moved. Whether it did.
+  bool expect_one_copy(const std::string& id, std::string& here, std::string& there) {
+    const auto end = outcome(here, id);
+    const auto end_there = outcome(there, id);
+    const bool has_moved = end == "done";
+    if (has_moved) {
+      EXPECT_EQ(end_there, "running");
+      std::swap(here, there);
+    } else {
+      EXPECT_EQ(end, "rolled_back");
+      EXPECT_EQ(end_there, "aborted");
+    }
+    wait_for_state(here, "running");
+    EXPECT_NE(icon_state(there), "running");
+    return has_moved;
+  }
+
   // After a move that did not happen: nothing of the ICON is left at `host`.
   void expect_clean(const std::string& host) const {
     const std::string icons = world_->lab().host_directory(host) + "/state/icons";
