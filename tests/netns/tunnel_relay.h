@@ -17,10 +17,13 @@ class Relay {
  public:
   struct Faults {
     double lost = 0;
-    double repeated = 0;
-    double late = 0;  // behind the next kLateBy datagrams
+    double repeated = 0;  // behind the next datagram either way, or kQuietMs of none
+    double late = 0;      // behind the next kLateBy datagrams
   };
   static constexpr std::size_t kLateBy = 7;
+  // Never at once: wireguard-go's workers may take both of two initiations that come together, and
+  // then holds the keys of the second when its peer has those of the first.
+  static constexpr int kQuietMs = 10;
 
   // Listens on `port` in both directions: what comes from `left` goes to `right`, and back.
   Relay(const std::string& netns, Endpoint left, Endpoint right, std::uint16_t port, Faults faults)
@@ -47,6 +50,7 @@ class Relay {
 
  private:
   struct Direction {
+    std::vector<std::uint8_t> copy;
     std::vector<std::uint8_t> late;
     std::size_t late_for = 0;
   };
@@ -67,19 +71,29 @@ class Relay {
       return;
     }
     send(datagram, to_right);
+    send_copies();
     if (chance(faults_.repeated)) {
       ++repeated_;
-      send(datagram, to_right);
+      direction.copy = datagram;
     }
     if (!direction.late.empty() && --direction.late_for == 0) {
       send(direction.late, to_right);
       direction.late.clear();
     }
   }
+  void send_copies() {
+    for (const bool to_right : {false, true}) {
+      auto& copy = directions_[to_right ? 1 : 0].copy;
+      if (!copy.empty()) send(copy, to_right);
+      copy.clear();
+    }
+  }
+  bool holds_copies() const { return !directions_[0].copy.empty() || !directions_[1].copy.empty(); }
   void run() {
     pollfd waits[] = {{socket_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
     std::vector<std::uint8_t> datagram(65'536);
-    while (poll(waits, 2, -1) > 0 && waits[1].revents == 0) {
+    while (poll(waits, 2, holds_copies() ? kQuietMs : -1) >= 0 && waits[1].revents == 0) {
+      if (waits[0].revents == 0) send_copies();
       for (;;) {
         datagram.resize(65'536);
         sockaddr_storage from{};
