@@ -63,8 +63,8 @@ endfunction()
 add_custom_target(icon_unit_tests)
 
 # icon_test(NAME SOURCES.. LINKS.. LABELS.. TIMEOUT s): one GoogleTest program, run by ctest as a
-# whole. Its folder under tests/ is a label too. Tests of one program, or in namespaces that they
-# make themselves, run side by side; the others own the lab, mounts and the machine's time.
+# whole. Its folder under tests/ is a label too. All run side by side, but of each kind that starts
+# whole systems (a lab, Docker Engines, CRIU) only one at a time.
 function(icon_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINKS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
@@ -81,16 +81,15 @@ function(icon_test name)
   string(REGEX REPLACE "/.*" "" kind "${kind}")
   list(APPEND arg_LABELS ${kind})
   list(REMOVE_DUPLICATES arg_LABELS)
-  set(serial TRUE)
-  if("netns" IN_LIST arg_LABELS)
-    set(serial FALSE)
+  set(alone ${kind})
+  if("netns" IN_LIST arg_LABELS OR "unit" IN_LIST arg_LABELS)
+    set(alone "")
   endif()
   if("unit" IN_LIST arg_LABELS)
-    set(serial FALSE)
     add_dependencies(icon_unit_tests ${name})
   endif()
   # The report is where scripts/test reads how many cases passed, failed and were skipped.
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
-                       RUN_SERIAL ${serial} ENVIRONMENT
+                       RESOURCE_LOCK "${alone}" ENVIRONMENT
                        "GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/test-reports/${name}.xml")
 endfunction()

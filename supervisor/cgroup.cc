@@ -24,8 +24,11 @@ constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 constexpr Millis kPollFirst{1};
 constexpr Millis kPollMax{20};
 constexpr Millis kRemoveLimit{3'000};
+constexpr Millis kLetGoAfter{20};
 constexpr std::int64_t kCpuPeriodUs = 100'000;
 constexpr std::size_t kProcsBytesMax = 4 << 20;
+constexpr std::size_t kStatBytesMax = 4096;
+constexpr std::size_t kNamedMax = 4;  // processes in an error
 constexpr const char* kPidsMax = "4096";
 
 struct Hierarchy {
@@ -137,6 +140,16 @@ Status set_limits(const std::string& directory, bool v2, const wire::Resources& 
   return {};
 }
 
+// "12 redis-server D jbd2_log_wait_commit": who keeps a group from freezing, for the operator.
+std::string where_it_waits(int pid) {
+  const std::string process = "/proc/" + std::to_string(pid);
+  std::string stat = read_file(process + "/stat", kStatBytesMax).value_or("");
+  const auto name_end = stat.rfind(") ");
+  if (name_end == std::string::npos) return std::to_string(pid) + " (gone)";
+  stat.resize(name_end + 3);  // "12 (redis-server) D"
+  return stat + " " + read_file(process + "/wchan", kStatBytesMax).value_or("");
+}
+
 Task<void> pause(Millis& step) {
   asio::steady_timer timer(co_await asio::this_coro::executor, step);
   step = std::min(step * 2, kPollMax);
@@ -212,6 +225,7 @@ bool Cgroup::frozen() const {
 
 Task<Status> Cgroup::freeze(Millis limit) const {
   const auto end = std::chrono::steady_clock::now() + limit;
+  auto let_go = std::chrono::steady_clock::now() + kLetGoAfter;
   Millis step = kPollFirst;
   for (;;) {
     // Again each time: on v1 a task that forks at the wrong moment needs a second request.
@@ -220,13 +234,23 @@ Task<Status> Cgroup::freeze(Millis limit) const {
     else
       ICON_CO_CHECK(write_kernel_file(freezer_ + "/freezer.state", "FROZEN"));
     if (frozen()) co_return Status{};
-    if (std::chrono::steady_clock::now() >= end) break;
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= end) break;
+    if (!v2_ && now >= let_go) {
+      // An exec waits for its other threads to die, which on v1 a frozen thread cannot.
+      ICON_CO_CHECK(thaw());
+      let_go = now + kLetGoAfter;
+    }
     co_await pause(step);
   }
+  std::string waiting;
+  auto pids = processes();
+  pids.resize(std::min(pids.size(), kNamedMax));
+  for (const int pid : pids) waiting += (waiting.empty() ? "" : ", ") + where_it_waits(pid);
   (void)thaw();
   co_return fail(Code::kTimeout, "cgroup " + path_ + " did not freeze within " +
                                      std::to_string(limit.count()) +
-                                     " ms: a task hangs in the kernel");
+                                     " ms: a task hangs in the kernel (" + waiting + ")");
 }
 
 Status Cgroup::thaw() const {

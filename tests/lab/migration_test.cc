@@ -5,6 +5,7 @@
 #include <regex>
 #include <thread>
 
+#include "tests/eventually.h"
 #include "tests/lab/move_world.h"
 
 namespace icon::lab {
@@ -49,6 +50,10 @@ TEST_F(MigrationTest, WhatCannotMoveIsRefusedBeforeTheFreeze) {
   const std::string task = "/proc/" + std::to_string(agent) + "/task/" + std::to_string(agent);
   const int redis = std::stoi(read_file(task + "/children", 64).value());
   ASSERT_EQ(kill(redis, SIGSTOP), 0);
+  ASSERT_TRUE(icon::test::eventually([&] {
+    const auto status = read_file("/proc/" + std::to_string(redis) + "/status", 4096).value_or("");
+    return status.find("State:\tT") != std::string::npos;
+  }));
   const auto answer = world_->get("a", "/v1/icons/redis/movable");
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->at("movable"), false);
@@ -124,7 +129,13 @@ TEST_F(MigrationTest, OneCopyServesWhoeverDiesAtTheCommit) {
       must(world_->kill_supervisor(dead));
       must(world_->start_supervisor(dead));
       if (expect_one_copy(id, here, there)) users.push_back(load(here));
-      for (auto& user : users) expect_exact(user.mark("after"));
+      for (auto& user : users) {
+        EXPECT_TRUE(icon::test::eventually([&] {
+          const auto report = user.report();
+          return report && report->total_replies.right > 0;
+        }));
+        expect_exact(user.mark("after"));
+      }
       if (HasFailure()) return;
     }
   }

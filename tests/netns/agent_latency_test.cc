@@ -9,12 +9,15 @@
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
+#include <cerrno>
+#include <cstring>
 #include <string>
 #include <vector>
 
 #include "agent/latency_monitor.h"
 #include "base/fd.h"
 #include "base/subprocess.h"
+#include "tests/ipv6_local.h"
 
 namespace icon::agent {
 namespace {
@@ -69,7 +72,10 @@ Connection connect_from(const UniqueFd& listener, const char* from, const char* 
       UniqueFd(socket(source.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
   EXPECT_EQ(bind(connection.user.get(), reinterpret_cast<sockaddr*>(&storage), size), 0) << from;
   size = Address::parse(to)->to_sockaddr(port, storage);
-  EXPECT_EQ(connect(connection.user.get(), reinterpret_cast<sockaddr*>(&storage), size), 0) << to;
+  if (connect(connection.user.get(), reinterpret_cast<sockaddr*>(&storage), size) != 0) {
+    ADD_FAILURE() << "connect to " << to << ": " << std::strerror(errno);
+    return connection;
+  }
   connection.service = UniqueFd(accept(listener.get(), nullptr, nullptr));
   EXPECT_TRUE(connection.service.valid());
   return connection;
@@ -84,6 +90,7 @@ class AgentLatencyTest : public ::testing::Test {
     for (const char* address : {"198.51.100.1/32", "198.51.100.77/32", "203.0.113.5/32"})
       must({"ip", "address", "add", address, "dev", "lo"});
     must({"ip", "address", "add", "2001:db8:7::1/128", "dev", "lo", "nodad"});
+    must({"/bin/sh", "-c", icon::test::until_local("2001:db8:7::1")});
   }
 
   const PrefixLatency* find(const char* prefix) {

@@ -73,7 +73,10 @@ void World::SetUp() {
   for (const char* name : {"client", "router", "a", "b", "c"}) {
     const auto made = ensure_netns(prefix() + name);
     ASSERT_TRUE(made) << made.error().message;
-    must(prefix() + name, "ip link set lo up");
+    // Without waits for a second host that has the same link-local address.
+    must(prefix() + name,
+         "ip link set lo up; echo 0 > /proc/sys/net/ipv6/conf/all/accept_dad; "
+         "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad");
   }
   link("client", "198.51.100.1", "198.51.100.2", "2001:db8:1");
   link("a", "192.0.2.1", "192.0.2.2", "2001:db8:a");

@@ -4,6 +4,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <fstream>
+#include <thread>
 
 #include "supervisor/cgroup.h"
 #include "tests/netns/supervisor_host.h"
@@ -78,6 +79,29 @@ TEST_P(CgroupTest, HoldsFreezesAndKills) {
     EXPECT_FALSE(std::filesystem::exists(std::filesystem::path(directory).parent_path()));
   EXPECT_TRUE(run(group->remove()));
   EXPECT_FALSE(run(group->freeze(Millis(10))));
+}
+
+// An exec ends the other threads first: frozen in between, on v1 it would wait for them for ever.
+TEST_P(CgroupTest, FreezesInTheMiddleOfAnExec) {
+  const auto group = cgroup();
+  ASSERT_TRUE(group->create({}));
+  const auto procs = group->open_procs();
+  ASSERT_TRUE(procs) << procs.error().message;
+  ChildProcess::Options options;
+  options.argv = {std::string(ICON_BIN_DIR) + "/icon-core-echo", "exec", "8"};
+  options.before_exec = [&] { return Cgroup::join(*procs); };
+  auto child = ChildProcess::start(std::move(options));
+  ASSERT_TRUE(child) << child.error().message;
+  for (int i = 0; i < 50; ++i) {
+    const auto frozen = run(group->freeze());
+    ASSERT_TRUE(frozen) << "freeze " << i << ": " << frozen.error().message;
+    ASSERT_TRUE(group->thaw());
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(group->processes(), std::vector<int>{child->pid()});
+  ASSERT_TRUE(run(group->kill_all()));
+  EXPECT_TRUE(child->wait(Millis(5'000)));
+  EXPECT_TRUE(run(group->remove()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, CgroupTest, ::testing::Values(false, true),

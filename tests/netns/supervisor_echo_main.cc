@@ -1,6 +1,7 @@
 // The service in the supervisor's tests: one static program for an otherwise empty root.
 //   icon-core-echo echo PORT   answers what it is told over TCP; SIGTERM ends it with status 7
 //   icon-core-echo exit N      says so and ends
+//   icon-core-echo exec N      starts N threads and becomes itself again, all the time
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -50,6 +52,12 @@ int echo(int port) {
   }
 }
 
+int exec_again(char** argv) {
+  for (int i = 0; i < std::atoi(argv[2]); ++i) std::thread([] { pause(); }).detach();
+  execv("/proc/self/exe", argv);
+  return 4;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -58,5 +66,6 @@ int main(int argc, char** argv) {
     std::printf("ending with %s\n", argv[2]);
     return std::atoi(argv[2]);
   }
+  if (argc == 3 && std::strcmp(argv[1], "exec") == 0) return exec_again(argv);
   return 2;
 }

@@ -4,8 +4,10 @@
 //                                      fd09:1::1              fd09:2::1
 //
 // mid forwards, or has a Relay that the two take for each other.
+#include <fmt/format.h>
 #include <signal.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <set>
@@ -17,6 +19,7 @@
 #include "supervisor/tunnel/uapi.h"
 #include "supervisor/tunnel/wg/noise.h"
 #include "tests/eventually.h"
+#include "tests/ipv6_local.h"
 #include "tunnel_relay.h"
 
 namespace icon::tunnel {
@@ -114,7 +117,12 @@ class InteropTest : public ::testing::Test {
     must(side.netns, "wg set " + side.interface + " private-key " + key + " listen-port " +
                          std::to_string(kPort) + "; ip addr add " + side.inner_v4 + "/24 dev " +
                          side.interface + "; ip addr add " + side.inner_v6 + "/64 dev " +
-                         side.interface + " nodad; ip link set " + side.interface + " mtu 1420 up");
+                         side.interface + " nodad; ip link set " + side.interface +
+                         " mtu 1420 up; " + icon::test::until_local(side.inner_v6));
+    // wireguard-go hears by netlink that it is up, and drops what comes before; then it binds.
+    ASSERT_TRUE(eventually([&] {
+      return shell(side.netns, "ss -Hlun sport = :" + std::to_string(kPort)).output != "";
+    }));
   }
   // `endpoint` empty: learned from the other side.
   static void set_peer(const Side& side, const Side& peer, const std::string& endpoint,
@@ -128,7 +136,10 @@ class InteropTest : public ::testing::Test {
     set_peer(theirs_, ours_, ours_.endpoint(v4));
   }
   static bool pings(const Side& from, const std::string& to) {
-    return shell(from.netns, "ping -c3 -i0.05 -W2 " + to + " | grep -q ' 0% packet loss'").ok();
+    const auto seen = shell(from.netns, "ping -c3 -i0.05 -W2 " + to);
+    const bool all = seen.output.find(" 0% packet loss") != std::string::npos;
+    if (!all) fmt::print(stderr, "{}{}", seen.output, seen.error_output);
+    return all;
   }
   bool both_ping() {
     return pings(ours_, theirs_.inner_v4) && pings(ours_, theirs_.inner_v6) &&
