@@ -177,7 +177,7 @@ TEST_P(NetForward, TheIconHearsOfASmallerPath) {
   ASSERT_TRUE(tcp && tcp->echoes("before"));
   move(*a_, *b_, {a_.get()}, {});
   in_service("echo 0 > /proc/sys/net/ipv4/tcp_mtu_probing");
-  must(prefix() + "router", "ip link set to-client mtu 900");
+  must(prefix() + "router", "ip route replace 198.51.100.0/30 dev to-client mtu 900");
   EXPECT_TRUE(tcp->echoes(std::string(200'000, 'm')));
   EXPECT_NE(in_service("ip route get 198.51.100.2").find("mtu 900"), std::string::npos);
 }
