@@ -79,7 +79,7 @@ Status complete(Arguments& arguments) {
   std::error_code error;
   const auto build =
       std::filesystem::read_symlink("/proc/self/exe", error).parent_path().parent_path();
-  options.rootfs = arguments.rootfs.empty() ? (build / "rootfs/redis").string()
+  options.rootfs = arguments.rootfs.empty() ? (build / "images/redis/rootfs").string()
                                             : std::filesystem::absolute(arguments.rootfs).string();
   return {};
 }

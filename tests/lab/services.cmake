@@ -7,19 +7,18 @@ function(icon_service_root name)
     OUTPUT ${service_roots}/${name}.stamp
     COMMAND ${ARGN}
     COMMAND ${CMAKE_COMMAND} -E touch ${service_roots}/${name}.stamp
-    DEPENDS ${service_files}/index.html ${image_files}/nginx/icon.conf ${image_files}/nginx/index.html
-    VERBATIM)
+    DEPENDS ${service_files}/index.html VERBATIM)
   set_property(GLOBAL APPEND PROPERTY icon_service_stamps ${service_roots}/${name}.stamp)
 endfunction()
-icon_service_root(nginx ${image_files}/nginx/build ${service_roots}/nginx)
 icon_service_root(python ${image_files}/make-rootfs ${service_roots}/python python3
                   --add-file ${service_files}/index.html:/srv/index.html)
 icon_service_root(memcached ${image_files}/make-rootfs ${service_roots}/memcached memcached)
 get_property(stamps GLOBAL PROPERTY icon_service_stamps)
-add_custom_target(service_roots DEPENDS ${stamps})
+add_custom_target(service_roots DEPENDS ${stamps} image_nginx)
 
 icon_test(services_lab_test SOURCES services_test.cc LINKS icon_lab TIMEOUT 200)
 target_compile_definitions(services_lab_test PRIVATE ICON_CRIU="${ICON_CRIU}"
-  ICON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ICON_SERVICE_ROOTS="${service_roots}")
+  ICON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ICON_SERVICE_ROOTS="${service_roots}"
+  ICON_IMAGES_DIR="${ICON_IMAGES}")
 add_dependencies(services_lab_test service_roots icon icon-agent icon-supervisor icon-tunnel
   icon-stub icon-criu-hold icon-pages icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)

@@ -29,6 +29,7 @@ constexpr Millis kStep{20};
 
 struct Service {
   std::string name;
+  std::string rootfs;
   std::uint16_t port;
   std::string protocol;  // what icon-lab-load speaks with it
   std::vector<std::string> command;
@@ -43,7 +44,7 @@ class ServicesTest : public ::testing::TestWithParam<Service> {
     options.lab_name = "st" + std::to_string(getpid());
     options.topology_text =
         read_file(ICON_SOURCE_DIR "/lab/topologies/three-hosts.yaml", 1 << 16).value();
-    options.rootfs = std::string(ICON_SERVICE_ROOTS) + "/" + GetParam().name;
+    options.rootfs = GetParam().rootfs;
     options.criu = ICON_CRIU;
     options.origin = "a";
     auto world = DemoWorld::create(std::move(options));
@@ -157,16 +158,24 @@ TEST_P(ServicesTest, MovesThereAndBackWithOpenConnections) {
 
 INSTANTIATE_TEST_SUITE_P(
     , ServicesTest,
-    ::testing::Values(
-        Service{"nginx", 8080, "http", {"/usr/sbin/nginx", "-c", "/etc/nginx/icon.conf"}},
-        Service{
-            "python",
-            8000,
-            "http",
-            {"/usr/bin/python3", "-m", "http.server", "--protocol", "HTTP/1.1", "--directory",
-             "/srv", "8000"},
-        },
-        Service{"memcached", 11211, "memcached", {"/usr/bin/memcached", "-u", "nobody"}}),
+    ::testing::Values(Service{"nginx",
+                              ICON_IMAGES_DIR "/nginx/rootfs",
+                              8080,
+                              "http",
+                              {"/usr/sbin/nginx", "-c", "/etc/nginx/icon.conf"}},
+                      Service{
+                          "python",
+                          ICON_SERVICE_ROOTS "/python",
+                          8000,
+                          "http",
+                          {"/usr/bin/python3", "-m", "http.server", "--protocol", "HTTP/1.1",
+                           "--directory", "/srv", "8000"},
+                      },
+                      Service{"memcached",
+                              ICON_SERVICE_ROOTS "/memcached",
+                              11211,
+                              "memcached",
+                              {"/usr/bin/memcached", "-u", "nobody"}}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace
