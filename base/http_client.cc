@@ -3,11 +3,9 @@
 #include <sys/un.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
@@ -32,7 +30,6 @@ using BeastRequest = bhttp::request<bhttp::string_body>;
 
 constexpr std::size_t kHeaderBytesMax = 16 << 10;
 constexpr std::size_t kLineBytesMax = 1 << 20;
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
 tl::unexpected<Error> failure(const UnixRequest& request, const boost::system::error_code& error) {
   const std::string what = request.method + ' ' + request.target + " at " + request.socket_path;

@@ -5,6 +5,8 @@ file(READ ${topology} ICON_DEMO_TOPOLOGY)
 configure_file(demo_topology.h.in ${CMAKE_BINARY_DIR}/generated/lab/demo_topology.h @ONLY)
 target_sources(icon_lab PRIVATE demo.cc demo_data.cc demo_play.cc demo_result.cc demo_story.cc
                                 demo_world.cc)
+set_source_files_properties(demo.cc demo_play.cc demo_story.cc PROPERTIES
+                            SKIP_UNITY_BUILD_INCLUSION ON)
 target_include_directories(icon_lab PRIVATE ${CMAKE_BINARY_DIR}/generated)
 target_compile_definitions(icon_lab PUBLIC ICON_WITH_DEMO)
 

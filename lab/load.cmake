@@ -5,4 +5,5 @@ icon_library(icon_lab_load
 add_executable(icon-lab-load load_main.cc)
 target_link_libraries(icon-lab-load PRIVATE icon_lab_load CLI11::CLI11)
 target_sources(icon_lab PRIVATE load_client.cc)
+set_source_files_properties(load_client.cc PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 target_link_libraries(icon_lab PUBLIC icon_lab_load)

@@ -3,11 +3,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/message.hpp>
@@ -26,8 +24,6 @@ namespace asio = boost::asio;
 namespace bhttp = boost::beast::http;
 using Protocol = asio::local::stream_protocol;
 using Stream = boost::beast::basic_stream<Protocol>;
-
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
 http::Response put_routes(Redirector& redirector, std::string_view body) {
   const auto object = json::parse_object(body, kControlBodyBytesMax);

@@ -5,12 +5,10 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <string>
@@ -26,7 +24,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using Stream = boost::beast::tcp_stream;
 
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 constexpr Millis kAcceptPause{100};  // after an accept that failed: out of descriptors, mostly
 
 // <linux/netfilter_ipv6/ip6_tables.h>, which does not go together with <netinet/in.h>.

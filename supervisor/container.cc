@@ -5,11 +5,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <charconv>
 #include <filesystem>
 #include <sstream>
@@ -25,7 +23,6 @@ namespace icon::supervisor {
 namespace {
 
 namespace asio = boost::asio;
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 constexpr Millis kRuncLimit{30'000};
 constexpr std::size_t kSmallFileMax = 64 << 10;
 constexpr int kStartTicksField = 22;  // proc(5), /proc/PID/stat

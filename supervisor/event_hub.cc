@@ -1,14 +1,11 @@
 #include "supervisor/event_hub.h"
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/json/serialize.hpp>
 
 namespace icon::supervisor {
 namespace asio = boost::asio;
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
 struct EventHub::State {
   explicit State(IoContext& loop) : loop(loop) {}

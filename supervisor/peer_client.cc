@@ -5,9 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cstring>
 
 #include "base/tls.h"
@@ -17,7 +15,6 @@ namespace icon::supervisor {
 namespace {
 
 namespace asio = boost::asio;
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 // Small enough to stay in the cache between the copy into it and the encryption out of it.
 constexpr long kUploadBufferBytes = 64 << 10;
 constexpr long kReceiveBufferBytes = 64 << 10;

@@ -6,12 +6,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <filesystem>
 
 #include "base/log.h"
@@ -22,7 +20,6 @@ namespace icon::supervisor {
 namespace {
 
 namespace asio = boost::asio;
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 constexpr Millis kReapEvery{2'000};
 // A child that its starter has not collected for so long was left to us by somebody else.
 constexpr Millis kOrphanAge{6'000};
