@@ -59,14 +59,14 @@ if(ICON_PCH)
 endif()
 
 # Half of a file's compile time goes into templates that its neighbours use too. TOGETHER compiles a
-# target's files five at a time as one, except those that are named APART: they use a name for
+# target's files eight at a time as one, except those that are named APART: they use a name for
 # something of their own, or a kernel header that cannot follow another. The sanitizer build compiles
 # every file by itself: includes are complete.
 option(ICON_TOGETHER "Compile neighbouring files as one: for builds from nothing" ${ICON_PCH})
 function(icon_together name)
   cmake_parse_arguments(arg "TOGETHER" "" "APART" ${ARGN})
   if(ICON_TOGETHER AND arg_TOGETHER)
-    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 5)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
     set_source_files_properties(${arg_APART} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
     # The files' unnamed namespaces look like a header's then.
     target_compile_options(${name} PRIVATE
