@@ -59,18 +59,20 @@ struct ResolverCloser {
 
 }  // namespace
 
-std::vector<PathHop> path_hops(const std::vector<TraceResult>& traces) {
+std::vector<PathHop> path_hops(const std::vector<TraceResult>& traces,
+                               const std::vector<RouterSeen>& routers) {
   std::map<Address, PathHop> hops;
-  for (const auto& trace : traces) {
-    for (const auto& hop : trace.hops) {
-      if (!hop.address || hop.address->is_non_public()) continue;
-      auto& known = hops[*hop.address];
-      known.address = *hop.address;
-      known.ttl = std::max(known.ttl, hop.ttl);
-      if (hop.rtt_us_min > 0 && (known.rtt_us == 0 || hop.rtt_us_min < known.rtt_us))
-        known.rtt_us = hop.rtt_us_min;
-    }
-  }
+  const auto add = [&hops](const Address& address, int ttl, std::int64_t rtt_us) {
+    if (address.is_non_public()) return;
+    auto& known = hops[address];
+    known.address = address;
+    known.ttl = std::max(known.ttl, ttl);
+    if (rtt_us > 0 && (known.rtt_us == 0 || rtt_us < known.rtt_us)) known.rtt_us = rtt_us;
+  };
+  for (const auto& trace : traces)
+    for (const auto& hop : trace.hops)
+      if (hop.address) add(*hop.address, hop.ttl, hop.rtt_us_min);
+  for (const auto& router : routers) add(router.address, router.ttl_max, router.rtt_us_min);
   std::vector<PathHop> ordered;
   for (const auto& [address, hop] : hops) ordered.push_back(hop);
   std::stable_sort(ordered.begin(), ordered.end(),
@@ -91,13 +93,14 @@ Task<Result<DiscoveryReport>> Discovery::run(std::vector<Address> targets) {
     auto traced = co_await tracer_.trace(chosen, limits);
     if (traced) {
       report.traces = std::move(traced->traces);
+      report.routers = std::move(traced->routers);
       report.probes_sent = traced->probes_sent;
     } else {
       report.rejected.push_back({"trace", traced.error().message});
     }
   }
   report.timings.trace = since(clock_, begin);
-  report.hops = path_hops(report.traces);
+  report.hops = path_hops(report.traces, report.routers);
 
   const SteadyTime names_begin = clock_.steady();
   const auto spent = std::chrono::duration_cast<Millis>(names_begin - begin);
@@ -149,7 +152,8 @@ json::Object DiscoveryReport::to_json() const {
                        {"address", hop.address ? hop.address->to_string() : std::string()},
                        {"rtt_us", hop.rtt_us_min},
                        {"probes", hop.probes},
-                       {"inferred", hop.inferred}});
+                       {"inferred", hop.inferred},
+                       {"balanced", hop.balanced}});
     }
     trace_list.push_back(json::Object{{"target", trace.target.to_string()},
                                       {"method", to_string(trace.method)},

@@ -33,6 +33,7 @@ struct Timings {
 
 struct DiscoveryReport {
   std::vector<TraceResult> traces;
+  std::vector<RouterSeen> routers;
   std::vector<PathHop> hops;  // public ones, once each
   std::vector<HopName> names;
   std::vector<std::string> domains;
@@ -73,7 +74,9 @@ class Discovery {
   bool running_ = false;
 };
 
-// The public hops of all traces, once each, farthest first. Pure.
-std::vector<PathHop> path_hops(const std::vector<TraceResult>& traces);
+// The public hops of all traces, and routers of those that are not among them, once each, farthest
+// first. Pure.
+std::vector<PathHop> path_hops(const std::vector<TraceResult>& traces,
+                               const std::vector<RouterSeen>& routers = {});
 
 }  // namespace icon::discovery

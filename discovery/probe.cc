@@ -16,6 +16,11 @@ using Bytes = std::span<const std::uint8_t>;
 constexpr std::size_t kIcmpHeaderBytes = 8;
 constexpr std::size_t kTagBytes = 4;  // the tag and its complement
 constexpr std::size_t kCookieBytes = 8;
+constexpr std::size_t kFlowBytes = 2;  // ping: nothing balances them out in the checksum
+// The tag, from its lowest bit: TTL, attempt, flow, and a zero.
+constexpr int kTtlBits = 7;
+constexpr int kAttemptBits = 4;
+constexpr int kFlowBits = 4;
 constexpr int kEchoV4 = 8;
 constexpr int kEchoReplyV4 = 0;
 constexpr int kUnreachableV4 = 3;
@@ -98,8 +103,11 @@ ControlData read_control(Bytes control, bool v6) {
 enum class Quote { kNotOurs, kNoTag, kTagged };
 
 std::optional<ProbeTag> split_tag(std::uint16_t tag) {
-  const ProbeTag split{tag & 0xff, tag >> 8};
-  if (split.ttl < 1 || split.ttl > kTtlMax || split.attempt < 1 || split.attempt > kAttemptsMax)
+  const auto field = [tag](int from, int bits) { return tag >> from & ((1 << bits) - 1); };
+  const ProbeTag split{field(0, kTtlBits), field(kTtlBits, kAttemptBits),
+                       field(kTtlBits + kAttemptBits, kFlowBits)};
+  if (split.ttl < 1 || split.ttl > kTtlMax || split.attempt < 1 || split.attempt > kAttemptsMax ||
+      tag >> (kTtlBits + kAttemptBits + kFlowBits) != 0)
     return std::nullopt;
   return split;
 }
@@ -144,7 +152,8 @@ Quote read_icmp(Bytes icmp, int type, ProbeReply& reply) {
 }  // namespace
 
 ProbeBytes make_probe(ProbeKind kind, bool v6, ProbeTag tag, std::uint64_t cookie) {
-  const auto number = static_cast<std::uint16_t>(tag.attempt << 8 | tag.ttl);
+  const auto number = static_cast<std::uint16_t>(tag.flow << (kTtlBits + kAttemptBits) |
+                                                 tag.attempt << kTtlBits | tag.ttl);
   const auto complement = static_cast<std::uint16_t>(~number);
   ProbeBytes probe;
   std::uint8_t* data = probe.data.data();
@@ -159,7 +168,8 @@ ProbeBytes make_probe(ProbeKind kind, bool v6, ProbeTag tag, std::uint64_t cooki
   put_u16(data + 6, number);
   put_u16(data + 8, complement);
   std::memcpy(data + kIcmpHeaderBytes + kTagBytes, &cookie, sizeof cookie);
-  probe.size = kIcmpHeaderBytes + kTagBytes + kCookieBytes;
+  put_u16(data + kIcmpHeaderBytes + kTagBytes + kCookieBytes, static_cast<std::uint16_t>(tag.flow));
+  probe.size = kIcmpHeaderBytes + kTagBytes + kCookieBytes + kFlowBytes;
   return probe;
 }
 
@@ -191,7 +201,8 @@ std::optional<ProbeReply> parse_error_message(ProbeKind kind, bool v6, const Raw
 
 std::optional<ProbeReply> parse_echo_reply(bool v6, const RawMessage& message) {
   const auto from = read_address(message.name, v6);
-  if (!from) return std::nullopt;
+  constexpr std::size_t kWhole = kIcmpHeaderBytes + kTagBytes + kCookieBytes + kFlowBytes;
+  if (!from || message.payload.size() < kWhole) return std::nullopt;
   ProbeReply reply;
   reply.kind = ProbeReply::Kind::kEchoReply;
   reply.target = *from;
@@ -199,7 +210,7 @@ std::optional<ProbeReply> parse_echo_reply(bool v6, const RawMessage& message) {
   reply.received_ns = read_control(message.control, v6).received_ns;
   if (read_icmp(message.payload, v6 ? kEchoReplyV6 : kEchoReplyV4, reply) != Quote::kTagged)
     return std::nullopt;
-  // The target returns the whole payload; what lacks the cookie is no answer to us.
+  // The target returns the whole payload, with the cookie.
   if (!reply.cookie) return std::nullopt;
   return reply;
 }

@@ -5,6 +5,9 @@
 // balancer sends them all one way (Paris traceroute). Which probe an answer belongs to is told by a
 // tag beside its complement, which leaves the checksum as it is: in the payload (UDP), in the
 // sequence number and the payload (ping).
+//
+// Other flow ids are used on purpose, to see whether a path is load-balanced: the port (UDP) or the
+// checksum (ping) tells them apart.
 #pragma once
 
 #include <sys/socket.h>
@@ -23,16 +26,18 @@ enum class ProbeKind { kUdp, kPing };
 inline constexpr std::uint16_t kProbePort = 33434;  // where traceroute has always knocked
 inline constexpr int kAttemptsMax = 8;
 inline constexpr int kTtlMax = 64;
+inline constexpr int kFlowsMax = 16;
 
 struct ProbeTag {
   int ttl = 0;
   int attempt = 0;  // 1, 2, ...
+  int flow = 0;     // 0: the flow of the trace itself
   auto operator<=>(const ProbeTag&) const = default;
 };
 
 // A datagram for sendmsg: the kernel adds ports, identifier and checksum.
 struct ProbeBytes {
-  std::array<std::uint8_t, 20> data{};
+  std::array<std::uint8_t, 22> data{};
   std::size_t size = 0;
   std::span<const std::uint8_t> view() const { return {data.data(), size}; }
 };

@@ -23,6 +23,8 @@ bool set_option(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof value) == 0;
 }
 
+std::uint16_t port_of(ProbeTag tag) { return static_cast<std::uint16_t>(kProbePort + tag.flow); }
+
 // The arrays that sendmmsg reads; they must stay where they are until it returns.
 struct SendBatch {
   std::array<mmsghdr, kBatch> messages{};
@@ -39,7 +41,7 @@ struct SendBatch {
     header = {};
     header.msg_name = &names[i];
     header.msg_namelen =
-        probe.target.to_sockaddr(kind == ProbeKind::kUdp ? kProbePort : 0, names[i]);
+        probe.target.to_sockaddr(kind == ProbeKind::kUdp ? port_of(probe.tag) : 0, names[i]);
     header.msg_iov = &vectors[i];
     header.msg_iovlen = 1;
     header.msg_control = controls[i].data();

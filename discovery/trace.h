@@ -1,8 +1,9 @@
-// Which routers lie on the way to many targets, found at once and without any privilege: UDP with
-// IP_RECVERR, or ping sockets where UDP is forbidden or unanswered.
+// Which routers lie on the way to many targets, found at once and without any privilege: ping
+// sockets, or UDP with IP_RECVERR where they are forbidden or unanswered.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,7 +17,7 @@
 namespace icon::discovery {
 
 enum class TraceMethod {
-  kAuto,  // UDP, then ping for the targets on whose path UDP saw nothing
+  kAuto,  // ping, then UDP for the targets on whose path ping saw nothing
   kUdp,
   kPing,
 };
@@ -25,24 +26,36 @@ std::string_view to_string(TraceMethod method);
 struct TraceLimits {
   TraceMethod method = TraceMethod::kAuto;
   int ttl_max = 30;
-  int tries_per_hop = 2;    // probes sent for one TTL at most
+  int tries_per_hop = 2;  // probes sent for one TTL at most; some more where a router limits itself
   int replies_per_hop = 1;  // answers wanted from one TTL; more of them give a better minimum
   int window = 6;           // TTLs of one target under way at once
   int silent_hops_max = 5;  // so many silent TTLs in a row end a trace
+  // Doubletree (Donnet et al., 2005). Local: a trace towards us ends at a router that another one
+  // has met at the same TTL. Global: a trace away from us ends at a router behind which another
+  // one has followed the way to the same /24 or /48; such a target itself is not asked.
+  bool local_stops = true;
+  bool global_stops = false;
+  int first_ttl = 0;      // where traces begin; 0: learnt from the first ones
+  int pioneers_max = 16;  // traces that begin at TTL 1 to learn that
+  int flows_max = 1;      // flow ids tried at a hop to see whether it is load-balanced; 1: none
   int probes_per_second = 2000;
+  int probes_per_router_per_second = 100;
   int probes_in_flight_max = 256;
-  std::size_t targets_max = 256;
-  Millis probe_timeout{800};
-  Millis deadline{10'000};  // of the whole run, all targets and both methods
+  std::size_t open_max = 512;  // traces under way at once
+  std::size_t targets_max = 10'000;
+  Millis probe_timeout{800};   // at most; less once round-trip times are known
+  Millis limited_wait{2'000};  // for the turn at routers that limit how often they answer
+  Millis deadline{10'000};     // of the whole run, all targets and both methods
 };
 
 struct Hop {
   int ttl = 0;
   std::optional<Address> address;  // absent: silent
-  std::int64_t rtt_us_min = 0;     // 0 when silent or inferred
-  int probes = 0;
-  // Silent towards this target, but another trace with the same hops on either side knows it.
+  std::int64_t rtt_us_min = 0;     // of this router by any trace of the run; 0: not known
+  int probes = 0;                  // of this trace
+  // Not seen by this trace, but by another that has the same hops around it.
   bool inferred = false;
+  bool balanced = false;  // takes turns with other routers
 };
 
 struct TraceResult {
@@ -53,8 +66,20 @@ struct TraceResult {
   std::string note;       // why a trace ended early, empty otherwise
 };
 
+struct RouterSeen {
+  Address address;
+  std::int64_t rtt_us_min = 0;  // 0: not known
+  int ttl_max = 0;
+  std::uint32_t probes = 0;  // that met it, as far as can be known
+  std::uint32_t answers = 0;
+  std::uint32_t probes_per_second_max = 0;
+  bool limited = false;   // answers only so often
+  bool balanced = false;  // shares its place on some path with others
+};
+
 struct TraceReport {
   std::vector<TraceResult> traces;  // in the order of the targets
+  std::vector<RouterSeen> routers;  // once each, targets that were reached left out
   std::uint64_t probes_sent = 0;
   std::uint64_t replies = 0;
   std::uint64_t messages_ignored = 0;  // forged, truncated, late or not for us
@@ -71,15 +96,22 @@ class Tracer {
   virtual Task<Result<TraceReport>> trace(std::vector<Address> targets, TraceLimits limits) = 0;
 };
 
+// What is known of a target beforehand.
+struct TraceTask {
+  Address target;
+  int last_router_ttl = 0;  // where the last router before it was; 0: not known
+};
+// `cut`: the run ended before the trace had.
+using TraceSink = std::function<void(std::size_t index, TraceResult result, bool cut)>;
+
 // Real sockets, opened for a run and closed at its end: nothing is open between runs, since the
 // process is checkpointed. Needs no capability; ping needs the group in net.ipv4.ping_group_range.
 class SystemTracer final : public Tracer {
  public:
   Task<Result<TraceReport>> trace(std::vector<Address> targets, TraceLimits limits) override;
+  // The same without keeping the results: each goes to `sink`, also those of a run that is
+  // cancelled, and the report has no traces. `tasks` must have distinct targets.
+  Task<Result<TraceReport>> run(std::vector<TraceTask> tasks, TraceLimits limits, TraceSink sink);
 };
-
-// Fills silent hops from other traces that pass through the same hops at the same TTLs on either
-// side: routers limit how often they answer one asker. Pure.
-void fill_silent_hops(std::vector<TraceResult>& traces);
 
 }  // namespace icon::discovery

@@ -7,10 +7,12 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "discovery/discovery.h"
 
 namespace {
@@ -21,8 +23,11 @@ using namespace icon::discovery;
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 
+constexpr std::size_t kTargetFileBytesMax = 4 << 20;
+
 struct Options {
   std::vector<std::string> targets;
+  std::string target_file;
   std::vector<std::string> dns;
   std::string method = "auto";
   TraceLimits limits;
@@ -30,16 +35,18 @@ struct Options {
   int deadline_ms = 20'000;
   bool json = false;
   bool no_names = false;
+  bool no_stops = false;
 };
 
 void add_options(CLI::App& app, Options& options) {
-  app.add_option("targets", options.targets, "IPv4 or IPv6 addresses")->required();
+  app.add_option("targets", options.targets, "IPv4 or IPv6 addresses");
+  app.add_option("--targets", options.target_file, "a file with more of them, one on each line");
   app.add_flag("--json", options.json, "print the whole report as JSON");
   app.add_option("--dns", options.dns,
                  "DNS server ADDRESS or ADDRESS:PORT (default: /etc/resolv.conf)")
       ->allow_extra_args(false);
   app.add_flag("--no-names", options.no_names, "trace only, ask no DNS server");
-  app.add_option("--method", options.method, "udp, ping, or auto (udp, then ping)")
+  app.add_option("--method", options.method, "udp, ping, or auto (ping, then udp)")
       ->check(CLI::IsMember({"auto", "udp", "ping"}));
   app.add_option("--max-ttl", options.limits.ttl_max, "hops at most")->capture_default_str();
   app.add_option("--tries", options.limits.tries_per_hop, "probes per hop at most")
@@ -48,6 +55,24 @@ void add_options(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_option("--rate", options.limits.probes_per_second, "probes per second at most")
       ->capture_default_str();
+  app.add_option("--router-rate", options.limits.probes_per_router_per_second,
+                 "probes per second at most that one router has to answer")
+      ->capture_default_str();
+  app.add_option("--in-flight", options.limits.probes_in_flight_max, "probes under way at most")
+      ->capture_default_str();
+  app.add_option("--open", options.limits.open_max, "targets under way at most")
+      ->capture_default_str();
+  app.add_option("--window", options.limits.window, "TTLs of one target under way at most")
+      ->capture_default_str();
+  app.add_option("--first-ttl", options.limits.first_ttl,
+                 "where most traces begin; 0: learn it from the first ones")
+      ->capture_default_str();
+  app.add_option("--flows", options.limits.flows_max,
+                 "flow ids tried at a hop to find load balancing; 1: none")
+      ->capture_default_str();
+  app.add_flag("--global-stops", options.limits.global_stops,
+               "end a trace where another one to the same /24 or /48 has gone on");
+  app.add_flag("--no-stops", options.no_stops, "ask every hop of every target");
   app.add_option("--timeout", options.timeout_ms, "wait for an answer, milliseconds")
       ->capture_default_str()
       ->check(CLI::Range(1, 60'000));
@@ -90,8 +115,24 @@ void print(const DiscoveryReport& report) {
                 provider.location.empty() ? "" : ", ", provider.location.c_str());
   for (const auto& rejection : report.rejected)
     std::printf("left out: %s: %s\n", rejection.subject.c_str(), rejection.reason.c_str());
-  std::printf("%llu probes, %s ms\n", static_cast<unsigned long long>(report.probes_sent),
+  std::printf("%zu routers, %llu probes, %s ms\n", report.routers.size(),
+              static_cast<unsigned long long>(report.probes_sent),
               milliseconds(report.timings.total.count()).c_str());
+}
+
+json::Array routers_json(const std::vector<RouterSeen>& routers) {
+  json::Array list;
+  for (const RouterSeen& router : routers)
+    list.push_back(
+        json::Object{{"address", router.address.to_string()},
+                     {"ttl", router.ttl_max},
+                     {"rtt_us", router.rtt_us_min},
+                     {"probes", std::int64_t{router.probes}},
+                     {"answers", std::int64_t{router.answers}},
+                     {"probes_per_second_max", std::int64_t{router.probes_per_second_max}},
+                     {"limited", router.limited},
+                     {"balanced", router.balanced}});
+  return list;
 }
 
 // With --no-names a private network may be traced too: no stranger is asked anything about it.
@@ -101,6 +142,7 @@ Task<Result<DiscoveryReport>> trace_only(Tracer& tracer, std::vector<Address> ta
   if (!traced) co_return fail(traced.error());
   DiscoveryReport report;
   report.traces = std::move(traced->traces);
+  report.routers = std::move(traced->routers);
   report.probes_sent = traced->probes_sent;
   report.timings.trace = report.timings.total = traced->took;
   co_return report;
@@ -113,6 +155,13 @@ int fail_with(const std::string& message, int code) {
 
 int run(Options options) {
   std::vector<Address> targets;
+  if (!options.target_file.empty()) {
+    const auto file = read_file(options.target_file, kTargetFileBytesMax);
+    if (!file) return fail_with(file.error().message, kExitUsage);
+    std::istringstream words(*file);
+    for (std::string word; words >> word;) options.targets.push_back(word);
+  }
+  if (options.targets.empty()) return fail_with("no targets", kExitUsage);
   for (const auto& text : options.targets) {
     const auto address = Address::parse(text);
     if (!address) return fail_with(address.error().message, kExitUsage);
@@ -121,6 +170,7 @@ int run(Options options) {
   options.limits.method = options.method == "udp"    ? TraceMethod::kUdp
                           : options.method == "ping" ? TraceMethod::kPing
                                                      : TraceMethod::kAuto;
+  if (options.no_stops) options.limits.local_stops = options.limits.global_stops = false;
   options.limits.probe_timeout = Millis(options.timeout_ms);
   options.limits.deadline = Millis(options.deadline_ms);
   DiscoveryLimits limits;
@@ -148,7 +198,9 @@ int run(Options options) {
   if (!report || !*report)
     return fail_with(report ? report->error().message : "interrupted", kExitFailed);
   if (options.json) {
-    std::printf("%s\n", boost::json::serialize((*report)->to_json()).c_str());
+    json::Object object = (*report)->to_json();
+    object["routers"] = routers_json((*report)->routers);
+    std::printf("%s\n", boost::json::serialize(object).c_str());
   } else {
     print(**report);
   }

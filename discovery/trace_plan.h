@@ -1,17 +1,27 @@
 // The decisions of a trace: which probe next, what an answer means, when to give up. Pure: times
 // come in as arguments, nothing is sent or received here.
+//
+// The first traces, the pioneers, begin at TTL 1. All others begin where finished traces to
+// addresses nearby have their last router, and go both ways until the stop sets end them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>
+#include <queue>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/result.h"
+#include "discovery/path_tree.h"
 #include "discovery/probe.h"
+#include "discovery/router_pace.h"
 #include "discovery/trace.h"
+#include "discovery/trace_state.h"
 
 namespace icon::discovery {
 
@@ -22,9 +32,10 @@ struct Probe {
 
 class TracePlan {
  public:
-  // `limits` must be in range (see check_limits); `targets` distinct.
+  // `limits` must be in range (see check_limits); `targets` distinct, those that matter first.
+  // `first_ttls`: where to begin with each target, 0 or absent where that is not known.
   TracePlan(std::vector<Address> targets, TraceMethod method, TraceLimits limits,
-            std::uint64_t cookie, SteadyTime now);
+            std::uint64_t cookie, SteadyTime now, const std::vector<std::uint8_t>& first_ttls = {});
 
   // The next probe that may leave at `now`, which then counts as sent. Nothing: wait_until() says
   // until when.
@@ -37,63 +48,118 @@ class TracePlan {
   void expire(SteadyTime now);
   // When to call next() or expire() again, unless an answer comes first.
   SteadyTime wait_until(SteadyTime now) const;
-  bool done() const { return open_targets_ == 0; }
+  bool done() const { return unfinished_ == 0; }
+  // Not even the first traces, to those that matter most, have seen anybody.
+  bool hopeless() const;
   // Ends every open trace with `reason` (the deadline).
   void stop(const std::string& reason);
 
+  std::size_t target_count() const { return targets_.size(); }
   const Address& target(std::size_t index) const { return targets_[index].address; }
   std::uint64_t cookie() const { return cookie_; }
   std::uint64_t probes_sent() const { return probes_sent_; }
+  bool ended_early(std::size_t index) const;  // by stop(): there may be more to learn
+  TraceResult result(std::size_t index) const;
   std::vector<TraceResult> results() const;
+  std::vector<RouterSeen> routers() const;
 
  private:
-  struct Attempt {
-    SteadyTime sent;
-    bool waiting = false;
-    bool answered = false;
-  };
-  struct Slot {  // one TTL of one target
-    std::vector<Attempt> attempts;
-    std::optional<Address> from;
-    Micros rtt_min{0};
-    int replies = 0;
-    bool resolved = false;
-  };
-  struct Target {
-    Address address;
-    std::vector<Slot> slots;  // [ttl - 1]
-    int sent_ttl = 0;         // the largest TTL sent so far
-    int end_ttl = 0;          // no TTL beyond it is of interest
-    int waiting = 0;          // probes under way
-    bool reached = false;
-    bool serial = false;  // answers carry no tag: one probe at a time
-    bool done = false;
-    std::string note;
-  };
   struct Pending {
     SteadyTime sent;
     Probe probe;
   };
+  struct Delayed {
+    SteadyTime at;
+    std::uint32_t open;
+    bool operator<(const Delayed& other) const { return at > other.at; }
+  };
+  struct Choice {
+    std::optional<ProbeTag> tag;  // what may leave now
+    std::optional<SteadyTime> wait;
+  };
 
-  std::optional<ProbeTag> choose(Target& target) const;
-  std::optional<ProbeTag> tag_of(Target& target, const ProbeReply& reply);
-  void end_at(Target& target, int ttl);
-  void drop_waiting(Target& target, Slot& slot);
-  void settle(Target& target);
-  void finish(Target& target, std::string note);
+  // Which trace is next (trace_plan.cc).
+  void order_targets(const std::vector<std::uint8_t>& first_ttls);
+  void admit(SteadyTime now);
+  std::optional<int> admissible(const TraceTarget& target, std::uint32_t index) const;
+  void open(std::uint32_t index, int first_ttl, SteadyTime now);
+  void wake_delayed(SteadyTime now);
+  void delay(std::uint32_t open, SteadyTime until);
+  void enqueue(std::uint32_t open);
+  Probe send(OpenTrace& trace, const ProbeTag& tag, SteadyTime now);
+  SteadyTime::duration timeout() const;
+  // What one trace wants (trace_choice.cc).
+  Choice choose(OpenTrace& trace, SteadyTime now);
+  Choice paced(OpenTrace& trace, int ttl, SteadyTime now);
+  Choice choose_flow(OpenTrace& trace, SteadyTime now) const;
+  int unresolved(const OpenTrace& trace, int from, int to) const;
+  RouterId guess(const TraceTarget& target, int ttl);
+  RouterId predict(OpenTrace& trace, int ttl) const;
+  NodeId neighbours_node(OpenTrace& trace, int ttl) const;
+  int neighbours_ttl(std::uint32_t target) const;
+  template <class Fits>
+  std::uint32_t neighbour_of(std::uint32_t target, Fits fits) const;
+  int learnt_ttl(const TraceTarget& neighbour) const;
+  NodeId node_of(std::uint32_t target, int ttl) const;
+  // What an answer or its absence means (trace_answers.cc).
+  std::optional<ProbeTag> tag_of(OpenTrace& trace, const ProbeReply& reply);
+  bool on_flow_reply(OpenTrace& trace, const ProbeReply& reply, const ProbeTag& tag);
+  void note_router(OpenTrace& trace, int ttl, const ProbeReply& reply, std::uint32_t rtt_us,
+                   SteadyTime received);
+  void note_end(OpenTrace& trace, int ttl, const ProbeReply& reply, std::uint32_t rtt_us);
+  void stop_forward(OpenTrace& trace, int ttl);
+  void stop_backward(OpenTrace& trace, int ttl);
+  void drop_waiting(OpenTrace& trace, Slot& slot);
+  void settle(OpenTrace& trace, SteadyTime now);
+  void resolve(OpenTrace& trace, int ttl, SteadyTime now);
+  bool mate_knows(OpenTrace& trace, int ttl) const;
+  bool claim(const OpenTrace& trace, NodeId node);
+  bool relied_upon(const OpenTrace& trace, int from, int to) const;
+  void check_loop(OpenTrace& trace, NodeId node);
+  bool lost_for_good(OpenTrace& trace, int ttl, SteadyTime now);
+  void settle_forward(OpenTrace& trace);
+  void settle_backward(OpenTrace& trace);
+  bool begin_flows(OpenTrace& trace);
+  void finish(OpenTrace& trace);
+  bool flows_done(const OpenTrace& trace) const;
+  std::uint8_t reason_number(const std::string& reason);
+  // What it all amounts to (trace_result.cc).
+  void fill_holes(std::vector<NodeId>& nodes) const;
+  NodeId between_neighbours(std::size_t index, int ttl) const;
+  std::string note_of(const TraceTarget& target) const;
 
   TraceMethod method_;
   TraceLimits limits_;
   std::uint64_t cookie_;
-  std::vector<Target> targets_;
-  std::map<Address, std::size_t> index_;
+  SteadyTime begin_;
+  std::vector<TraceTarget> targets_;
+  std::vector<std::uint32_t> by_address_;  // targets, sorted
+  std::vector<std::uint32_t> rank_;        // of a target in by_address_
+  std::vector<OpenTrace> open_;
+  std::vector<std::uint32_t> free_;     // of open_
+  std::deque<std::uint32_t> unopened_;  // targets
+  std::size_t open_count_ = 0;
+  std::size_t pioneers_[2] = {0, 0};  // open now; IPv6 and IPv4
+  int last_learnt_[2] = {0, 0};       // where the last finished trace would have begun
+  bool admit_again_ = true;
+  std::deque<std::uint32_t> ready_;  // of open_: may have something to send
+  std::priority_queue<Delayed> delayed_;
   std::deque<Pending> pending_;  // in the order sent; some are answered already
-  std::size_t open_targets_ = 0;
+  std::array<NodeId, kTtlMax + 1> last_node_[2] = {};  // seen last at each TTL
+  PathTree tree_;
+  RouterPace pace_;
+  RouterPace guess_pace_;  // of the unknown router before a block that several targets are in
+  std::map<std::pair<std::uint64_t, int>, RouterId> guesses_;  // by block and TTL
+  std::vector<PathStep> paths_;
+  std::vector<std::string> reasons_;
+  std::size_t unfinished_ = 0;
   int in_flight_ = 0;
-  std::size_t cursor_ = 0;
   double tokens_ = 0;
+  double burst_ = 0;
   SteadyTime tokens_at_;
   bool idle_ = false;  // next() found nothing to send although it might have
+  std::uint32_t rtt_us_max_ = 0;
+  std::uint32_t rtts_ = 0;  // measured so far
   std::uint64_t probes_sent_ = 0;
 };
 
