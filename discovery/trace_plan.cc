@@ -166,7 +166,7 @@ void TracePlan::enqueue(std::uint32_t place) {
   OpenTrace& trace = open_[place];
   if (trace.queued || trace.target == kNobody) return;
   trace.queued = true;
-  ready_.push_back(place);
+  ready_[trace.pioneer ? 0 : 1].push_back(place);
 }
 
 void TracePlan::delay(std::uint32_t place, SteadyTime until) {
@@ -197,9 +197,10 @@ std::optional<Probe> TracePlan::next(SteadyTime now) {
   if (tokens_ < 1 || in_flight_ >= limits_.probes_in_flight_max) return std::nullopt;
   admit(now);
   // One probe of each open trace in turn: none waits for another's silence.
-  while (!ready_.empty()) {
-    const std::uint32_t place = ready_.front();
-    ready_.pop_front();
+  while (!ready_[0].empty() || !ready_[1].empty()) {
+    auto& ready = ready_[ready_[0].empty() ? 1 : 0];
+    const std::uint32_t place = ready.front();
+    ready.pop_front();
     OpenTrace& trace = open_[place];
     trace.queued = false;
     if (trace.target == kNobody) continue;

@@ -142,7 +142,8 @@ class TracePlan {
   std::size_t pioneers_[2] = {0, 0};  // open now; IPv6 and IPv4
   int last_learnt_[2] = {0, 0};       // where the last finished trace would have begun
   bool admit_again_ = true;
-  std::deque<std::uint32_t> ready_;  // of open_: may have something to send
+  // Of open_, what may have something to send. Pioneers first: the others learn from them.
+  std::deque<std::uint32_t> ready_[2];
   std::priority_queue<Delayed> delayed_;
   std::deque<Pending> pending_;  // in the order sent; some are answered already
   std::array<NodeId, kTtlMax + 1> last_node_[2] = {};  // seen last at each TTL
