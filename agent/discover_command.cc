@@ -4,14 +4,21 @@
 #include <boost/json/serialize.hpp>
 #include <cstdio>
 #include <optional>
+#include <sstream>
 #include <utility>
 
 #include "agent/options.h"
+#include "agent/survey.h"
+#include "base/file.h"
 #include "base/task.h"
 #include "discovery/discovery.h"
+#include "discovery/mapped_tracer.h"
 
 namespace icon::agent {
 namespace {
+
+constexpr std::size_t kTargetFileBytesMax = 4 << 20;
+constexpr Millis kDeadline{60'000};
 
 void print_trace(const discovery::TraceResult& trace) {
   std::printf("to %s (%s%s)\n", trace.target.to_string().c_str(),
@@ -33,9 +40,23 @@ void print_report(const discovery::DiscoveryReport& report) {
                 provider.id ? provider.id->id().c_str() : "unknown");
   for (const auto& rejection : report.rejected)
     std::printf("rejected %s: %s\n", rejection.subject.c_str(), rejection.reason.c_str());
-  std::printf("%zu providers, %llu probes, %lld us\n", report.providers.size(),
+  std::printf("%zu targets, %zu routers, %zu providers, %llu probes, %lld us\n", report.targets,
+              report.routers.size(), report.providers.size(),
               static_cast<unsigned long long>(report.probes_sent),
               static_cast<long long>(report.timings.total.count()));
+}
+
+Status add_targets(const std::string& target, std::vector<Address>& addresses) {
+  std::istringstream words(target);
+  if (target.starts_with('@')) {
+    ICON_TRY(std::string text, read_file(target.substr(1), kTargetFileBytesMax));
+    words.str(std::move(text));
+  }
+  for (std::string word; words >> word;) {
+    ICON_TRY(const Address address, Address::parse(word));
+    addresses.push_back(address);
+  }
+  return {};
 }
 
 int fail_with(const Error& error, int code) {
@@ -47,18 +68,19 @@ int fail_with(const Error& error, int code) {
 
 int run_discover(const std::vector<std::string>& targets, bool as_json, const Clock& clock) {
   std::vector<Address> addresses;
-  for (const auto& target : targets) {
-    const auto address = Address::parse(target);
-    if (!address) return fail_with(address.error(), kExitUsage);
-    addresses.push_back(*address);
-  }
+  for (const auto& target : targets)
+    if (const auto status = add_targets(target, addresses); !status)
+      return fail_with(status.error(), kExitUsage);
   IoContext loop(1);
   auto resolver = discovery::make_cares_resolver(loop, {});
   if (!resolver) return fail_with(resolver.error(), 1);
   discovery::CachingResolver cache(**resolver, clock, {});
   discovery::DnsProviderSource dns(cache, {});
-  discovery::SystemTracer tracer;
-  discovery::Discovery discovery(tracer, cache, {&dns}, clock, {});
+  discovery::MappedTracer tracer(clock);
+  auto limits = discovery_limits({});
+  limits.deadline = kDeadline;
+  limits.trace.deadline = kDeadline / 2;
+  discovery::Discovery discovery(tracer, cache, {&dns}, clock, limits);
 
   std::optional<Result<discovery::DiscoveryReport>> outcome;
   boost::asio::co_spawn(loop, discovery.run(std::move(addresses)),

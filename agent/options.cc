@@ -138,7 +138,8 @@ std::string usage() {
 
   icon-agent [OPTIONS] -- COMMAND [ARGUMENTS]   run the service
   icon-agent validate POLICY.yaml               check a policy; exit 2 when it is wrong
-  icon-agent discover [--json] ADDRESS...       look for providers on the way to these users, once
+  icon-agent discover [--json] ADDRESS...       look for providers on the way to these users, once;
+                                                @FILE has one address on each line
   icon-agent --help | --version
 
   --run-dir DIR        where the supervisor put its socket, the key and the policy (/run/icon)

@@ -12,7 +12,7 @@ namespace icon::agent {
 
 inline constexpr int kExitUsage = 64;   // sysexits' EX_USAGE
 inline constexpr int kExitInvalid = 2;  // `validate` found mistakes
-inline constexpr std::size_t kDiscoverTargetsMax = 256;
+inline constexpr std::size_t kDiscoverTargetsMax = 256;  // files count as one
 
 struct Options {
   enum class Mode { kRun, kValidate, kDiscover, kHelp, kVersion };

@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::size_t kDecisionIdBytes = 12;
 constexpr std::size_t kHistoryBytesMax = 64 << 10;
-constexpr std::size_t kUsersTracedMax = 16;
 // What the discovery saw goes along with a decision unless it is larger than this.
 constexpr std::size_t kDiscoveryEvidenceBytesMax = 128 << 10;
 // An offer that runs out sooner is asked for again before it is taken.
@@ -33,7 +32,6 @@ std::string_view name_of(action::MoveOutcome outcome) {
 
 SurveyLimits survey_limits(const Policy& policy) {
   SurveyLimits limits;
-  limits.users_max = kUsersTracedMax;
   // Traces and look-ups burden strangers: once per several rounds will do.
   limits.findings_age_max = std::max(limits.findings_age_max, Millis(5 * policy.interval_ms));
   return limits;
@@ -168,7 +166,7 @@ Task<void> Rounds::discovery_task(std::int64_t round) {
   if (wallet_) wallet_->expire(clock_.utc_ms());
   if (!objective_met() && self_) {
     const auto status =
-        co_await survey_.discover(representatives(users_, kUsersTracedMax),
+        co_await survey_.discover(representatives(users_, SurveyLimits{}.users_max),
                                   configured_providers(options_.policy, self_->providers));
     if (!status) {
       later(event::RoundFailed{round, "discovery: " + status.error().message});
@@ -267,7 +265,8 @@ Task<Result<KnownProvider>> Rounds::locate(std::string target) {
   auto found = find_provider(known, target);
   if (found || found.error().code != Code::kNotFound) co_return found;
   users_ = table_.snapshot();
-  ICON_CO_CHECK(co_await survey_.discover(representatives(users_, kUsersTracedMax), configured));
+  ICON_CO_CHECK(
+      co_await survey_.discover(representatives(users_, SurveyLimits{}.users_max), configured));
   co_return find_provider(survey_.providers(), target);
 }
 

@@ -8,6 +8,8 @@
 
 #include "base/encoding.h"
 #include "base/log.h"
+#include "discovery/mapped_tracer.h"
+#include "discovery/probe.h"
 
 namespace icon::agent {
 namespace {
@@ -37,26 +39,37 @@ bool worth_another_address(const Error& error) {
 
 }  // namespace
 
+discovery::DiscoveryLimits discovery_limits(const SurveyLimits& limits) {
+  discovery::DiscoveryLimits found;
+  found.targets_max = found.trace.targets_max = limits.users_max;
+  found.trace.traces_reported_max = limits.traces_max;
+  found.trace.global_stops = true;
+  found.trace.flows_max = discovery::kFlowsMax;
+  return found;
+}
+
 // The parts of discovery, which refer to each other.
 struct Survey::Engine {
-  Engine(std::unique_ptr<discovery::Resolver> network, const Clock& clock)
+  Engine(std::unique_ptr<discovery::Resolver> network, const Clock& clock,
+         const SurveyLimits& limits)
       : resolver(std::move(network)),
         cache(*resolver, clock, {}),
         dns(cache, {}),
-        discovery(tracer, cache, {&configured, &dns}, clock, {}) {}
+        tracer(clock),
+        discovery(tracer, cache, {&configured, &dns}, clock, discovery_limits(limits)) {}
 
   std::unique_ptr<discovery::Resolver> resolver;
   discovery::CachingResolver cache;
   discovery::ConfiguredProviderSource configured;
   discovery::DnsProviderSource dns;
-  discovery::SystemTracer tracer;
+  discovery::MappedTracer tracer;
   discovery::Discovery discovery;
 };
 
 Result<Survey::Engine*> Survey::engine() {
   if (!engine_) {
     ICON_TRY(auto resolver, discovery::make_cares_resolver(loop_, {}));
-    engine_ = std::make_shared<Engine>(std::move(resolver), clock_);
+    engine_ = std::make_shared<Engine>(std::move(resolver), clock_, limits_);
   }
   return engine_.get();
 }
@@ -87,9 +100,10 @@ void Survey::take_over(const discovery::DiscoveryReport& report) {
   if (providers_.size() > limits_.providers_max) providers_.resize(limits_.providers_max);
   traces_ = trace_views(report, users_.prefixes);
   reached_ = reached_rtts(report, users_.prefixes);
-  evidence_ = report.to_json();
+  evidence_ = report.to_json(limits_.traces_shown_max);
   log::info("discovery.done", {{"users", users_.users.size()},
                                {"hops", report.hops.size()},
+                               {"routers", report.routers.size()},
                                {"domains", report.domains.size()},
                                {"providers", report.providers.size()},
                                {"rejected", report.rejected.size()},

@@ -19,11 +19,16 @@
 namespace icon::agent {
 
 struct SurveyLimits {
-  std::size_t users_max = 16;      // traced per round
-  std::size_t providers_max = 64;  // asked for offers per round
+  std::size_t users_max = 10'000;     // whose paths are known; traced when they are due
+  std::size_t traces_max = 256;       // looked at by decisions: of the users with most weight
+  std::size_t traces_shown_max = 16;  // in a decision's evidence
+  std::size_t providers_max = 64;     // asked for offers per round
   std::size_t offers_in_flight_max = 8;
   Millis findings_age_max{30'000};  // routes and records do not change by the second
 };
+
+// How the agent looks around: gently, and with all that saves probes.
+discovery::DiscoveryLimits discovery_limits(const SurveyLimits& limits);
 
 // Owner: the agent. Loop thread. Nothing is open between two calls, nor after close().
 class Survey {

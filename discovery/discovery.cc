@@ -87,6 +87,7 @@ Task<Result<DiscoveryReport>> Discovery::run(std::vector<Address> targets) {
   const SteadyTime begin = clock_.steady();
   DiscoveryReport report;
   const auto chosen = choose_targets(targets, limits_.targets_max, report.rejected);
+  report.targets = chosen.size();
   if (!chosen.empty()) {
     TraceLimits limits = limits_.trace;
     limits.deadline = std::max(Millis(1), std::min(limits.deadline, limits_.deadline / 2));
@@ -142,9 +143,10 @@ std::optional<std::int64_t> DiscoveryReport::on_path_rtt_us(const Address& targe
   return std::nullopt;
 }
 
-json::Object DiscoveryReport::to_json() const {
+json::Object DiscoveryReport::to_json(std::size_t traces_max) const {
   json::Array trace_list;
   for (const auto& trace : traces) {
+    if (trace_list.size() == traces_max) break;
     json::Array hop_list;
     for (const auto& hop : trace.hops) {
       hop_list.push_back(
@@ -172,6 +174,7 @@ json::Object DiscoveryReport::to_json() const {
   json::Array rejected_list;
   for (const auto& rejection : rejected) rejected_list.push_back(rejection.to_json());
   return {{"traces", std::move(trace_list)},
+          {"routers_found", static_cast<std::int64_t>(routers.size())},
           {"names", std::move(name_list)},
           {"domains", std::move(domain_list)},
           {"providers", std::move(provider_list)},

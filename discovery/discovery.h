@@ -2,6 +2,7 @@
 // a deadline for the whole, and with evidence of what was seen and what was left out.
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,7 +22,7 @@ namespace icon::discovery {
 struct DiscoveryLimits {
   TraceLimits trace;        // its deadline is shortened to half of `deadline`
   Millis deadline{20'000};  // of a whole run
-  std::size_t targets_max = 64;
+  std::size_t targets_max = 10'000;
   std::size_t rejections_max = 512;
 };
 
@@ -32,6 +33,7 @@ struct Timings {
 };
 
 struct DiscoveryReport {
+  std::size_t targets = 0;  // that were to be traced
   std::vector<TraceResult> traces;
   std::vector<RouterSeen> routers;
   std::vector<PathHop> hops;  // public ones, once each
@@ -42,8 +44,8 @@ struct DiscoveryReport {
   std::uint64_t probes_sent = 0;
   Timings timings;
 
-  // The evidence, integers and strings only, so that it can be signed.
-  json::Object to_json() const;
+  // The evidence, integers and strings only, so that it can be signed. Of the traces, the first.
+  json::Object to_json(std::size_t traces_max = std::numeric_limits<std::size_t>::max()) const;
   // Our RTT to the last hop towards `target` that belongs to `domain`: what to subtract from a
   // user's RTT. Absent: that domain is not on the way to it.
   std::optional<std::int64_t> on_path_rtt_us(const Address& target, std::string_view domain) const;

@@ -43,7 +43,8 @@ struct TraceLimits {
   int probes_in_flight_max = 256;
   std::size_t open_max = 512;  // traces under way at once
   std::size_t targets_max = 10'000;
-  Millis probe_timeout{800};   // at most; less once round-trip times are known
+  std::size_t traces_reported_max = 10'000;  // the first ones
+  Millis probe_timeout{800};                 // at most; less once round-trip times are known
   Millis limited_wait{2'000};  // for the turn at routers that limit how often they answer
   Millis deadline{10'000};     // of the whole run, all targets and both methods
 };
