@@ -255,9 +255,9 @@ bool TracePlan::lost_for_good(OpenTrace& trace, int ttl, SteadyTime now) {
 bool TracePlan::mate_knows(OpenTrace& trace, int ttl) const {
   const TraceTarget& target = targets_[trace.target];
   if (!limits_.global_stops || !target.shares_block || trace.pioneer) return false;
-  const NodeId node = neighbours_node(trace, ttl);
-  return node != kNoNode &&
-         user_block(targets_[trace.neighbour].address) == user_block(target.address);
+  const std::uint32_t mate = mate_of(trace.target, ttl);
+  if (mate != kNobody) trace.neighbour = mate;
+  return mate != kNobody;
 }
 
 void TracePlan::settle_forward(OpenTrace& trace) {

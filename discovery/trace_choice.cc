@@ -48,7 +48,7 @@ TracePlan::Choice TracePlan::choose(OpenTrace& trace, SteadyTime now) {
   const bool begun = trace.high >= trace.first;
   if (!trace.forward_done && trace.high < trace.end) {
     const TraceTarget& target = targets_[trace.target];
-    const bool alone = limits_.global_stops && !target.first_of_block;
+    const bool alone = limits_.global_stops && target.block_first != trace.target;
     const int window = trace.pioneer                                           ? limits_.window
                        : alone && !(begun && trace.slot(trace.first).resolved) ? 1
                                                                                : kWindowAhead;
@@ -153,6 +153,17 @@ std::uint32_t TracePlan::neighbour_of(std::uint32_t target, Fits fits) const {
       return by_address_[rank + step];
   }
   return kNobody;
+}
+
+// A finished trace to our block that met somebody at `ttl`.
+std::uint32_t TracePlan::mate_of(std::uint32_t target, int ttl) const {
+  const std::uint32_t first = targets_[target].block_first;
+  const std::uint64_t block = user_block(targets_[target].address);
+  const auto knows = [&](std::uint32_t other) {
+    return user_block(targets_[other].address) == block && node_of(other, ttl) != kNoNode;
+  };
+  const std::uint32_t near = neighbour_of(target, knows);
+  return near == kNobody && first != target && knows(first) ? first : near;
 }
 
 // Where to begin by the example of the nearest finished trace; 0 where there is none.

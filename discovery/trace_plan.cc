@@ -94,7 +94,7 @@ void TracePlan::order_targets(const std::vector<std::uint8_t>& first_ttls) {
       first = std::min(first, by_address_[end]);
     for (std::uint32_t rank = begin; rank < end; ++rank) {
       targets_[by_address_[rank]].shares_block = end - begin > 1;
-      targets_[by_address_[rank]].first_of_block = by_address_[rank] == first;
+      targets_[by_address_[rank]].block_first = first;
     }
   }
 }
@@ -105,7 +105,7 @@ std::optional<int> TracePlan::admissible(const TraceTarget& target, std::uint32_
   if (target.first_ttl > 0) return target.first_ttl;
   const int family = target.address.is_v4() ? 1 : 0;
   const bool learnt = last_learnt_[family] > 0;
-  const bool spread = target.first_of_block || !limits_.global_stops || open_count_ == 0;
+  const bool spread = target.block_first == index || !limits_.global_stops || open_count_ == 0;
   if (!learnt && spread && pioneers_[family] < static_cast<std::size_t>(limits_.pioneers_max))
     return 0;
   if (limits_.first_ttl > 0) return limits_.first_ttl;

@@ -96,6 +96,7 @@ class TracePlan {
   RouterId guess(const TraceTarget& target, int ttl);
   RouterId predict(OpenTrace& trace, int ttl) const;
   NodeId neighbours_node(OpenTrace& trace, int ttl) const;
+  std::uint32_t mate_of(std::uint32_t target, int ttl) const;
   int neighbours_ttl(std::uint32_t target) const;
   template <class Fits>
   std::uint32_t neighbour_of(std::uint32_t target, Fits fits) const;

@@ -82,12 +82,12 @@ struct TraceTarget {
   TraceEnd ended = TraceEnd::kNone;
   bool reached = false;
   bool shares_block = false;   // with another target of this run
-  bool first_of_block = true;  // the others wait for what it finds
   std::uint8_t first_ttl = 0;  // where to begin, 0: learn
   std::uint8_t low = 1;        // the hops [low, end] are its own; kept at `path`
   std::uint8_t end = 0;
   std::uint8_t code = 0;
   NodeId who = kNoNode;
+  std::uint32_t block_first = 0;  // the first target in its block, perhaps itself
   std::uint32_t like = kNobody;
   std::uint32_t open = kNobody;  // while kOpen
   std::uint32_t path = 0;
