@@ -33,7 +33,7 @@ int TracePlan::unresolved(const OpenTrace& trace, int from, int to) const {
   return count;
 }
 
-TracePlan::Choice TracePlan::choose(OpenTrace& trace, SteadyTime now) {
+TraceChoice TracePlan::choose(OpenTrace& trace, SteadyTime now) {
   if (trace.serial && trace.waiting > 0) return {};
   if (trace.checking_flows) return choose_flow(trace, now);
   std::optional<SteadyTime> wait;
@@ -41,7 +41,7 @@ TracePlan::Choice TracePlan::choose(OpenTrace& trace, SteadyTime now) {
   for (int ttl = trace.low; ttl <= sent_to; ++ttl) {
     const Slot& slot = trace.slot(ttl);
     if (slot.resolved || slot.waiting != 0) continue;
-    const Choice choice = paced(trace, ttl, now);
+    const TraceChoice choice = paced(trace, ttl, now);
     if (choice.tag) return choice;
     earlier(wait, choice.wait);
   }
@@ -53,21 +53,21 @@ TracePlan::Choice TracePlan::choose(OpenTrace& trace, SteadyTime now) {
                        : alone && !(begun && trace.slot(trace.first).resolved) ? 1
                                                                                : kWindowAhead;
     if (unresolved(trace, trace.first, trace.high) < window) {
-      const Choice choice = paced(trace, trace.high + 1, now);
+      const TraceChoice choice = paced(trace, trace.high + 1, now);
       if (choice.tag) return choice;
       earlier(wait, choice.wait);
     }
   }
   if (!trace.backward_done && trace.low > 1 && begun && trace.slot(trace.first).resolved &&
       unresolved(trace, trace.low, trace.first - 1) < kWindowBackward) {
-    const Choice choice = paced(trace, trace.low - 1, now);
+    const TraceChoice choice = paced(trace, trace.low - 1, now);
     if (choice.tag) return choice;
     earlier(wait, choice.wait);
   }
   return {std::nullopt, wait};
 }
 
-TracePlan::Choice TracePlan::paced(OpenTrace& trace, int ttl, SteadyTime now) {
+TraceChoice TracePlan::paced(OpenTrace& trace, int ttl, SteadyTime now) {
   const Slot& slot = trace.slot(ttl);
   const RouterId router = predict(trace, ttl);
   // On the way back it is a router that nobody knows: what we expect is only a guess.
@@ -84,7 +84,7 @@ TracePlan::Choice TracePlan::paced(OpenTrace& trace, int ttl, SteadyTime now) {
   return {std::nullopt, repeated && patience > now ? std::min(ready, patience) : ready};
 }
 
-TracePlan::Choice TracePlan::choose_flow(OpenTrace& trace, SteadyTime now) const {
+TraceChoice TracePlan::choose_flow(OpenTrace& trace, SteadyTime now) const {
   std::optional<SteadyTime> wait;
   for (const FlowCheck& check : trace.flows) {
     const int sent = std::popcount(check.sent);

@@ -178,7 +178,7 @@ void TracePlan::delay(std::uint32_t place, SteadyTime until) {
 
 void TracePlan::wake_delayed(SteadyTime now) {
   while (!delayed_.empty() && delayed_.top().at <= now) {
-    const Delayed due = delayed_.top();
+    const DelayedTrace due = delayed_.top();
     delayed_.pop();
     OpenTrace& trace = open_[due.open];
     if (trace.target == kNobody || trace.delayed != due.at) continue;  // it has moved on
@@ -204,7 +204,7 @@ std::optional<Probe> TracePlan::next(SteadyTime now) {
     OpenTrace& trace = open_[place];
     trace.queued = false;
     if (trace.target == kNobody) continue;
-    const Choice choice = choose(trace, now);
+    const TraceChoice choice = choose(trace, now);
     if (choice.tag) {
       const Probe probe = send(trace, *choice.tag, now);
       enqueue(place);

@@ -25,11 +25,6 @@
 
 namespace icon::discovery {
 
-struct Probe {
-  std::size_t target = 0;  // index
-  ProbeTag tag;
-};
-
 class TracePlan {
  public:
   // `limits` must be in range (see check_limits); `targets` distinct, those that matter first.
@@ -64,20 +59,6 @@ class TracePlan {
   std::vector<RouterSeen> routers() const;
 
  private:
-  struct Pending {
-    SteadyTime sent;
-    Probe probe;
-  };
-  struct Delayed {
-    SteadyTime at;
-    std::uint32_t open;
-    bool operator<(const Delayed& other) const { return at > other.at; }
-  };
-  struct Choice {
-    std::optional<ProbeTag> tag;  // what may leave now
-    std::optional<SteadyTime> wait;
-  };
-
   // Which trace is next (trace_plan.cc).
   void order_targets(const std::vector<std::uint8_t>& first_ttls);
   void admit(SteadyTime now);
@@ -89,9 +70,9 @@ class TracePlan {
   Probe send(OpenTrace& trace, const ProbeTag& tag, SteadyTime now);
   SteadyTime::duration timeout() const;
   // What one trace wants (trace_choice.cc).
-  Choice choose(OpenTrace& trace, SteadyTime now);
-  Choice paced(OpenTrace& trace, int ttl, SteadyTime now);
-  Choice choose_flow(OpenTrace& trace, SteadyTime now) const;
+  TraceChoice choose(OpenTrace& trace, SteadyTime now);
+  TraceChoice paced(OpenTrace& trace, int ttl, SteadyTime now);
+  TraceChoice choose_flow(OpenTrace& trace, SteadyTime now) const;
   int unresolved(const OpenTrace& trace, int from, int to) const;
   RouterId guess(const TraceTarget& target, int ttl);
   RouterId predict(OpenTrace& trace, int ttl) const;
@@ -145,8 +126,8 @@ class TracePlan {
   bool admit_again_ = true;
   // Of open_, what may have something to send. Pioneers first: the others learn from them.
   std::deque<std::uint32_t> ready_[2];
-  std::priority_queue<Delayed> delayed_;
-  std::deque<Pending> pending_;  // in the order sent; some are answered already
+  std::priority_queue<DelayedTrace> delayed_;
+  std::deque<PendingProbe> pending_;  // in the order sent; some are answered already
   std::array<NodeId, kTtlMax + 1> last_node_[2] = {};  // seen last at each TTL
   PathTree tree_;
   RouterPace pace_;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "base/address.h"
@@ -92,6 +93,28 @@ struct TraceTarget {
   std::uint32_t open = kNobody;  // while kOpen
   std::uint32_t path = 0;
   std::uint32_t rtt_us = 0;  // of the target itself
+};
+
+struct Probe {
+  std::size_t target = 0;  // index
+  ProbeTag tag;
+};
+
+struct PendingProbe {
+  SteadyTime sent;
+  Probe probe;
+};
+
+struct DelayedTrace {
+  SteadyTime at;
+  std::uint32_t open;
+  bool operator<(const DelayedTrace& other) const { return at > other.at; }
+};
+
+// What a trace would do: send this probe now, or wait until then, or until something happens.
+struct TraceChoice {
+  std::optional<ProbeTag> tag;
+  std::optional<SteadyTime> wait;
 };
 
 struct PathStep {

@@ -21,7 +21,8 @@ ICON_FUZZ_TARGET(probe) {
   for (const bool v6 : {false, true}) {
     for (const auto kind : {ProbeKind::kUdp, ProbeKind::kPing})
       if (const auto reply = parse_error_message(kind, v6, message); reply && reply->tag)
-        ICON_FUZZ_REQUIRE(reply->tag->ttl >= 0 && reply->tag->ttl <= 255);
+        ICON_FUZZ_REQUIRE(reply->tag->ttl >= 1 && reply->tag->ttl <= kTtlMax &&
+                          reply->tag->attempt <= kAttemptsMax && reply->tag->flow < kFlowsMax);
     (void)parse_echo_reply(v6, message);
   }
 }
