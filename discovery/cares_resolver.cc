@@ -1,21 +1,13 @@
-// The resolver on the real network: c-ares asks, Asio waits. Our own parser reads the answers.
-#include <ares.h>
-#include <arpa/nameser.h>
+// Who may ask, when, and whom: places in the windows of servers and domains.
+#include "discovery/cares_resolver.h"
 
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <list>
-#include <map>
-#include <memory>
-#include <optional>
+#include <tuple>
 #include <utility>
 
-#include "base/assert.h"
-#include "discovery/resolver.h"
+#include "discovery/registrable_domain.h"
 
 namespace icon::discovery {
 namespace {
@@ -23,304 +15,220 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
-constexpr int kEdnsBytes = 1232;  // fits an unfragmented packet everywhere (DNS flag day 2020)
-constexpr Millis kTickMax{100};   // how late a c-ares timeout may be noticed
+constexpr std::size_t kDomainsMax = 4096;  // remembered
+constexpr std::size_t kServersMax = 64;
 
 SteadyTime now() { return std::chrono::steady_clock::now(); }
 
-Error error_of(int status, const std::string& what) {
-  const std::string message = what + ": " + ares_strerror(status);
-  switch (status) {
-    case ARES_ETIMEOUT:
-      return {Code::kTimeout, message};
-    case ARES_ECONNREFUSED:
-      return {Code::kUnavailable, what + ": no DNS server answers, or all refuse"};
-    case ARES_EREFUSED:
-      return {Code::kRefused, message};
-    case ARES_EDESTRUCTION:
-    case ARES_ECANCELLED:
-      return {Code::kCancelled, what + ": the resolver was closed"};
-    case ARES_EBADNAME:
-    case ARES_EBADRESP:
-      return {Code::kInvalid, message};
-    default:
-      return {Code::kIo, message};
+// In reverse zones the delegation is by network: the labels of a /16 or of a /32.
+std::string domain_of(const std::string& name) {
+  const auto last_labels = [&](int labels) {
+    std::size_t at = name.size();
+    while (labels-- > 0 && at != std::string::npos && at > 0) at = name.rfind('.', at - 1);
+    return at == std::string::npos || at == 0 ? name : name.substr(at + 1);
+  };
+  if (name.ends_with(".in-addr.arpa")) return last_labels(4);
+  if (name.ends_with(".ip6.arpa")) return last_labels(10);
+  return registrable_domain(name).value_or(name);
+}
+
+}  // namespace
+
+CaresResolver::CaresResolver(IoContext& loop, ResolverOptions options,
+                             const std::vector<std::string>& servers)
+    : loop_(loop), options_(std::move(options)), sweep_(loop) {
+  PaceLimits pace;
+  pace.window_max = options_.in_flight_max;
+  pace.window_first = std::min(pace.window_first, pace.window_max);
+  pace.window_min = std::min(pace.window_min, pace.window_max);
+  pace.wait_max = options_.try_timeout;
+  pace.wait_min = std::min(pace.wait_min, pace.wait_max);
+  for (const auto& server : servers) servers_.emplace_back(server, pace);
+}
+
+ResolverStats CaresResolver::stats() const {
+  ResolverStats stats = stats_;
+  for (const auto& server : servers_) stats.window += server.pace.window();
+  return stats;
+}
+
+Task<Result<Answer>> CaresResolver::query(std::string name, RecordType type) {
+  ICON_CO_TRY(std::string normal, normalise_name(name));
+  const auto pending = std::make_shared<Pending>(loop_, std::move(normal), type);
+  ++stats_.queries;
+  ICON_CO_CHECK(usable(*pending));
+  pending->domain = remember_domain(pending->name);
+  Domain& domain = pending->domain->second;
+  ICON_CO_CHECK(usable(*pending, domain));
+  if (domain.in_flight < options_.domain_in_flight_max) {
+    ++domain.in_flight;
+  } else {
+    ICON_CO_CHECK(co_await take_domain_place(pending));
+  }
+  auto server = waiting_.empty() ? pick_server(nullptr) : std::nullopt;
+  if (server) {
+    ++servers_[*server].in_flight;
+    ++in_flight_;
+  } else {
+    auto waiter = std::make_shared<Waiter>(loop_);
+    auto status = co_await wait_for_place(waiting_, waiter);
+    if (!status) {
+      release_domain(domain);
+      co_return fail(status.error().code, pending->what() + ": " + status.error().message);
+    }
+    server = waiter->server;
+  }
+  if (auto status = begin(pending, *server); !status) co_return fail(status.error());
+  if (!pending->result) {
+    co_await pending->finished.async_wait(kNoThrow);
+    if (!pending->result) co_return fail(Code::kCancelled, pending->what() + ": cancelled");
+  }
+  co_return std::move(*pending->result);
+}
+
+Status CaresResolver::usable(const Pending& pending) const {
+  if (now() >= budget_end_) return fail(Code::kTimeout, pending.what() + ": no time left to ask");
+  if (all_dead()) return fail(Code::kUnavailable, pending.what() + ": no DNS server answers");
+  return {};
+}
+
+Status CaresResolver::usable(const Pending& pending, const Domain& domain) const {
+  if (now() < domain.dead_until)
+    return fail(Code::kUnavailable,
+                pending.what() + ": nobody answers for " + pending.domain->first);
+  return usable(pending);
+}
+
+bool CaresResolver::all_dead() const {
+  const auto at = now();
+  return std::all_of(servers_.begin(), servers_.end(),
+                     [&](const Server& server) { return at < server.dead_until; });
+}
+
+Domains::value_type* CaresResolver::remember_domain(const std::string& name) {
+  if (domains_.size() >= kDomainsMax) {
+    const auto at = now();
+    std::erase_if(domains_, [&](const auto& entry) {
+      return entry.second.in_flight == 0 && entry.second.waiting.empty() &&
+             entry.second.dead_until <= at;
+    });
+  }
+  return &*domains_.try_emplace(domain_of(name)).first;
+}
+
+Task<Status> CaresResolver::wait_for_place(Waiters& waiters, std::shared_ptr<Waiter> waiter) {
+  if (waiters_ >= options_.waiting_max) co_return fail(Code::kLimit, "too many queries wait");
+  const auto place = waiters.insert(waiters.end(), waiter);
+  ++waiters_;
+  waiter->finished.expires_at(budget_end_);
+  co_await waiter->finished.async_wait(kNoThrow);
+  if (waiter->refusal) co_return fail(*waiter->refusal);
+  if (waiter->woken) co_return Status{};
+  waiters.erase(place);
+  --waiters_;
+  co_return fail(Code::kTimeout, "no time left to ask");
+}
+
+Task<Status> CaresResolver::take_domain_place(std::shared_ptr<Pending> pending) {
+  Domain& domain = pending->domain->second;
+  auto waiter = std::make_shared<Waiter>(loop_);
+  auto status = co_await wait_for_place(domain.waiting, waiter);
+  if (!status) co_return fail(status.error().code, pending->what() + ": " + status.error().message);
+  status = usable(*pending, domain);
+  if (!status) release_domain(domain);
+  co_return status;
+}
+
+void CaresResolver::release_domain(Domain& domain) {
+  if (domain.waiting.empty()) {
+    --domain.in_flight;
+    return;
+  }
+  const auto waiter = domain.waiting.front();
+  domain.waiting.pop_front();
+  --waiters_;
+  waiter->woken = true;
+  waiter->finished.cancel();
+}
+
+// A first question goes to the quickest server with room in its window; a repetition (`again`) to
+// the best one that was not asked yet, whatever its window.
+std::optional<std::size_t> CaresResolver::pick_server(const Pending* again) {
+  if (again == nullptr && in_flight_ >= options_.in_flight_max) return std::nullopt;
+  const auto at = now();
+  std::optional<std::size_t> best;
+  const auto rank = [&](std::size_t i) {
+    const auto asked = again == nullptr
+                           ? 0
+                           : std::count_if(again->attempts.begin(), again->attempts.end(),
+                                           [&](auto& a) { return a.server == i; });
+    return std::tuple(asked, servers_[i].doubtful(), servers_[i].pace.smoothed_rtt());
+  };
+  for (std::size_t i = 0; i < servers_.size(); ++i) {
+    Server& server = servers_[i];
+    if (at < server.dead_until) continue;
+    // Back from the dead only by an answer, where there are others.
+    if (server.doubtful() && !server.probing && servers_.size() > 1) probe(server);
+    if (again == nullptr && server.in_flight >= server.pace.window()) continue;
+    if (!best || rank(i) < rank(*best)) best = i;
+  }
+  return best;
+}
+
+void CaresResolver::release_server(std::size_t index) {
+  --servers_[index].in_flight;
+  --in_flight_;
+  while (!waiting_.empty()) {
+    const auto server = pick_server(nullptr);
+    if (!server) return;
+    const auto waiter = waiting_.front();
+    waiting_.pop_front();
+    --waiters_;
+    ++servers_[*server].in_flight;
+    ++in_flight_;
+    waiter->server = *server;
+    waiter->woken = true;
+    waiter->finished.cancel();
   }
 }
 
-// Drives one c-ares channel: tells Asio which sockets to wait for and c-ares what happened there.
-// Held by the handlers that wait; close() must come before the last owner lets go.
-class Channel : public std::enable_shared_from_this<Channel> {
- public:
-  explicit Channel(IoContext& loop) : loop_(loop), tick_(loop) {}
-  ~Channel() { ICON_ASSERT(handle_ == nullptr); }
-
-  Status open(const ResolverOptions& options, const std::string& servers) {
-    ares_options settings{};
-    settings.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_STAYOPEN | ARES_FLAG_EDNS;
-    settings.timeout = static_cast<int>(options.try_timeout.count());
-    settings.tries = options.tries;
-    settings.ednspsz = kEdnsBytes;
-    settings.sock_state_cb = &Channel::on_socket_state;
-    settings.sock_state_cb_data = this;
-    const int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_EDNSPSZ |
-                     ARES_OPT_SOCK_STATE_CB;
-    if (const int status = ares_init_options(&handle_, &settings, mask); status != ARES_SUCCESS) {
-      handle_ = nullptr;
-      return fail(error_of(status, "start of the resolver"));
-    }
-    if (servers.empty()) return {};
-    if (const int status = ares_set_servers_ports_csv(handle_, servers.c_str());
-        status != ARES_SUCCESS)
-      return fail(error_of(status, "DNS servers " + servers));
-    return {};
+void CaresResolver::refuse_all(Waiters& waiters, Error error) {
+  for (const auto& waiter : waiters) {
+    waiter->refusal = error;
+    waiter->finished.cancel();
   }
+  waiters_ -= waiters.size();
+  waiters.clear();
+}
 
-  // Every callback of a query that is under way runs before this returns.
-  void close() {
-    if (handle_ == nullptr) return;
-    ares_destroy(std::exchange(handle_, nullptr));
-    for (auto& [fd, watch] : watches_) watch->descriptor.release();
-    watches_.clear();
-    tick_.cancel();
+void CaresResolver::close() {
+  *alive_ = false;
+  alive_ = std::make_shared<bool>(true);
+  sweep_.cancel();
+  sweeping_ = false;
+  const Error error{Code::kCancelled, "the resolver was closed"};
+  refuse_all(waiting_, error);
+  for (auto& [name, domain] : domains_) refuse_all(domain.waiting, error);
+  while (!outstanding_.empty()) {
+    Pending& pending = *outstanding_.front();
+    finish(pending, fail(error.code, pending.what() + ": " + error.message));
   }
-
-  void send(const std::string& name, RecordType type, ares_callback callback, void* argument) {
-    ares_query(handle_, name.c_str(), ns_c_in, static_cast<int>(type), callback, argument);
-    start_tick();
+  for (auto& server : servers_) {
+    if (server.channel) server.channel->close();
+    server.channel.reset();
+    server.silent = 0;
+    server.probing = false;
+    server.dead_until = {};
   }
-
-  // While queries are under way, c-ares must be called even when no socket speaks.
-  void set_busy(bool busy) { busy_ = busy; }
-
- private:
-  struct Watch {
-    explicit Watch(IoContext& loop) : descriptor(loop) {}
-    asio::posix::stream_descriptor descriptor;
-    bool want_read = false;
-    bool want_write = false;
-    bool read_armed = false;
-    bool write_armed = false;
-    bool gone = false;
-  };
-
-  // c-ares says which events of a socket it wants; neither: it is about to close it.
-  static void on_socket_state(void* self, ares_socket_t fd, int readable, int writable) {
-    auto& channel = *static_cast<Channel*>(self);
-    auto found = channel.watches_.find(fd);
-    if (readable == 0 && writable == 0) {
-      if (found == channel.watches_.end()) return;
-      found->second->gone = true;
-      found->second->descriptor.release();
-      channel.watches_.erase(found);
-      return;
-    }
-    if (found == channel.watches_.end()) {
-      auto watch = std::make_shared<Watch>(channel.loop_);
-      boost::system::error_code error;
-      watch->descriptor.assign(fd, error);
-      // Then the query runs into its timeout, which is bounded.
-      if (error) return;
-      found = channel.watches_.emplace(fd, std::move(watch)).first;
-    }
-    found->second->want_read = readable != 0;
-    found->second->want_write = writable != 0;
-    channel.arm(fd, found->second);
+  for (auto& [name, domain] : domains_) {
+    domain.silent = 0;
+    domain.dead_until = {};
   }
+}
 
-  void arm(int fd, const std::shared_ptr<Watch>& watch) {
-    if (watch->want_read && !watch->read_armed) {
-      watch->read_armed = true;
-      watch->descriptor.async_wait(asio::posix::descriptor_base::wait_read,
-                                   [self = shared_from_this(), fd, watch](auto error) {
-                                     watch->read_armed = false;
-                                     if (!error) self->ready(fd, ARES_SOCKET_BAD, fd, watch);
-                                   });
-    }
-    if (watch->want_write && !watch->write_armed) {
-      watch->write_armed = true;
-      watch->descriptor.async_wait(asio::posix::descriptor_base::wait_write,
-                                   [self = shared_from_this(), fd, watch](auto error) {
-                                     watch->write_armed = false;
-                                     if (!error) self->ready(ARES_SOCKET_BAD, fd, fd, watch);
-                                   });
-    }
-  }
-
-  void ready(ares_socket_t read_fd, ares_socket_t write_fd, int fd,
-             const std::shared_ptr<Watch>& watch) {
-    if (handle_ == nullptr || watch->gone) return;
-    ares_process_fd(handle_, read_fd, write_fd);
-    if (handle_ != nullptr && !watch->gone) arm(fd, watch);
-  }
-
-  void start_tick() {
-    if (ticking_ || !busy_ || handle_ == nullptr) return;
-    timeval longest{0, std::chrono::duration_cast<Micros>(kTickMax).count()};
-    timeval when{};
-    const timeval* wait = ares_timeout(handle_, &longest, &when);
-    ticking_ = true;
-    tick_.expires_after(std::chrono::seconds(wait->tv_sec) + Micros(wait->tv_usec) + Millis(1));
-    tick_.async_wait([self = shared_from_this()](auto error) {
-      self->ticking_ = false;
-      if (error || self->handle_ == nullptr) return;
-      ares_process_fd(self->handle_, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-      self->start_tick();
-    });
-  }
-
-  IoContext& loop_;
-  asio::steady_timer tick_;
-  ares_channel handle_ = nullptr;
-  std::map<int, std::shared_ptr<Watch>> watches_;
-  bool busy_ = false;
-  bool ticking_ = false;
-};
-
-class CaresResolver final : public Resolver {
- public:
-  CaresResolver(IoContext& loop, ResolverOptions options, std::string servers)
-      : loop_(loop), options_(std::move(options)), servers_(std::move(servers)) {}
-  ~CaresResolver() override { close(); }
-
-  Task<Result<Answer>> query(std::string name, RecordType type) override {
-    ICON_CO_TRY(const std::string normal, normalise_name(name));
-    const std::string what = normal + ' ' + std::string(to_string(type));
-    ICON_CO_CHECK(co_await take_place(what));
-    // The place is given back by on_answer, which c-ares always calls.
-    if (!channel_) {
-      auto channel = std::make_shared<Channel>(loop_);
-      if (auto status = channel->open(options_, servers_); !status) {
-        channel->close();
-        give_place();
-        co_return fail(status.error());
-      }
-      channel_ = std::move(channel);
-    }
-    auto state = std::make_shared<Pending>(loop_, this, normal, type);
-    state->finished.expires_at(std::min(now() + options_.query_timeout, budget_end_));
-    channel_->set_busy(true);
-    channel_->send(normal, type, &CaresResolver::on_answer, new std::shared_ptr<Pending>(state));
-    if (!state->result) {
-      const auto [error] = co_await state->finished.async_wait(kNoThrow);
-      if (!state->result && error) co_return fail(Code::kCancelled, what + ": cancelled");
-    }
-    if (!state->result) co_return fail(Code::kTimeout, what + ": no answer in time");
-    co_return std::move(*state->result);
-  }
-
-  void start_budget(Millis budget) override { budget_end_ = now() + budget; }
-
-  void close() override {
-    ++generation_;
-    for (auto& waiter : waiting_) waiter->finished.cancel();
-    if (channel_) {
-      channel_->close();
-      channel_.reset();
-    }
-    silent_ = 0;
-    dead_until_ = {};
-  }
-
- private:
-  struct Pending {
-    Pending(IoContext& loop, CaresResolver* owner, std::string asked, RecordType asked_type)
-        : resolver(owner), name(std::move(asked)), type(asked_type), finished(loop) {}
-    CaresResolver* resolver;
-    std::string name;
-    RecordType type;
-    asio::steady_timer finished;
-    std::optional<Result<Answer>> result;
-  };
-  struct Waiter {
-    explicit Waiter(IoContext& loop) : finished(loop) {}
-    asio::steady_timer finished;
-    bool woken = false;
-  };
-
-  Status usable(const std::string& what) const {
-    if (now() >= budget_end_) return fail(Code::kTimeout, what + ": no time left to ask");
-    if (now() < dead_until_) return fail(Code::kUnavailable, what + ": no DNS server answers");
-    return {};
-  }
-
-  // Waits until fewer than in_flight_max queries are under way, first come, first served.
-  Task<Status> take_place(const std::string& what) {
-    ICON_CO_CHECK(usable(what));
-    if (in_flight_ < options_.in_flight_max) {
-      ++in_flight_;
-      co_return Status{};
-    }
-    if (waiting_.size() >= options_.waiting_max)
-      co_return fail(Code::kLimit, what + ": too many queries wait");
-    const auto generation = generation_;
-    const auto place = waiting_.insert(waiting_.end(), std::make_shared<Waiter>(loop_));
-    const auto waiter = *place;
-    waiter->finished.expires_at(budget_end_);
-    co_await waiter->finished.async_wait(kNoThrow);
-    if (!waiter->woken) {
-      waiting_.erase(place);
-      if (generation != generation_)
-        co_return fail(Code::kCancelled, what + ": the resolver was closed");
-      co_return fail(Code::kTimeout, what + ": no time left to ask");
-    }
-    // The place was handed over with the waking: in_flight_ counts it already.
-    auto status = generation == generation_
-                      ? usable(what)
-                      : Status(fail(Code::kCancelled, what + ": the resolver was closed"));
-    if (!status) give_place();
-    co_return status;
-  }
-
-  void give_place() {
-    if (!waiting_.empty()) {
-      const auto waiter = waiting_.front();
-      waiting_.pop_front();
-      waiter->woken = true;
-      waiter->finished.cancel();
-      return;
-    }
-    --in_flight_;
-    if (channel_) channel_->set_busy(in_flight_ > 0);
-  }
-
-  static void on_answer(void* argument, int status, int /*timeouts*/, unsigned char* bytes,
-                        int length) {
-    const std::unique_ptr<std::shared_ptr<Pending>> holder(
-        static_cast<std::shared_ptr<Pending>*>(argument));
-    Pending& pending = **holder;
-    CaresResolver& self = *pending.resolver;
-    const std::string what = pending.name + ' ' + std::string(to_string(pending.type));
-    if (bytes != nullptr && length > 0) {
-      pending.result =
-          parse_answer({bytes, static_cast<std::size_t>(length)}, pending.name, pending.type);
-    } else {
-      pending.result = fail(error_of(status, what));
-    }
-    if (status == ARES_ETIMEOUT || status == ARES_ECONNREFUSED) {
-      if (++self.silent_ >= self.options_.dead_after)
-        self.dead_until_ = now() + self.options_.dead_for;
-    } else if (bytes != nullptr) {
-      self.silent_ = 0;
-    }
-    pending.finished.cancel();
-    self.give_place();
-  }
-
-  IoContext& loop_;
-  ResolverOptions options_;
-  std::string servers_;
-  std::shared_ptr<Channel> channel_;
-  std::list<std::shared_ptr<Waiter>> waiting_;
-  std::size_t in_flight_ = 0;
-  std::uint64_t generation_ = 0;
-  SteadyTime budget_end_ = SteadyTime::max();
-  int silent_ = 0;
-  SteadyTime dead_until_{};
-};
-
-Result<std::string> servers_csv(const std::vector<std::string>& servers) {
-  std::string csv;
+Result<std::vector<std::string>> dns_servers(const std::vector<std::string>& servers) {
+  if (servers.empty()) return DnsChannel::system_servers();
+  std::vector<std::string> checked;
   for (const auto& server : servers) {
     Endpoint endpoint;
     if (const auto address = Address::parse(server)) {
@@ -328,21 +236,22 @@ Result<std::string> servers_csv(const std::vector<std::string>& servers) {
     } else {
       ICON_TRY(endpoint, Endpoint::parse(server));
     }
-    csv += (csv.empty() ? "" : ",") + endpoint.to_string();
+    checked.push_back(endpoint.to_string());
   }
-  return csv;
+  return checked;
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Resolver>> make_cares_resolver(IoContext& loop, ResolverOptions options) {
-  ICON_TRY(std::string servers, servers_csv(options.servers));
-  if (options.in_flight_max < 1 || options.tries < 1 || options.try_timeout < Millis(1) ||
-      options.query_timeout < Millis(1) || options.dead_after < 1)
+Result<std::unique_ptr<NetworkResolver>> make_cares_resolver(IoContext& loop,
+                                                             ResolverOptions options) {
+  if (options.in_flight_max < 1 || options.domain_in_flight_max < 1 || options.tries < 1 ||
+      options.try_timeout < Millis(1) || options.query_timeout < Millis(1) ||
+      options.dead_after < 1 || options.domain_dead_after < 1)
     return fail(Code::kInvalid, "resolver options out of range");
   if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
     return fail(Code::kInternal, "c-ares does not start");
-  return std::make_unique<CaresResolver>(loop, std::move(options), std::move(servers));
+  ICON_TRY(auto servers, dns_servers(options.servers));
+  if (servers.size() > kServersMax) servers.resize(kServersMax);
+  return std::make_unique<CaresResolver>(loop, std::move(options), servers);
 }
 
 }  // namespace icon::discovery

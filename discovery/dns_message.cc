@@ -303,6 +303,18 @@ std::string_view to_string(RecordType type) {
   return "?";
 }
 
+std::string_view to_string(Dnssec dnssec) {
+  switch (dnssec) {
+    case Dnssec::kUnchecked:
+      return "unchecked";
+    case Dnssec::kInsecure:
+      return "insecure";
+    case Dnssec::kSecure:
+      return "secure";
+  }
+  return "?";
+}
+
 Result<std::string> normalise_name(std::string_view name) {
   if (name.ends_with('.')) name.remove_suffix(1);
   if (name.empty() || name.size() > kNameBytesMax)

@@ -32,6 +32,14 @@ struct SrvRecord {
   auto operator<=>(const SrvRecord&) const = default;
 };
 
+// What is known about the signatures over an answer. Bogus ones are no answer at all.
+enum class Dnssec : std::uint8_t {
+  kUnchecked,  // nobody looked, or the server hands on no signatures
+  kInsecure,   // the zone is not signed, and its parents prove that
+  kSecure,
+};
+std::string_view to_string(Dnssec dnssec);
+
 // What a name holds. No records at all (NXDOMAIN, NODATA) is an answer, not an error.
 struct Answer {
   std::vector<Address> addresses;  // A, AAAA
@@ -39,7 +47,8 @@ struct Answer {
   std::vector<SrvRecord> srv;
   std::vector<std::string> texts;  // one per TXT record; its strings joined by a space
   std::uint32_t ttl_s = 0;         // the smallest on the way; from the SOA when there is nothing
-  std::vector<std::string> cut;    // what was left out and why; at most one line per reason
+  Dnssec dnssec = Dnssec::kUnchecked;
+  std::vector<std::string> cut;  // what was left out and why; at most one line per reason
 
   bool empty() const { return addresses.empty() && names.empty() && srv.empty() && texts.empty(); }
 };

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "discovery/dns_message.h"
-
 namespace icon::discovery {
 namespace {
 
@@ -90,6 +88,7 @@ json::Object ProviderCandidate::to_json() const {
           {"location", location},
           {"attestation", attestation},
           {"source", source},
+          {"dnssec", to_string(dnssec)},
           {"priority", priority},
           {"weight", weight},
           {"hop_ttl", hop_ttl},

@@ -12,21 +12,23 @@
 #include "base/json.h"
 #include "base/keys.h"
 #include "base/result.h"
+#include "discovery/dns_message.h"
 
 namespace icon::discovery {
 
 inline constexpr std::size_t kOtherApisMax = 4;
 
 struct ProviderCandidate {
-  std::string name;                  // the domain, or what the operator called it
-  std::optional<PublicKey> id;       // absent: any key may answer at `api`
-  Endpoint api;                      // the provider's supervisor, TLS
-  std::vector<Endpoint> other_apis;  // further addresses of the same provider, best first
-  std::string domain;                // registrable domain; empty when configured without one
-  std::string location;              // the provider's own words; printable ASCII
-  std::string attestation;           // "tee=", the same
-  std::string source;                // "dns" or "configured"
-  int priority = 0;                  // RFC 2782: lower first
+  std::string name;                    // the domain, or what the operator called it
+  std::optional<PublicKey> id;         // absent: any key may answer at `api`
+  Endpoint api;                        // the provider's supervisor, TLS
+  std::vector<Endpoint> other_apis;    // further addresses of the same provider, best first
+  std::string domain;                  // registrable domain; empty when configured without one
+  std::string location;                // the provider's own words; printable ASCII
+  std::string attestation;             // "tee=", the same
+  std::string source;                  // "dns" or "configured"
+  Dnssec dnssec = Dnssec::kUnchecked;  // of what named the id and the host
+  int priority = 0;                    // RFC 2782: lower first
   int weight = 0;
   int hop_ttl = 0;              // the hop through which it was found, nearest the users; 0: none
   std::int64_t hop_rtt_us = 0;  // our RTT to that hop

@@ -17,7 +17,8 @@ constexpr std::string_view kService = "_icon._tcp.";
 // One run of the DNS source. Lives in the frame of find(); the workers refer to it.
 class DnsSearch {
  public:
-  DnsSearch(Resolver& resolver, const DnsLimits& limits) : resolver_(resolver), limits_(limits) {
+  DnsSearch(Resolver& resolver, const DnsLimits& limits, Resolver* proof)
+      : resolver_(resolver), limits_(limits), proof_(proof) {
     seed_ = limits.seed != 0 ? limits.seed : std::random_device()();
   }
 
@@ -99,7 +100,13 @@ class DnsSearch {
     const auto refuse = [&](std::string subject, std::string reason) {
       found.rejected.push_back({std::move(subject), std::move(reason)});
     };
-    const auto srv = co_await resolver_.srv(service);
+    auto srv = co_await resolver_.srv(service);
+    // A server that validates answers bogus records with a failure, and does not say why.
+    const bool failed = !srv && srv.error().code == Code::kIo;
+    if (proof_ != nullptr && (failed || (srv && !srv->srv.empty()))) {
+      auto proven = co_await proof_->srv(service);
+      srv = std::move(proven);
+    }
     if (!srv) {
       refuse(domain.name, "SRV: " + srv.error().message);
       co_return;
@@ -107,7 +114,8 @@ class DnsSearch {
     for (const auto& cut : srv->cut) refuse(domain.name, "SRV: " + cut);
     // Most domains on a path are no providers: that is no news.
     if (srv->srv.empty()) co_return;
-    const auto txt = co_await resolver_.txt(service);
+    Resolver& for_text = proof_ != nullptr ? *proof_ : resolver_;
+    const auto txt = co_await for_text.txt(service);
     if (!txt) {
       refuse(domain.name, "TXT: " + txt.error().message);
       co_return;
@@ -120,7 +128,10 @@ class DnsSearch {
                               std::to_string(ordered.size()) + " targets are looked up");
       ordered.resize(limits_.srv_targets_max);
     }
+    const Dnssec dnssec = std::min(srv->dnssec, txt->dnssec);
+    const auto known = found.providers.size();
     for (const auto& record : ordered) co_await resolve_target(domain, record, texts, found);
+    for (auto i = known; i < found.providers.size(); ++i) found.providers[i].dnssec = dnssec;
   }
 
   static std::vector<ProviderText> read_texts(const std::string& domain,
@@ -215,6 +226,7 @@ class DnsSearch {
 
   Resolver& resolver_;
   const DnsLimits& limits_;
+  Resolver* proof_;
   std::uint64_t seed_ = 0;
   Findings findings_;
   std::vector<std::optional<HopName>> names_;
@@ -225,7 +237,7 @@ class DnsSearch {
 }  // namespace
 
 Task<Findings> DnsProviderSource::find(std::vector<PathHop> hops) {
-  DnsSearch search(resolver_, limits_);
+  DnsSearch search(resolver_, limits_, proof_);
   co_return co_await search.run(std::move(hops));
 }
 

@@ -54,13 +54,16 @@ struct DnsLimits {
 // Hops -> PTR -> registrable domain -> SRV _icon._tcp.<domain> and TXT beside it -> A, AAAA.
 class DnsProviderSource final : public ProviderSource {
  public:
-  // `resolver` is borrowed.
-  DnsProviderSource(Resolver& resolver, DnsLimits limits) : resolver_(resolver), limits_(limits) {}
+  // Both are borrowed. `proof` is asked again for what leads to payment, SRV and TXT, wherever
+  // there is something: its answer counts. Without it nothing is checked.
+  DnsProviderSource(Resolver& resolver, DnsLimits limits, Resolver* proof = nullptr)
+      : resolver_(resolver), limits_(limits), proof_(proof) {}
   Task<Findings> find(std::vector<PathHop> hops) override;
 
  private:
   Resolver& resolver_;
   DnsLimits limits_;
+  Resolver* proof_;
 };
 
 // What the operator, the policy or the supervisor names. The agent replaces the list as it learns.

@@ -37,24 +37,47 @@ class Resolver {
 
 struct ResolverOptions {
   std::vector<std::string> servers{};  // "192.0.2.1", "192.0.2.1:5353"; empty: /etc/resolv.conf
-  std::size_t in_flight_max = 100;     // more than this makes c-ares slower, not faster
-  std::size_t waiting_max = 4096;      // beyond: kLimit
-  Millis try_timeout{1'000};           // doubles with each try
-  int tries = 2;
+  // To all servers together. Each server's own share grows and shrinks with what it answers.
+  std::size_t in_flight_max = 256;
+  std::size_t slow_max = 512;             // beside them: questions that were not answered at once
+  std::size_t domain_in_flight_max = 64;  // of one registrable domain, or one reverse /16 or /32
+  std::size_t waiting_max = 4096;         // beyond: kLimit
+  Millis try_timeout{1'000};              // the longest wait before the next server is asked
+  int tries = 3;
   Millis query_timeout{3'500};
-  // So many queries in a row without any answer: the servers are taken for dead, the rest of the
-  // queries fails at once until `dead_for` has passed.
+  // So many questions without any answer, a probe included: the server is dead until `dead_for` has
+  // passed. With no server left, what waits and what comes fails at once.
   int dead_after = 24;
+  // So many questions in a row that the servers did not answer while they answered others: those
+  // of the domain are dead, and further questions about it fail at once.
+  int domain_dead_after = 6;
   Millis dead_for{5'000};
+};
+
+struct ResolverStats {
+  std::uint64_t queries = 0;   // asked of us
+  std::uint64_t packets = 0;   // sent: with repetitions and probes
+  std::uint64_t repeated = 0;  // questions asked again
+  std::size_t in_flight_peak = 0;
+  std::size_t window = 0;  // of the servers together, now
+};
+
+class NetworkResolver : public Resolver {
+ public:
+  virtual ResolverStats stats() const = 0;
 };
 
 // Sockets exist only between the first query and close().
 // `loop` must outlive the resolver and run on the thread that calls it.
-// Errors: kInvalid for a server that is not an address.
-Result<std::unique_ptr<Resolver>> make_cares_resolver(IoContext& loop, ResolverOptions options);
+// Errors: kInvalid for a server that is not an address; kIo.
+Result<std::unique_ptr<NetworkResolver>> make_cares_resolver(IoContext& loop,
+                                                             ResolverOptions options);
+// `servers` (or those of /etc/resolv.conf), checked and with their ports.
+Result<std::vector<std::string>> dns_servers(const std::vector<std::string>& servers);
 
 struct CacheLimits {
   std::size_t entries_max = 4096;
+  std::size_t bytes_max = 1 << 20;  // approximately: of names and records
   std::uint32_t ttl_s_min = 5;
   std::uint32_t ttl_s_max = 3600;
   std::uint32_t negative_ttl_s_max = 300;
@@ -70,6 +93,7 @@ class CachingResolver final : public Resolver {
   void close() override { inner_.close(); }
 
   std::size_t size() const { return entries_.size(); }
+  std::size_t bytes() const { return bytes_; }
   std::uint64_t hits() const { return hits_; }
 
  private:
@@ -77,14 +101,18 @@ class CachingResolver final : public Resolver {
     std::string key;
     Answer answer;
     SteadyTime expires;
+    std::size_t bytes;
   };
+  using Place = std::list<Entry>::iterator;
   void remember(std::string key, const Answer& answer);
+  void forget(Place place);
 
   Resolver& inner_;
   const Clock& clock_;
   CacheLimits limits_;
   std::list<Entry> entries_;  // most recently used first
-  std::unordered_map<std::string, std::list<Entry>::iterator> index_;
+  std::unordered_map<std::string, Place> index_;
+  std::size_t bytes_ = 0;
   std::uint64_t hits_ = 0;
 };
 
