@@ -20,6 +20,7 @@ struct TraceView {
 struct ProviderView {
   budget::ProviderNames names;
   std::string source;  // "dns", "configured", "operator"
+  std::string dnssec;  // what proves its records: "secure", "insecure", "unchecked"; empty: none
   Endpoint api;
   std::map<Prefix, int> on_path_ttl;  // the first hop of the provider's domain towards a prefix
   std::optional<std::int64_t> connect_rtt_us;

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/task.h"
 #include "discovery/discovery.h"
+#include "discovery/dns_stack.h"
 #include "discovery/mapped_tracer.h"
 
 namespace icon::agent {
@@ -35,8 +36,8 @@ void print_report(const discovery::DiscoveryReport& report) {
   for (const auto& trace : report.traces) print_trace(trace);
   for (const auto& domain : report.domains) std::printf("domain %s\n", domain.c_str());
   for (const auto& provider : report.providers)
-    std::printf("provider %s at %s id %s\n", provider.name.c_str(),
-                provider.api.to_string().c_str(),
+    std::printf("provider %s at %s dnssec %s id %s\n", provider.name.c_str(),
+                provider.api.to_string().c_str(), std::string(to_string(provider.dnssec)).c_str(),
                 provider.id ? provider.id->id().c_str() : "unknown");
   for (const auto& rejection : report.rejected)
     std::printf("rejected %s: %s\n", rejection.subject.c_str(), rejection.reason.c_str());
@@ -72,15 +73,14 @@ int run_discover(const std::vector<std::string>& targets, bool as_json, const Cl
     if (const auto status = add_targets(target, addresses); !status)
       return fail_with(status.error(), kExitUsage);
   IoContext loop(1);
-  auto resolver = discovery::make_cares_resolver(loop, {});
+  auto resolver = discovery::DnsStack::create(loop, clock, {});
   if (!resolver) return fail_with(resolver.error(), 1);
-  discovery::CachingResolver cache(**resolver, clock, {});
-  discovery::DnsProviderSource dns(cache, {});
+  discovery::DnsProviderSource dns(**resolver, {}, (*resolver)->proof());
   discovery::MappedTracer tracer(clock);
   auto limits = discovery_limits({});
   limits.deadline = kDeadline;
   limits.trace.deadline = kDeadline / 2;
-  discovery::Discovery discovery(tracer, cache, {&dns}, clock, limits);
+  discovery::Discovery discovery(tracer, **resolver, {&dns}, clock, limits);
 
   std::optional<Result<discovery::DiscoveryReport>> outcome;
   boost::asio::co_spawn(loop, discovery.run(std::move(addresses)),

@@ -27,6 +27,18 @@ std::string_view to_string(RedirectMode mode) {
   return mode == RedirectMode::kRedirect ? "redirect" : "forward";
 }
 
+std::string_view to_string(DnssecMode mode) {
+  switch (mode) {
+    case DnssecMode::kRequire:
+      return "require";
+    case DnssecMode::kOff:
+      return "off";
+    case DnssecMode::kAuto:
+      break;
+  }
+  return "auto";
+}
+
 std::string PolicyProblem::to_string() const {
   std::string text = line > 0 ? fmt::format("line {}: ", line) : std::string();
   if (!key.empty()) text += key + ": ";
@@ -59,6 +71,9 @@ json::Object Policy::to_json() const {
   object["providers"] = std::move(listed);
   json::Array ports;
   for (const auto port : watch) ports.push_back(port);
+  object["dns"] = json::Object{{"dnssec", agent::to_string(dns.dnssec)},
+                               {"anchors", array_of(dns.anchors)},
+                               {"servers", array_of(dns.servers)}};
   object["watch"] = std::move(ports);
   return object;
 }

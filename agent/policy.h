@@ -19,6 +19,7 @@ inline constexpr std::size_t kPolicyBytesMax = 64 << 10;
 inline constexpr std::size_t kPolicyListMax = 256;      // entries of one list
 inline constexpr std::size_t kPolicyProblemsMax = 100;  // then reading stops
 inline constexpr std::size_t kPolicyPortsMax = 64;
+inline constexpr std::size_t kPolicyDnsMax = 16;  // servers, trust anchors
 
 struct ConfiguredProvider {
   std::string name;
@@ -26,6 +27,19 @@ struct ConfiguredProvider {
   Endpoint api;
   std::optional<std::int64_t> rtt_us;  // what to assume where no trace leads to it
   std::vector<Prefix> near;            // for which users; empty: all
+};
+
+enum class DnssecMode {
+  kAuto,     // bogus records are refused; where the servers hand on no signatures, none are missed
+  kRequire,  // the same, but missing signatures are bogus
+  kOff,
+};
+std::string_view to_string(DnssecMode mode);
+
+struct DnsPolicy {
+  DnssecMode dnssec = DnssecMode::kAuto;
+  std::vector<std::string> anchors;  // DS or DNSKEY records; empty: the root's
+  std::vector<std::string> servers;  // empty: those of the container's /etc/resolv.conf
 };
 
 enum class RedirectMode { kForward, kRedirect };
@@ -50,6 +64,7 @@ struct Policy {
   wire::Resources slot{500, 256LL << 20, 100'000'000};
   std::int64_t slot_seconds = 3600;
   std::vector<ConfiguredProvider> providers;
+  DnsPolicy dns;
   std::vector<std::uint16_t> watch;  // service ports; empty: the published ones
 
   json::Object to_json() const;

@@ -19,6 +19,7 @@ constexpr std::int64_t kUsPerSecond = 1'000'000;
 constexpr std::int64_t kUsPerHour = 3'600 * kUsPerSecond;
 constexpr std::int64_t kUsPerYear = 366 * 24 * kUsPerHour;
 constexpr std::size_t kPatternBytesMax = 255;
+constexpr std::size_t kAnchorBytesMax = 4096;
 constexpr std::int64_t kCpuMillisMax = 1'000'000;
 
 // Reads one document and collects every problem. A member per key; the tables at the end say which
@@ -65,6 +66,7 @@ class Reader {
   void provider(const YAML::Node& node, const std::string& key);
   void latency(const YAML::Node& node, const std::string& key);
   void slot(const YAML::Node& node, const std::string& key);
+  void dns(const YAML::Node& node, const std::string& key);
   void root(const YAML::Node& node);
   void contradictions();
 
@@ -328,6 +330,48 @@ void Reader::slot(const YAML::Node& node, const std::string& key) {
                              wire::kSlotSecondsMax * kUsPerSecond, "1h")}});
 }
 
+void Reader::dns(const YAML::Node& node, const std::string& key) {
+  map(node, key,
+      {{"dnssec",
+        [this](const YAML::Node& entry, const std::string& entry_key) {
+          const char* hint = "Write auto, require or off.";
+          const auto value = text(entry, entry_key, hint);
+          if (!value) return;
+          for (const auto mode : {DnssecMode::kAuto, DnssecMode::kRequire, DnssecMode::kOff}) {
+            if (*value != to_string(mode)) continue;
+            policy_.dns.dnssec = mode;
+            return;
+          }
+          problem(entry, entry_key, fmt::format("'{}' does not do", value->substr(0, 40)), hint);
+        }},
+       {"anchors",
+        [this](const YAML::Node& entry, const std::string& entry_key) {
+          list(entry, entry_key, kPolicyDnsMax, [&](const YAML::Node& item, const auto& item_key) {
+            const char* hint = "Write a DS record: \"example. DS 12345 13 2 AB12...\".";
+            const auto value = text(item, item_key, hint);
+            if (!value) return;
+            const bool record = value->find(" DS ") != std::string::npos ||
+                                value->find(" DNSKEY ") != std::string::npos;
+            if (record && value->size() <= kAnchorBytesMax)
+              policy_.dns.anchors.push_back(*value);
+            else
+              problem(item, item_key, "is no trust anchor", hint);
+          });
+        }},
+       {"servers", [this](const YAML::Node& entry, const std::string& entry_key) {
+          list(entry, entry_key, kPolicyDnsMax, [&](const YAML::Node& item, const auto& item_key) {
+            const char* hint = "Write an address, like 192.0.2.53 or 192.0.2.53:5353.";
+            const auto value = text(item, item_key, hint);
+            if (!value) return;
+            if (Address::parse(*value) || Endpoint::parse(*value))
+              policy_.dns.servers.push_back(*value);
+            else
+              problem(item, item_key, fmt::format("'{}' is no DNS server", value->substr(0, 80)),
+                      hint);
+          });
+        }}});
+}
+
 void Reader::root(const YAML::Node& node) {
   const auto member = [this](void (Reader::*method)(const YAML::Node&, const std::string&)) {
     return [this, method](const YAML::Node& entry, const std::string& key) {
@@ -355,6 +399,7 @@ void Reader::root(const YAML::Node& node) {
        {"deny", patterns(policy_.deny)},
        {"redirect", member(&Reader::redirect)},
        {"slot", member(&Reader::slot)},
+       {"dns", member(&Reader::dns)},
        {"providers",
         [this](const YAML::Node& entry, const std::string& key) {
           list(entry, key, kPolicyListMax,

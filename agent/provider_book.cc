@@ -80,6 +80,7 @@ std::vector<KnownProvider> known_providers(const discovery::DiscoveryReport& rep
     if (candidate.id) known.view.names.id = candidate.id->id();
     known.view.names.configured = candidate.source == "configured";
     known.view.source = candidate.source;
+    if (candidate.source == "dns") known.view.dnssec = to_string(candidate.dnssec);
     known.view.api = candidate.api;
     known.other_apis = candidate.other_apis;
     for (std::size_t i = 0; i < report.traces.size() && i < prefixes.size(); ++i) {

@@ -32,6 +32,10 @@ std::string_view name_of(action::MoveOutcome outcome) {
 
 SurveyLimits survey_limits(const Policy& policy) {
   SurveyLimits limits;
+  limits.dns.resolver.servers = policy.dns.servers;
+  limits.dns.validate = policy.dns.dnssec != DnssecMode::kOff;
+  limits.dns.validator.required = policy.dns.dnssec == DnssecMode::kRequire;
+  limits.dns.validator.anchors = policy.dns.anchors;
   // Traces and look-ups burden strangers: once per several rounds will do.
   limits.findings_age_max = std::max(limits.findings_age_max, Millis(5 * policy.interval_ms));
   return limits;

@@ -35,6 +35,7 @@ json::Object provider_json(const KnownProvider& provider, const StatusInput& inp
                      {"domain", view.names.domain},
                      {"api", view.api.to_string()},
                      {"source", view.source},
+                     {"dnssec", view.dnssec},
                      {"state", state_of(view)},
                      {"reason", view.rejection ? view.rejection->code : ""},
                      {"message", view.rejection ? view.rejection->message : ""}};

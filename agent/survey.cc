@@ -50,16 +50,14 @@ discovery::DiscoveryLimits discovery_limits(const SurveyLimits& limits) {
 
 // The parts of discovery, which refer to each other.
 struct Survey::Engine {
-  Engine(std::unique_ptr<discovery::Resolver> network, const Clock& clock,
+  Engine(std::unique_ptr<discovery::DnsStack> stack, const Clock& clock,
          const SurveyLimits& limits)
-      : resolver(std::move(network)),
-        cache(*resolver, clock, {}),
-        dns(cache, {}),
+      : resolver(std::move(stack)),
+        dns(*resolver, {}, resolver->proof()),
         tracer(clock),
-        discovery(tracer, cache, {&configured, &dns}, clock, discovery_limits(limits)) {}
+        discovery(tracer, *resolver, {&configured, &dns}, clock, discovery_limits(limits)) {}
 
-  std::unique_ptr<discovery::Resolver> resolver;
-  discovery::CachingResolver cache;
+  std::unique_ptr<discovery::DnsStack> resolver;
   discovery::ConfiguredProviderSource configured;
   discovery::DnsProviderSource dns;
   discovery::MappedTracer tracer;
@@ -68,7 +66,7 @@ struct Survey::Engine {
 
 Result<Survey::Engine*> Survey::engine() {
   if (!engine_) {
-    ICON_TRY(auto resolver, discovery::make_cares_resolver(loop_, {}));
+    ICON_TRY(auto resolver, discovery::DnsStack::create(loop_, clock_, limits_.dns));
     engine_ = std::make_shared<Engine>(std::move(resolver), clock_, limits_);
   }
   return engine_.get();

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/task.h"
 #include "discovery/discovery.h"
+#include "discovery/dns_stack.h"
 
 namespace icon::agent {
 
@@ -24,6 +25,7 @@ struct SurveyLimits {
   std::size_t traces_shown_max = 16;  // in a decision's evidence
   std::size_t providers_max = 64;     // asked for offers per round
   std::size_t offers_in_flight_max = 8;
+  discovery::DnsOptions dns{};
   Millis findings_age_max{30'000};  // routes and records do not change by the second
 };
 

@@ -171,6 +171,7 @@ int list_providers(Context& context, const std::string& icon) {
                {"PROVIDER"},
                {"KEY"},
                {"FROM"},
+               {"DNSSEC"},
                {"STATE"},
                {"SLOT (credits)", kRight},
                {"RTT there", kRight},
@@ -180,7 +181,7 @@ int list_providers(Context& context, const std::string& icon) {
     auto why = text_of(row, "message");
     if (why == "-") why = text_of(row, "reason");
     table.add({text_of(row, "icon_name"), text_of(row, "name"), short_of(row, "id"),
-               text_of(row, "source"), state_cell(row),
+               text_of(row, "source"), text_of(row, "dnssec"), state_cell(row),
                or_dash(number_of(row, "price_ucredits"), human_credits),
                or_dash(number_of(row, "rtt_us_estimate"), human_us), why});
   }
