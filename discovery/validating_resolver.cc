@@ -114,7 +114,8 @@ Status UnboundResolver::configure() {
       return fail(Code::kInvalid, "trust anchor '" + anchor + "': " + ub_strerror(error));
   // libunbound answers for "test." itself; in a network of one's own it may well exist. This also
   // ends the configuration: it must come last.
-  ub_ctx_zone_remove(context_, "test.");
+  if (const int error = ub_ctx_zone_remove(context_, "test."); error != 0)
+    return fail(Code::kInvalid, std::string("trust anchors: ") + ub_strerror(error));
   return {};
 }
 
@@ -184,7 +185,7 @@ Task<Status> UnboundResolver::look_at_chain() {
   looking_ = true;
   const auto& anchors = options_.anchors.empty() ? root_anchors() : options_.anchors;
   const auto& first = anchors.front();
-  const auto zone = first.substr(0, first.find(' '));
+  const auto zone = first.substr(0, first.find_first_of(" \t"));
   const auto verdict = co_await ask(zone, kTypeDnskey);
   looking_ = false;
   chain_free_.cancel();

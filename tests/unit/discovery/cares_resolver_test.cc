@@ -194,6 +194,109 @@ TEST(CaresResolver, GarbageIsAnError) {
   EXPECT_FALSE(run_task(loop, resolver->a("x.example")));
 }
 
+// The first label of the question: "n7" of n7.example.
+std::string first_label(const Bytes& query) {
+  return {query.begin() + 13, query.begin() + 13 + query[12]};
+}
+
+TEST(CaresResolver, AnswersForOtherNamesAreNotTaken) {
+  IoContext loop(1);
+  LoopbackServer other_question(loop, [](const Bytes& query) {
+    Bytes answer = answer_with_a(query);
+    answer[13] = 'y';
+    return answer;
+  });
+  const ResolverOptions quick{.try_timeout = Millis(30), .query_timeout = Millis(150)};
+  auto resolver = resolver_to(loop, other_question.address(), quick);
+  EXPECT_EQ(run_task(loop, resolver->a("x.example")).error().code, Code::kTimeout);
+  LoopbackServer other_owner(loop, [](const Bytes& query) {
+    Bytes answer = answer_with_a(query);
+    // The record's owner: the root instead of a pointer to the question.
+    const auto owner = answer.end() - 16;
+    answer.erase(owner);
+    *owner = 0;
+    return answer;
+  });
+  auto second = resolver_to(loop, other_owner.address(), quick);
+  const auto answer = run_task(loop, second->a("x.example"));
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_TRUE(answer->empty());
+}
+
+TEST(CaresResolver, NamesOfDeadServersDoNotHoldUpOthers) {
+  IoContext loop(1);
+  LoopbackServer server(loop, [](const Bytes& query) {
+    const auto label = first_label(query);
+    const bool dead = label.size() > 2 && label.ends_with("00");
+    return dead ? Bytes() : answer_with_a(query);
+  });
+  auto resolver =
+      resolver_to(loop, server.address(),
+                  {.in_flight_max = 8, .try_timeout = Millis(40), .query_timeout = Millis(400)});
+  int answered = 0;
+  int failed = 0;
+  const auto ask = [&](std::size_t i) -> Task<void> {
+    const auto name = "n" + std::to_string(i) + ".d" + std::to_string(i) + ".example" + "." + "t" +
+                      std::to_string(i);
+    if (co_await resolver->a(name)) {
+      ++answered;
+    } else {
+      ++failed;
+    }
+  };
+  const auto all = [&]() -> Task<bool> {
+    co_await for_each_index(2000, 2000, ask);
+    co_return true;
+  };
+  run_task(loop, all());
+  EXPECT_EQ(answered, 1981);
+  EXPECT_EQ(failed, 19);
+  // The server itself lives: it was asked, and said so.
+  EXPECT_TRUE(run_task(loop, resolver->a("n1.example")));
+}
+
+TEST(CaresResolver, ADeadDomainIsGivenUp) {
+  IoContext loop(1);
+  LoopbackServer server(loop, [](const Bytes& query) {
+    return first_label(query).starts_with("d") ? Bytes() : answer_with_a(query);
+  });
+  auto resolver = resolver_to(loop, server.address(),
+                              {.domain_in_flight_max = 2,
+                               .try_timeout = Millis(20),
+                               .query_timeout = Millis(60),
+                               .domain_dead_after = 4});
+  int unavailable = 0;
+  const auto ask = [&](std::size_t i) -> Task<void> {
+    const auto number = std::to_string(i);
+    const auto answer = co_await resolver->a("d" + number + ".dead.example");
+    if (!answer && answer.error().code == Code::kUnavailable) ++unavailable;
+    EXPECT_TRUE(co_await resolver->a("n" + number + ".fine.test"));
+  };
+  const auto all = [&]() -> Task<bool> {
+    co_await for_each_index(100, 100, ask);
+    co_return true;
+  };
+  run_task(loop, all());
+  EXPECT_GE(unavailable, 90);
+  EXPECT_EQ(run_task(loop, resolver->a("d.dead.example")).error().message,
+            "d.dead.example A: nobody answers for dead.example");
+}
+
+TEST(CaresResolver, AServerThatRefusesIsPassedOver) {
+  IoContext loop(1);
+  LoopbackServer refuses(loop, [](const Bytes& query) {
+    Bytes answer = answer_with_a(query);
+    answer[3] = 0x85;
+    return answer;
+  });
+  LoopbackServer answers(loop, answer_with_a);
+  ResolverOptions options;
+  options.servers = {refuses.address(), answers.address()};
+  auto resolver = make_cares_resolver(loop, options);
+  ASSERT_TRUE(resolver);
+  EXPECT_TRUE(run_task(loop, (*resolver)->a("x.example")));
+}
+
 TEST(CaresResolver, ServersMustBeAddresses) {
   IoContext loop(1);
   for (const char* bad : {"dns.example", "1.2.3.4:99999", "", "1.2.3.4,5.6.7.8"}) {

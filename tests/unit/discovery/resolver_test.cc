@@ -77,6 +77,17 @@ TEST_F(CachingResolverTest, TypesAreApart) {
   EXPECT_TRUE(run_task(cache.txt("a.example"))->empty());
 }
 
+TEST_F(CachingResolverTest, BytesAreBounded) {
+  CachingResolver cache(inner_, clock_, {.bytes_max = 20'000});
+  for (int i = 0; i < 50; ++i) {
+    const auto name = "n" + std::to_string(i) + ".example";
+    inner_.at(name, RecordType::kTxt).texts = {std::string(4'000, 'x')};
+    (void)run_task(cache.txt(name));
+    EXPECT_LE(cache.bytes(), 20'000u);
+  }
+  EXPECT_EQ(cache.size(), 4u);
+}
+
 TEST_F(CachingResolverTest, LeastRecentlyUsedGoesFirst) {
   CachingResolver cache(inner_, clock_, {.entries_max = 2});
   for (const char* name : {"a.example", "b.example"}) {
