@@ -7,6 +7,7 @@
 #include "cli/actions.h"
 #include "cli/check.h"
 #include "cli/check_move.h"
+#include "cli/check_provider.h"
 #include "cli/completion.h"
 #include "cli/lists.h"
 #include "cli/local.h"
@@ -100,8 +101,9 @@ class Tree {
     add_output(records);
     records->add_option("--domain", records_.domain, "the registrable domain of your network")
         ->required();
-    records->add_option("--host", records_.host, "the supervisor's host: a name or an address")
-        ->required();
+    records->add_option("--config", records_.config_file,
+                        "the supervisor's file: address, port and key from there");
+    records->add_option("--host", records_.host, "the supervisor's host: a name or an address");
     records->add_option("--port", records_.port, "its TLS port")
         ->check(CLI::Range(1, 65535))
         ->capture_default_str();
@@ -114,6 +116,31 @@ class Tree {
         ->check(CLI::IsMember({"bind", "nsd", "knot"}))
         ->capture_default_str();
     records->add_option("--ttl", records_.ttl, "seconds")->capture_default_str();
+    add_provider_check(provider);
+  }
+
+  void add_provider_check(CLI::App* provider) {
+    auto* check = provider->add_subcommand(
+        "check", "Look at a provider as a stranger does: DNS, DNSSEC, TLS key, offers");
+    check->callback(
+        [this] { action_ = [this] { return run_provider_check(context_, provider_check_); }; });
+    add_output(check);
+    check->add_option("domain", provider_check_.domain, "where the SRV and TXT records are")
+        ->required();
+    check
+        ->add_option("--dns", provider_check_.dns_servers,
+                     "DNS server ADDRESS or ADDRESS:PORT; else those of /etc/resolv.conf")
+        ->expected(1)
+        ->take_all();
+    check
+        ->add_option("--anchor", provider_check_.anchors,
+                     "DS or DNSKEY record to start from; else the root's")
+        ->expected(1)
+        ->take_all();
+    check->add_option("--timeout", provider_check_.timeout_s, "seconds for all DNS questions")
+        ->check(CLI::Range(0.1, kTimeoutMaxS))
+        ->capture_default_str();
+    check->footer("Exit codes: 0 ICONs can buy there, 1 they cannot, 2 wrong usage.");
   }
 
   int run_check() {
@@ -271,6 +298,7 @@ class Tree {
   bool no_wait_ = false;
   CheckOptions check_;
   DnsRecordOptions records_;
+  ProviderCheckOptions provider_check_;
   RunOptions run_;
   LogOptions logs_;
   MigrateOptions migrate_;

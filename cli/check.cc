@@ -225,7 +225,7 @@ class Checker {
   std::vector<Finding> findings_;
 };
 
-std::string_view to_string(CheckState state) {
+std::string to_string(CheckState state, const FindingWords& words) {
   switch (state) {
     case CheckState::kOk:
       return "ok";
@@ -234,7 +234,7 @@ std::string_view to_string(CheckState state) {
     case CheckState::kMissing:
       break;
   }
-  return "missing";
+  return words.bad;
 }
 
 }  // namespace
@@ -243,7 +243,8 @@ std::vector<Finding> run_checks(const CheckOptions& options, const std::string& 
   return Checker(options, socket).run();
 }
 
-int show_findings(Context& context, const std::vector<Finding>& findings) {
+int show_findings(Context& context, const std::vector<Finding>& findings,
+                  const FindingWords& words) {
   int missing = 0;
   int warnings = 0;
   json::Array array;
@@ -252,13 +253,13 @@ int show_findings(Context& context, const std::vector<Finding>& findings) {
     missing += finding.state == CheckState::kMissing;
     warnings += finding.state == CheckState::kWarning;
     array.push_back(json::Object{{"name", finding.name},
-                                 {"state", to_string(finding.state)},
+                                 {"state", to_string(finding.state, words)},
                                  {"detail", finding.detail},
                                  {"fix", finding.fix}});
     const auto colour = finding.state == CheckState::kOk        ? Colour::kGreen
                         : finding.state == CheckState::kWarning ? Colour::kYellow
                                                                 : Colour::kRed;
-    table.add({{std::string(to_string(finding.state)), colour}, finding.name, finding.detail});
+    table.add({{to_string(finding.state, words), colour}, finding.name, finding.detail});
     if (!finding.fix.empty()) table.add({std::string(), std::string(), "-> " + finding.fix});
   }
   if (context.json) {
@@ -268,8 +269,9 @@ int show_findings(Context& context, const std::vector<Finding>& findings) {
   } else {
     context.out << table.render(context.colour);
     if (missing == 0)
-      context.out << "This machine can be a host"
-                  << (warnings > 0 ? ", with the limits named above.\n" : ".\n");
+      context.out << (warnings > 0 ? words.with_warnings : words.all_good) << '\n';
+    else if (!words.not_good.empty())
+      context.out << words.not_good << '\n';
     else
       context.out << missing << " needed " << (missing == 1 ? "thing is" : "things are")
                   << " missing: see the lines marked with ->.\n";

@@ -33,7 +33,16 @@ struct CheckOptions {
 // Looks at this machine; takes about a second (`criu check`). Leaves nothing behind.
 std::vector<Finding> run_checks(const CheckOptions& options, const std::string& socket);
 
+// How a list of findings ends, by what is in it.
+struct FindingWords {
+  std::string bad = "missing";  // the name of the worst state
+  std::string all_good = "This machine can be a host.";
+  std::string with_warnings = "This machine can be a host, with the limits named above.";
+  std::string not_good;  // empty: how many things are missing
+};
+
 // Prints and returns kFailed when something needed is missing.
-int show_findings(Context& context, const std::vector<Finding>& findings);
+int show_findings(Context& context, const std::vector<Finding>& findings,
+                  const FindingWords& words = {});
 
 }  // namespace icon::cli

@@ -11,6 +11,7 @@
 #include "base/address.h"
 #include "base/json.h"
 #include "base/keys.h"
+#include "supervisor/config.h"
 
 namespace icon::cli {
 namespace {
@@ -56,6 +57,26 @@ Outcome<std::string> provider_id(const DnsRecordOptions& options) {
   return key->id();
 }
 
+// What the supervisor's own file says, where the command line says nothing.
+Outcome<DnsRecordOptions> complete(DnsRecordOptions options) {
+  if (!options.config_file.empty()) {
+    const auto config = supervisor::load_config(options.config_file);
+    if (!config) return failure(kUsage, options.config_file + ": " + config.error().message);
+    const auto address = config->api.address.to_string();
+    if (options.host.empty())
+      options.host = address;
+    else if (options.address.empty() && !Address::parse(options.host))
+      options.address = address;
+    options.port = config->api.port;
+    if (config->public_address6 && options.address6.empty())
+      options.address6 = config->public_address6->to_string();
+    if (options.key_file.empty() && options.id.empty()) options.key_file = config->key_file;
+  }
+  if (options.host.empty())
+    return failure(kUsage, "give either --host or --config", "The supervisor's file knows both.");
+  return options;
+}
+
 Outcome<std::vector<Record>> records_of(const DnsRecordOptions& options) {
   CLI_TRY(const auto domain, host_name(options.domain, "--domain"));
   CLI_TRY(const auto id, provider_id(options));
@@ -91,6 +112,8 @@ Outcome<std::vector<Record>> records_of(const DnsRecordOptions& options) {
       {service, "TXT",
        fmt::format("\"v=icon1 id={}{}{}\"", id, location.empty() ? "" : " loc=", location)});
   if (address) records.push_back({target, address->is_v4() ? "A" : "AAAA", address->to_string()});
+  if (address && address->is_v4() && !options.address6.empty())
+    records.push_back({target, "AAAA", options.address6});
   return records;
 }
 
@@ -123,7 +146,10 @@ int generate_key(Context& context, const std::string& path) {
   return kOk;
 }
 
-int print_dns_records(Context& context, const DnsRecordOptions& options) {
+int print_dns_records(Context& context, const DnsRecordOptions& given) {
+  const auto completed = complete(given);
+  if (!completed) return report(context, completed.error());
+  const DnsRecordOptions& options = *completed;
   const auto records = records_of(options);
   if (!records) return report(context, records.error());
   if (context.json) {

@@ -15,7 +15,9 @@ struct DnsRecordOptions {
   std::string domain;
   std::string host;  // name or address of the supervisor
   std::uint16_t port = 7946;
-  std::string address;  // with a host name: adds its A or AAAA record
+  std::string address6;     // one more: its AAAA record
+  std::string address;      // with a host name: adds its A or AAAA record
+  std::string config_file;  // a supervisor's: host, port, address and key come from there
   std::string key_file;
   std::string id;  // instead of a key file
   std::string location;

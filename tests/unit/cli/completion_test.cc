@@ -32,7 +32,7 @@ TEST_F(CompletionTest, BashOffersCommandsOptionsAndIcons) {
   EXPECT_THAT(offered({"icon", "migrate", "--"}), HasSubstr("--no-wait"));
   EXPECT_EQ(offered({"icon", "migrate", ""}), "cache web\n");
   EXPECT_EQ(offered({"icon", "logs", "-f", "w"}), "web\n");
-  EXPECT_EQ(offered({"icon", "provider", ""}), "dns-records\n");
+  EXPECT_EQ(offered({"icon", "provider", ""}), "dns-records check\n");
   EXPECT_THAT(offered({"icon", "provider", "dns-records", "--f"}), HasSubstr("--format"));
   EXPECT_EQ(offered({"icon", "run", "--", "p"}), "\n") << "files, not our words";
 }
