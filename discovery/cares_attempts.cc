@@ -31,23 +31,24 @@ Status CaresResolver::open(Server& server) {
 // From here on the places are given back by finish().
 Status CaresResolver::begin(const std::shared_ptr<Pending>& pending, std::size_t server) {
   stats_.in_flight_peak = std::max(stats_.in_flight_peak, in_flight_ + slow_);
-  pending->deadline = std::min(now() + options_.query_timeout, budget_end_);
+  const auto at = now();
+  pending->deadline = std::min(at + options_.query_timeout, budget_end_);
   pending->finished.expires_at(SteadyTime::max());
   pending->place = outstanding_.insert(outstanding_.end(), pending);
   pending->attempts.reserve(static_cast<std::size_t>(options_.tries));
-  auto status = attempt(pending, server);
+  auto status = attempt(pending, server, at);
   if (!status) {
-    pending->attempts.push_back({server, now(), false});
+    pending->attempts.push_back({server, at, false});
     if (!pending->result) finish(*pending, fail(status.error()));
   }
   start_sweep();
   return status;
 }
 
-Status CaresResolver::attempt(const std::shared_ptr<Pending>& pending, std::size_t index) {
+Status CaresResolver::attempt(const std::shared_ptr<Pending>& pending, std::size_t index,
+                              SteadyTime at) {
   Server& server = servers_[index];
   ICON_CHECK(open(server));
-  const auto at = now();
   const auto tries = pending->attempts.size();
   if (tries > 0) ++stats_.repeated;
   ++stats_.packets;
@@ -177,7 +178,7 @@ void CaresResolver::step(const std::shared_ptr<Pending>& pending) {
   if (pending->attempts.size() >= static_cast<std::size_t>(options_.tries)) return;
   const auto server = pick_server(pending.get());
   if (!server) return;
-  if (auto status = attempt(pending, *server); !status && !pending->result)
+  if (auto status = attempt(pending, *server, now()); !status && !pending->result)
     finish(*pending, fail(status.error()));
 }
 

@@ -19,6 +19,9 @@ constexpr std::size_t kDomainsMax = 4096;  // remembered
 constexpr std::size_t kServersMax = 64;
 
 SteadyTime now() { return std::chrono::steady_clock::now(); }
+// The clock is read only for times that were set: it is asked for every question.
+bool ahead(SteadyTime time) { return time != SteadyTime{} && now() < time; }
+bool past(SteadyTime time) { return time != SteadyTime::max() && now() >= time; }
 
 // In reverse zones the delegation is by network: the labels of a /16 or of a /32.
 std::string domain_of(const std::string& name) {
@@ -87,22 +90,21 @@ Task<Result<Answer>> CaresResolver::query(std::string name, RecordType type) {
 }
 
 Status CaresResolver::usable(const Pending& pending) const {
-  if (now() >= budget_end_) return fail(Code::kTimeout, pending.what() + ": no time left to ask");
+  if (past(budget_end_)) return fail(Code::kTimeout, pending.what() + ": no time left to ask");
   if (all_dead()) return fail(Code::kUnavailable, pending.what() + ": no DNS server answers");
   return {};
 }
 
 Status CaresResolver::usable(const Pending& pending, const Domain& domain) const {
-  if (now() < domain.dead_until)
+  if (ahead(domain.dead_until))
     return fail(Code::kUnavailable,
                 pending.what() + ": nobody answers for " + pending.domain->first);
   return usable(pending);
 }
 
 bool CaresResolver::all_dead() const {
-  const auto at = now();
   return std::all_of(servers_.begin(), servers_.end(),
-                     [&](const Server& server) { return at < server.dead_until; });
+                     [&](const Server& server) { return ahead(server.dead_until); });
 }
 
 Domains::value_type* CaresResolver::remember_domain(const std::string& name) {
@@ -112,8 +114,16 @@ Domains::value_type* CaresResolver::remember_domain(const std::string& name) {
       return entry.second.in_flight == 0 && entry.second.waiting.empty() &&
              entry.second.dead_until <= at;
     });
+    parents_.clear();
   }
-  return &*domains_.try_emplace(domain_of(name)).first;
+  const auto dot = name.find('.');
+  const std::string parent = dot == std::string::npos ? "" : name.substr(dot + 1);
+  if (const auto known = parents_.find(parent); known != parents_.end()) return known->second;
+  const std::string domain = domain_of(name);
+  auto* place = &*domains_.try_emplace(domain).first;
+  // A domain's own name is not below it.
+  if (domain != name && parents_.size() < kDomainsMax) parents_.emplace(parent, place);
+  return place;
 }
 
 Task<Status> CaresResolver::wait_for_place(Waiters& waiters, std::shared_ptr<Waiter> waiter) {
@@ -155,7 +165,6 @@ void CaresResolver::release_domain(Domain& domain) {
 // the best one that was not asked yet, whatever its window.
 std::optional<std::size_t> CaresResolver::pick_server(const Pending* again) {
   if (again == nullptr && in_flight_ >= options_.in_flight_max) return std::nullopt;
-  const auto at = now();
   std::optional<std::size_t> best;
   const auto rank = [&](std::size_t i) {
     const auto asked = again == nullptr
@@ -166,7 +175,7 @@ std::optional<std::size_t> CaresResolver::pick_server(const Pending* again) {
   };
   for (std::size_t i = 0; i < servers_.size(); ++i) {
     Server& server = servers_[i];
-    if (at < server.dead_until) continue;
+    if (ahead(server.dead_until)) continue;
     // Back from the dead only by an answer, where there are others.
     if (server.doubtful() && !server.probing && servers_.size() > 1) probe(server);
     if (again == nullptr && server.in_flight >= server.pace.window()) continue;

@@ -102,7 +102,7 @@ class CaresResolver final : public NetworkResolver {
   void refuse_all(Waiters& waiters, Error error);
 
   Status begin(const std::shared_ptr<Pending>& pending, std::size_t server);
-  Status attempt(const std::shared_ptr<Pending>& pending, std::size_t server);
+  Status attempt(const std::shared_ptr<Pending>& pending, std::size_t server, SteadyTime at);
   Status open(Server& server);
   static void on_answer(void* argument, int status, int timeouts, unsigned char* bytes, int length);
   void take_answer(Pending& pending, std::size_t attempt, Result<Answer> answer);
@@ -120,6 +120,8 @@ class CaresResolver final : public NetworkResolver {
   ResolverOptions options_;
   std::vector<Server> servers_;
   Domains domains_;
+  // What is right above a name -> its domain: the public suffix list is slow.
+  std::unordered_map<std::string, Domains::value_type*> parents_;
   Waiters waiting_;
   std::list<std::shared_ptr<Pending>> outstanding_;
   boost::asio::steady_timer sweep_;

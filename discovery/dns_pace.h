@@ -9,7 +9,7 @@
 namespace icon::discovery {
 
 struct PaceLimits {
-  std::size_t window_first = 32;
+  std::size_t window_first = 100;
   std::size_t window_min = 4;
   std::size_t window_max = 256;
   Millis wait_min{200};  // a resolver that must ask others is no lost packet

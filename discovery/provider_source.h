@@ -47,7 +47,7 @@ struct DnsLimits {
   std::size_t srv_targets_max = 8;  // resolved per domain
   std::size_t providers_max = 128;
   std::size_t rejections_max = 256;
-  std::size_t lookups_in_flight_max = 64;
+  std::size_t lookups_in_flight_max = 512;  // names of dead servers hold a place for long
   std::uint64_t seed = 0;  // of the RFC 2782 draw; 0: from the system
 };
 
