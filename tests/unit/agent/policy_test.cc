@@ -30,6 +30,13 @@ TEST(Policy, EmptyIsTheDefaults) {
   EXPECT_EQ(Policy().budget_ucredits, 0);  // watch only
 }
 
+TEST(Policy, MistakesAboutTheDns) {
+  EXPECT_THAT(problems("dns: {dnssec: yes, anchors: [nonsense], servers: [dns.example]}"),
+              testing::ElementsAre(problem(1, "dns.dnssec", "'yes' does not do"),
+                                   problem(1, "dns.anchors[0]", "is no trust anchor"),
+                                   problem(1, "dns.servers[0]", "is no DNS server")));
+}
+
 TEST(Policy, ReadsEveryKey) {
   const auto policy = parse_policy(R"(
 name: redis-users
@@ -50,11 +57,15 @@ slot: {cpu: 0.25, memory: 64MiB, bandwidth: 10Mbit, duration: 30m}
 providers:
   - {name: edge-1, api: "198.51.100.7:7946", id: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, rtt: 5ms, near: [198.51.100.0/24]}
   - {name: edge-2, api: "[2001:db8::7]:7946"}
+dns: {dnssec: require, anchors: ["test. DS 1 13 2 ab"], servers: [192.0.2.53, "192.0.2.54:5353"]}
 watch: [6379, 80, 6379]
 )");
   ASSERT_TRUE(policy) << policy.error().message;
   EXPECT_EQ(policy->name, "redis-users");
   EXPECT_EQ(policy->version, 7);
+  EXPECT_EQ(policy->dns.dnssec, DnssecMode::kRequire);
+  EXPECT_THAT(policy->dns.anchors, testing::ElementsAre("test. DS 1 13 2 ab"));
+  EXPECT_THAT(policy->dns.servers, testing::ElementsAre("192.0.2.53", "192.0.2.54:5353"));
   EXPECT_EQ(policy->objective_us, 20'000);
   EXPECT_EQ(policy->percentile, 95);
   EXPECT_EQ(policy->budget_ucredits, 5'000'000);

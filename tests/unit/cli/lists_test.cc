@@ -15,7 +15,7 @@ constexpr const char* kIcons =
 "status":{"lifecycle":"ACTIVE","held":true,
 "prefixes":[{"prefix":"10.0.1.0/24","connections":3,"rtt_us_p50":10000},
 {"prefix":"10.0.2.0/24","connections":1,"rtt_us_p50":50000},{"prefix":"10.0.3.0/24","connections":2}],
-"providers":[{"name":"edge-a","id":"qrstuvwxyz234567","source":"srv","state":"offered","reason":"",
+"providers":[{"name":"edge-a","id":"qrstuvwxyz234567","source":"srv","dnssec":"secure","state":"offered","reason":"",
 "message":"","price_ucredits":250000,"rtt_us_estimate":4000},
 {"name":"liar\u001b[2J","id":"","source":"srv","state":"rejected","reason":"key_mismatch",
 "message":"the key is another than the TXT record names"}],
@@ -55,6 +55,7 @@ TEST_F(CliTest, ProvidersShowsWhoWasRejectedAndWhy) {
   EXPECT_EQ(icon({"providers"}), kOk);
   EXPECT_THAT(out(), HasSubstr("edge-a"));
   EXPECT_THAT(out(), HasSubstr("4.00 ms"));
+  EXPECT_THAT(out(), HasSubstr("secure"));
   EXPECT_THAT(out(), HasSubstr("the key is another than the TXT record names"));
   EXPECT_THAT(out(), Not(HasSubstr("\033"))) << "a provider's name must not steer the terminal";
   EXPECT_EQ(icon({"providers", "cache", "-o", "json"}), kOk);

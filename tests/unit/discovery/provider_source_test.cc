@@ -67,6 +67,41 @@ TEST_F(DnsProviderSourceTest, FromHopToProvider) {
   EXPECT_EQ(asked("_icon._tcp.transit.example", RecordType::kTxt), 0);
 }
 
+TEST_F(DnsProviderSourceTest, WhatLeadsToPaymentIsProven) {
+  FakeResolver proof;
+  for (const char* domain : {"good.example", "forged.example", "lost.example", "none.example"}) {
+    const std::string host = "r." + std::string(domain);
+    dns_.add_hop(("198.51.100." + std::to_string(dns_.answers.size() + 1)).c_str(), host);
+    if (host == "r.none.example") continue;
+    dns_.add_provider(domain, host, "203.0.113.7", text_of(9));
+    proof.add_provider(domain, host, "203.0.113.7", text_of(1));
+    proof.at("_icon._tcp." + std::string(domain), RecordType::kSrv).dnssec = Dnssec::kSecure;
+    proof.at("_icon._tcp." + std::string(domain), RecordType::kTxt).dnssec = Dnssec::kSecure;
+  }
+  proof.errors.emplace(FakeResolver::Key{"_icon._tcp.forged.example", RecordType::kTxt},
+                       Error{Code::kUnauthenticated, "DNSSEC: bogus: wrong"});
+  // A resolver that validates answers what is bogus with a failure.
+  dns_.errors.emplace(FakeResolver::Key{"_icon._tcp.lost.example", RecordType::kSrv},
+                      Error{Code::kIo, "server failure"});
+  proof.errors.emplace(FakeResolver::Key{"_icon._tcp.lost.example", RecordType::kSrv},
+                       Error{Code::kUnauthenticated, "DNSSEC: bogus: expired"});
+  std::vector<PathHop> hops;
+  for (const auto& [key, answer] : dns_.answers)
+    if (key.second == RecordType::kPtr)
+      hops.push_back(hop(("198.51.100." + key.first.substr(0, key.first.find('.'))).c_str()));
+  DnsProviderSource source(dns_, {}, &proof);
+  const auto found = run_task(source.find(hops));
+  ASSERT_THAT(found.providers, SizeIs(1));
+  EXPECT_EQ(found.providers[0].domain, "good.example");
+  EXPECT_EQ(found.providers[0].id->id(), KeyPair::from_seed({1}).id())
+      << "the proven answer counts";
+  EXPECT_EQ(found.providers[0].dnssec, Dnssec::kSecure);
+  EXPECT_THAT(found.rejected, reason_is("TXT: DNSSEC: bogus: wrong"));
+  EXPECT_THAT(found.rejected, reason_is("SRV: DNSSEC: bogus: expired"));
+  // Most domains are no providers: not worth a proof.
+  EXPECT_EQ((proof.asked[{"_icon._tcp.none.example", RecordType::kSrv}]), 0);
+}
+
 TEST_F(DnsProviderSourceTest, PrivateHopsAreSkipped) {
   dns_.add_hop("10.0.0.1", "gw.corporate.example");
   const auto found = find({hop("10.0.0.1"), hop("192.168.1.1"), hop("100.64.0.1")});
