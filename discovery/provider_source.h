@@ -48,7 +48,7 @@ struct DnsLimits {
   std::size_t providers_max = 128;
   std::size_t rejections_max = 256;
   std::size_t lookups_in_flight_max = 512;  // names of dead servers hold a place for long
-  std::uint64_t seed = 0;  // of the RFC 2782 draw; 0: from the system
+  std::uint64_t seed = 0;                   // of the RFC 2782 draw; 0: from the system
 };
 
 // Hops -> PTR -> registrable domain -> SRV _icon._tcp.<domain> and TXT beside it -> A, AAAA.
