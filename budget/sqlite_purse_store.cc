@@ -2,15 +2,12 @@
 
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <fcntl.h>
-#include <sodium.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
-
-#include "base/encoding.h"
+#include "base/digest.h"
 #include "base/fd.h"
 
 namespace icon::budget {
@@ -32,10 +29,7 @@ std::string digest_of(std::string_view before, const PurseEntry& entry) {
   text += '\n' + std::to_string(entry.sequence) + '\n' + std::string(to_string(entry.kind)) + '\n' +
           std::to_string(entry.id.size()) + ':' + entry.id + '\n' + std::to_string(entry.amount) +
           '\n' + std::to_string(entry.at_ms) + '\n' + std::to_string(entry.expires_ms);
-  std::array<std::uint8_t, 32> hash{};
-  crypto_generichash(hash.data(), hash.size(), reinterpret_cast<const unsigned char*>(text.data()),
-                     text.size(), nullptr, 0);
-  return hex_encode(hash);
+  return blake2b_hex(text);
 }
 
 tl::unexpected<Error> store_error(const std::string& path, const SQLite::Exception& error) {

@@ -1,64 +1,13 @@
 #include "wire/documents.h"
 
 #include <algorithm>
-#include <cctype>
-#include <limits>
+
+#include "wire/fields.h"
 
 namespace icon::wire {
 namespace {
 
-constexpr std::int64_t kInt64Max = std::numeric_limits<std::int64_t>::max();
-constexpr std::int64_t kEpochMax = std::int64_t{1} << 48;
-constexpr std::int64_t kResourceMax = std::int64_t{1} << 50;
-constexpr std::size_t kTokenBytesMax = 128;
 constexpr std::size_t kFilesMax = 4096;
-
-Result<PublicKey> get_key(const json::Object& object, std::string_view key) {
-  ICON_TRY(const auto text, json::get_string(object, key, 64));
-  return PublicKey::from_id(text);
-}
-
-Result<Resources> get_resources(const json::Object& object) {
-  ICON_TRY(const auto* resources, json::get_object(object, "resources"));
-  return Resources::from_json(*resources);
-}
-
-Result<MicroCredits> get_money(const json::Object& object, std::string_view key) {
-  return json::get_int(object, key, 0, kMicroCreditsMax);
-}
-
-Result<UtcMillis> get_time(const json::Object& object, std::string_view key) {
-  return json::get_int(object, key, 0, kInt64Max / 2);
-}
-
-Result<std::int64_t> get_epoch(const json::Object& object) {
-  return json::get_int(object, "epoch", 1, kEpochMax);
-}
-
-Result<std::string> get_token(const json::Object& object, std::string_view key) {
-  ICON_TRY(auto text, json::get_string(object, key, kTokenBytesMax));
-  // Tokens become file names and log fields.
-  for (const char c : text)
-    if (!(std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'))
-      return fail(Code::kInvalid, "field '" + std::string(key) +
-                                      "' has other characters than letters, digits, - and _");
-  if (text.empty()) return fail(Code::kInvalid, "field '" + std::string(key) + "' is empty");
-  return text;
-}
-
-// Texts for people end on a terminal: no control characters, C1 ones (0xC2 0x80 to 0x9F) included.
-Result<std::string> get_text(const json::Object& object, std::string_view key,
-                             std::size_t bytes_max) {
-  ICON_TRY(auto text, json::get_string(object, key, bytes_max));
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool c1 =
-        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if (byte < 0x20 || byte == 0x7f || c1)
-      return fail(Code::kInvalid, "field '" + std::string(key) + "' holds control characters");
-  }
-  return text;
-}
 
 // A path below some directory: relative, without empty, '.' and '..' parts.
 Status check_relative_path(std::string_view path) {
@@ -69,13 +18,6 @@ Status check_relative_path(std::string_view path) {
       return fail(Code::kInvalid, "manifest: a path leads out of its directory");
     begin = end + 1;
   }
-  return {};
-}
-
-template <class Document>
-Status read_times(const json::Object& body, Document& document) {
-  ICON_TRY(document.issued_ms, get_time(body, "issued_ms"));
-  ICON_TRY(document.expires_ms, get_time(body, "expires_ms"));
   return {};
 }
 

@@ -1,10 +1,9 @@
 #include "wire/envelope.h"
 
-#include <sodium.h>
-
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/digest.h"
 #include "base/encoding.h"
 
 namespace icon::wire {
@@ -19,12 +18,7 @@ json::Object Envelope::to_json() const {
 std::string Envelope::digest() const {
   const auto text = json::canonical(body);
   ICON_ASSERT(text);  // sealed or verified bodies have a canonical form
-  const std::string covered = type + '\0' + *text;
-  std::array<std::uint8_t, 32> hash{};
-  crypto_generichash(hash.data(), hash.size(),
-                     reinterpret_cast<const unsigned char*>(covered.data()), covered.size(),
-                     nullptr, 0);
-  return hex_encode(hash);
+  return blake2b_hex(type + '\0' + *text);
 }
 
 Result<Envelope> parse_envelope(const json::Value& value) {
