@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/actions.h"
+#include "cli/auction.h"
 #include "cli/check.h"
 #include "cli/check_move.h"
 #include "cli/check_provider.h"
@@ -38,6 +39,7 @@ class Tree {
     add_run();
     add_actions();
     add_migrate();
+    add_records();
     add_help();
   }
 
@@ -244,6 +246,18 @@ class Tree {
         ->capture_default_str();
   }
 
+  // What needs no supervisor: documents on disk, checked by anybody.
+  void add_records() {
+    auto* auction = app_.add_subcommand("auction", "For those who trade slots by auction");
+    auction->require_subcommand(1);
+    auto* verify = auction->add_subcommand(
+        "verify", "Compute an auction again from its signed documents, and compare");
+    verify->callback([this] { action_ = [this] { return verify_auction(context_, files_); }; });
+    add_output(verify);
+    verify->add_option("files", files_, "documents, one per line; together they are the record")
+        ->required();
+  }
+
   void add_help() {
     auto* completion =
         command("completion", "Print a script that completes icon's commands", [this] {
@@ -293,6 +307,7 @@ class Tree {
   std::string key_path_;
   std::string shell_;
   std::vector<std::string> help_topic_;
+  std::vector<std::string> files_;
   std::int64_t grace_ms_ = 5'000;
   double timeout_s_ = 300;
   bool no_wait_ = false;

@@ -1,6 +1,6 @@
 // A body that a document accepts is written back as one that it accepts as the same.
 #include "tests/fuzz/fuzz_target.h"
-#include "wire/documents.h"
+#include "wire/auction.h"
 
 namespace icon::wire {
 namespace {
@@ -28,6 +28,12 @@ ICON_FUZZ_TARGET(document) {
   round_trip<Manifest>(*body);
   round_trip<Receipt>(*body);
   round_trip<Resources>(*body);
+  round_trip<AuctionCall>(*body);
+  round_trip<AuctionBid>(*body);
+  round_trip<AuctionCommit>(*body);
+  round_trip<AuctionClose>(*body);
+  round_trip<AuctionAck>(*body);
+  round_trip<AuctionOutcome>(*body);
   if (const auto lease = Lease::from_json(*body)) (void)lease->verified_bid();
 }
 
