@@ -21,30 +21,42 @@ Result<Wallet> Wallet::open(const std::string& path, wire::MicroCredits budget, 
   if (!purse) return fail(purse.error());
   wallet.purse_.emplace(std::move(*purse));
 
-  if (wallet.purse_->state().budget() != budget) {
+  if (wallet.purse_->state().cap() != budget) {
     const auto status = wallet.purse_->set_budget(budget, now_ms);
     if (!status && status.error().code != Code::kLimit) return fail(status.error());
     if (!status)
-      log::warn("purse.budget_kept", {{"budget_ucredits", wallet.purse_->state().budget()},
+      log::warn("purse.budget_kept", {{"budget_ucredits", wallet.purse_->state().cap()},
                                       {"wanted_ucredits", budget},
                                       {"message", status.error().message}});
   }
+  wallet.alert_level_ = budget::alert_level(wallet.purse_->state());
   return wallet;
 }
 
+Status Wallet::told(Status outcome) {
+  const auto& state = purse_->state();
+  const int level = budget::alert_level(state);
+  if (level > alert_level_)
+    log::warn("purse.alert", {{"level_percent", level},
+                              {"budget_ucredits", state.budget()},
+                              {"available_ucredits", state.available()}});
+  alert_level_ = level;
+  return outcome;
+}
+
 Status Wallet::hold(const std::string& id, wire::MicroCredits amount, UtcMillis now_ms) {
-  return purse_->hold(id, amount, now_ms + kHoldLifetime.count(), now_ms);
+  return told(purse_->hold(id, amount, now_ms + kHoldLifetime.count(), now_ms));
 }
 
 Status Wallet::settle(const std::string& id, UtcMillis now_ms) {
   const auto& holds = purse_->state().holds();
   const auto found = holds.find(id);
   if (found == holds.end()) return fail(Code::kNotFound, "no hold " + id);
-  return purse_->settle(id, found->second.amount, now_ms);
+  return told(purse_->settle(id, found->second.amount, now_ms));
 }
 
 Status Wallet::release(const std::string& id, UtcMillis now_ms) {
-  return purse_->release(id, now_ms);
+  return told(purse_->release(id, now_ms));
 }
 
 void Wallet::expire(UtcMillis now_ms) {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "budget/purse.h"
-#include "budget/sqlite_purse_store.h"
+#include "budget/purse/purse.h"
+#include "budget/purse/sqlite_purse_store.h"
 
 namespace icon::agent {
 
@@ -40,6 +40,10 @@ class Wallet {
 
  private:
   Wallet() = default;
+  // Says so, once, when 50, 80 or 100 % of the budget are gone or promised.
+  Status told(Status outcome);
+
+  int alert_level_ = 0;
   std::unique_ptr<budget::SqlitePurseStore> store_;
   std::optional<budget::Purse> purse_;
 };

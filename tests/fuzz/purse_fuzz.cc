@@ -1,6 +1,6 @@
 // Any log of entries: what is refused changes nothing, what is accepted keeps spent + held within
 // the budget, and the same log gives the same purse.
-#include "budget/purse.h"
+#include "budget/purse/purse.h"
 #include "tests/fuzz/byte_source.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -14,8 +14,10 @@ ICON_FUZZ_TARGET(purse) {
     PurseEntry entry;
     // Nearly always the next one: the rest is refused at once.
     entry.sequence = source.byte() == 0 ? source.number() : state.sequence() + 1;
-    entry.kind = static_cast<PurseEntry::Kind>(source.byte() % 6);
+    entry.kind = static_cast<PurseEntry::Kind>(source.byte() % 10);
     entry.id = source.text(2);
+    if (source.byte() % 2 == 0) entry.id += "/" + source.text(1);
+    if (source.byte() % 4 == 0) entry.id += "/" + source.text(1);
     entry.amount = source.number();
     entry.expires_ms = source.number();
     const auto before = state;

@@ -1,4 +1,4 @@
-#include "budget/sqlite_purse_store.h"
+#include "budget/purse/sqlite_purse_store.h"
 
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <fcntl.h>

@@ -3,76 +3,12 @@
 // PurseState is the pure state machine; Purse adds that every step is durable before it is seen.
 #pragma once
 
-#include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
-#include "base/result.h"
-#include "budget/money.h"
+#include "budget/purse/state.h"
 
 namespace icon::budget {
-
-inline constexpr std::size_t kHoldsOpenMax = 1024;
-inline constexpr std::size_t kPurseEntriesMax = 1'000'000;
-inline constexpr std::size_t kHoldIdBytesMax = 128;
-
-// One line of the purse's log. The log is the purse: replaying it gives the state.
-struct PurseEntry {
-  enum class Kind { kBudget, kHold, kSettle, kRelease, kExpire, kRefund };
-  std::int64_t sequence = 0;  // 1, 2, 3, ...
-  Kind kind = Kind::kBudget;
-  std::string id;           // of the hold; empty for kBudget
-  MicroCredits amount = 0;  // the budget, what is held, what is paid or what came back
-  UtcMillis at_ms = 0;
-  UtcMillis expires_ms = 0;  // kHold only
-
-  bool operator==(const PurseEntry&) const = default;
-};
-std::string_view to_string(PurseEntry::Kind kind);
-Result<PurseEntry::Kind> purse_entry_kind(std::string_view name);  // Errors: kInvalid
-
-struct Hold {
-  enum class State { kHeld, kSettled, kReleased, kExpired };
-  State state = State::kHeld;
-  MicroCredits amount = 0;    // what was held
-  MicroCredits paid = 0;      // kSettled: what was paid, less what came back
-  MicroCredits refunded = 0;  // kSettled: what came back
-  UtcMillis expires_ms = 0;
-
-  bool operator==(const Hold&) const = default;
-};
-
-// Pure: what may follow what, and the sums. No clock, no file.
-class PurseState {
- public:
-  // Errors: kConflict (the entry contradicts what happened to its hold, or the sequence), kLimit
-  // (the money is not there), kInvalid (amount or id out of range). After an error nothing changed.
-  Status apply(const PurseEntry& entry);
-  // The same checks without the change.
-  Status check(const PurseEntry& entry) const;
-
-  MicroCredits budget() const { return budget_; }
-  MicroCredits spent() const { return spent_; }
-  MicroCredits held() const { return held_; }
-  MicroCredits available() const { return budget_ - spent_ - held_; }
-  std::int64_t sequence() const { return sequence_; }
-  const std::map<std::string, Hold>& holds() const { return holds_; }
-
-  bool operator==(const PurseState&) const = default;
-
- private:
-  Status check_hold(const PurseEntry& entry) const;
-  Status check_after_hold(const PurseEntry& entry) const;
-
-  MicroCredits budget_ = 0;
-  MicroCredits spent_ = 0;
-  MicroCredits held_ = 0;
-  std::int64_t sequence_ = 0;
-  std::size_t open_ = 0;
-  std::map<std::string, Hold> holds_;
-};
 
 // Where the log lives. One writer; a second one is refused by its sequence number.
 class PurseStore {
@@ -112,8 +48,16 @@ class Purse {
   Status refund(const std::string& id, MicroCredits amount, UtcMillis now_ms);
   // Frees every hold whose time is over; returns how many. Errors: store's.
   Result<int> expire(UtcMillis now_ms);
-  // A new policy. Errors: kLimit when more is already spent or held; store's.
+  // A new policy. Errors: kLimit when more is already spent, held or shared; store's.
   Status set_budget(MicroCredits budget, UtcMillis now_ms);
+
+  // The purse's part in a tree (budget/purse/tree.h makes and reads the documents). All totals are
+  // sums so far, which only grow: what is known already changes nothing.
+  // Errors: kLimit (the money is not there), kInvalid; store's.
+  Status share(const std::string& child, MicroCredits total, UtcMillis now_ms);
+  Status grant(const std::string& grantor, MicroCredits total, UtcMillis now_ms);
+  Status give_back(const Return& what, MicroCredits total, UtcMillis now_ms);
+  Status credit(const Credit& what, MicroCredits total, UtcMillis now_ms);
 
   const PurseState& state() const { return state_; }
   MicroCredits available() const { return state_.available(); }
@@ -123,6 +67,7 @@ class Purse {
   Status replay();
   Status refresh();
   Status record(PurseEntry entry);
+  Status raise(PurseEntry entry);
 
   PurseStore* store_;
   PurseState state_;

@@ -1,4 +1,4 @@
-#include "budget/sqlite_purse_store.h"
+#include "budget/purse/sqlite_purse_store.h"
 
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <fcntl.h>
@@ -369,6 +369,22 @@ TEST_F(PurseCrash, NoDoubleSpendWhenKilledAtEverySystemCall) {
   }
   EXPECT_GT(stops, 50);
   EXPECT_GT(in_the_middle, 10);
+}
+
+TEST_F(SqlitePurseStoreTest, SharesAreStillThereAfterwards) {
+  {
+    auto store = *SqlitePurseStore::create(path_);
+    auto purse = *Purse::create(store, 1'000, kNow);
+    ASSERT_TRUE(purse.share("child", 400, kNow));
+    ASSERT_TRUE(purse.grant("parent", 50, kNow));
+    ASSERT_TRUE(purse.give_back({"parent", "root"}, 20, kNow));
+    ASSERT_TRUE(purse.credit({"child", "child", "self"}, 100, kNow));
+  }
+  auto store = *SqlitePurseStore::open(path_);
+  const auto purse = *Purse::open(store);
+  EXPECT_EQ(purse.state().budget(), 1'030);
+  EXPECT_EQ(purse.state().shared(), 300);
+  EXPECT_EQ(purse.available(), 730);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "budget/purse.h"
+#include "budget/purse/purse.h"
 
 namespace icon::budget {
 

@@ -1,4 +1,4 @@
-#include "budget/purse.h"
+#include "budget/purse/purse.h"
 
 #include <gtest/gtest.h>
 
