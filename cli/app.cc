@@ -10,6 +10,7 @@
 #include "cli/check_move.h"
 #include "cli/check_provider.h"
 #include "cli/completion.h"
+#include "cli/ledger.h"
 #include "cli/lists.h"
 #include "cli/local.h"
 #include "cli/migrate.h"
@@ -40,6 +41,7 @@ class Tree {
     add_actions();
     add_migrate();
     add_records();
+    add_ledger();
     add_help();
   }
 
@@ -258,6 +260,29 @@ class Tree {
         ->required();
   }
 
+  void add_ledger() {
+    auto* ledger = app_.add_subcommand("ledger", "What happened in an ICON's life, signed");
+    ledger->require_subcommand(1);
+    auto* verify =
+        ledger->add_subcommand("verify", "Prove a ledger offline: every link, every signature");
+    verify->callback([this] { action_ = [this] { return verify_ledger(context_, ledger_); }; });
+    add_output(verify);
+    verify->add_option("--head", ledger_.head, "an entry's digest, noted before: it must be there");
+    auto* print = ledger->add_subcommand("export", "Print its entries, one per line");
+    print->callback([this] { action_ = [this] { return export_ledger(context_, ledger_); }; });
+    print->add_flag("--prov", ledger_.prov, "as W3C PROV-JSON, checked");
+    for (auto* sub : {verify, print}) {
+      sub->add_option("file", ledger_.file, "its SQLite file, or its entries, one per line");
+      sub->add_option("--etcd", ledger_.etcd, "instead: a node's URL; may be repeated")
+          ->expected(1)
+          ->take_all();
+      sub->add_option("--prefix", ledger_.prefix, "of its keys there, like /icon/ledger/NAME/");
+      sub->add_option("--cacert", ledger_.ca_file, "for https, with --cert and --key");
+      sub->add_option("--cert", ledger_.certificate_file, "who we are");
+      sub->add_option("--key", ledger_.key_file, "its key");
+    }
+  }
+
   void add_help() {
     auto* completion =
         command("completion", "Print a script that completes icon's commands", [this] {
@@ -308,6 +333,7 @@ class Tree {
   std::string shell_;
   std::vector<std::string> help_topic_;
   std::vector<std::string> files_;
+  LedgerOptions ledger_;
   std::int64_t grace_ms_ = 5'000;
   double timeout_s_ = 300;
   bool no_wait_ = false;

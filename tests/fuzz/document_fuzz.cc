@@ -1,6 +1,7 @@
 // A body that a document accepts is written back as one that it accepts as the same.
 #include "tests/fuzz/fuzz_target.h"
 #include "wire/auction.h"
+#include "wire/ledger.h"
 #include "wire/share.h"
 
 namespace icon::wire {
@@ -29,6 +30,8 @@ ICON_FUZZ_TARGET(document) {
   round_trip<Manifest>(*body);
   round_trip<Receipt>(*body);
   round_trip<Resources>(*body);
+  round_trip<LedgerEntry>(*body);
+  round_trip<LifeEvent>(*body);
   round_trip<Share>(*body);
   round_trip<ShareReturn>(*body);
   round_trip<AuctionCall>(*body);
