@@ -14,6 +14,7 @@
 #include "cli/lists.h"
 #include "cli/local.h"
 #include "cli/migrate.h"
+#include "cli/receipts.h"
 
 namespace icon::cli {
 namespace {
@@ -258,6 +259,14 @@ class Tree {
     add_output(verify);
     verify->add_option("files", files_, "documents, one per line; together they are the record")
         ->required();
+
+    auto* receipts = app_.add_subcommand("receipts", "What slots have cost");
+    receipts->require_subcommand(1);
+    auto* bills = receipts->add_subcommand(
+        "verify", "Compute the bills of leases again from their signed documents");
+    bills->callback([this] { action_ = [this] { return verify_receipts(context_, files_); }; });
+    add_output(bills);
+    bills->add_option("files", files_, "documents, one per line")->required();
   }
 
   void add_ledger() {

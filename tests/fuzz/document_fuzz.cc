@@ -3,6 +3,7 @@
 #include "wire/auction.h"
 #include "wire/ledger.h"
 #include "wire/share.h"
+#include "wire/tenancy.h"
 
 namespace icon::wire {
 namespace {
@@ -32,6 +33,13 @@ ICON_FUZZ_TARGET(document) {
   round_trip<Resources>(*body);
   round_trip<LedgerEntry>(*body);
   round_trip<LifeEvent>(*body);
+  round_trip<Reservation>(*body);
+  round_trip<Confirmation>(*body);
+  round_trip<LeaseTerms>(*body);
+  round_trip<Renewal>(*body);
+  round_trip<RenewedLease>(*body);
+  round_trip<Usage>(*body);
+  round_trip<Penalty>(*body);
   round_trip<Share>(*body);
   round_trip<ShareReturn>(*body);
   round_trip<AuctionCall>(*body);
