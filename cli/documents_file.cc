@@ -7,14 +7,14 @@
 namespace icon::cli {
 namespace {
 
-constexpr std::size_t kFileBytesMax = 512 << 20;
+constexpr std::size_t kDocumentsFileBytesMax = 512 << 20;
 
 }  // namespace
 
 Outcome<std::vector<wire::Envelope>> read_documents(const std::vector<std::string>& files) {
   std::vector<wire::Envelope> documents;
   for (const auto& file : files) {
-    const auto text = read_file(file, kFileBytesMax);
+    const auto text = read_file(file, kDocumentsFileBytesMax);
     if (!text) return failure(text.error());
     int number = 0;
     for (std::size_t begin = 0; begin < text->size();) {

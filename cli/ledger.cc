@@ -17,7 +17,7 @@ namespace {
 using budget::ledger::LedgerStore;
 using budget::ledger::Verifier;
 
-constexpr std::size_t kFileBytesMax = 1 << 30;
+constexpr std::size_t kLedgerFileBytesMax = 1 << 30;
 constexpr std::string_view kSqliteMagic = "SQLite format 3";
 
 // A ledger as it is read: proved entry by entry.
@@ -83,7 +83,7 @@ Outcome<Reading> read_ledger(const LedgerOptions& options) {
     if (const auto read = read_etcd(options, reading); !read) return tl::unexpected(read.error());
     return reading;
   }
-  const auto content = read_file(options.file, kFileBytesMax);
+  const auto content = read_file(options.file, kLedgerFileBytesMax);
   if (!content) return failure(content.error());
   if (content->starts_with(kSqliteMagic)) {
     auto store = budget::ledger::SqliteLedgerStore::open(options.file);
