@@ -10,8 +10,8 @@
 
 namespace icon::agent {
 
-inline constexpr int kExitUsage = 64;   // sysexits' EX_USAGE
-inline constexpr int kExitInvalid = 2;  // `validate` found mistakes
+inline constexpr int kExitUsage = 64;                    // sysexits' EX_USAGE
+inline constexpr int kExitInvalid = 2;                   // `validate` found mistakes
 inline constexpr std::size_t kDiscoverTargetsMax = 256;  // files count as one
 
 struct Options {

@@ -68,6 +68,17 @@ std::vector<discovery::ProviderCandidate> configured_providers(const Policy& pol
   return candidates;
 }
 
+namespace {
+
+// The prefix whose user was traced, or null.
+const Prefix* stands_for(std::span<const Prefix> prefixes, const Address& target) {
+  const auto found = std::find_if(prefixes.begin(), prefixes.end(),
+                                  [&](const Prefix& prefix) { return prefix.contains(target); });
+  return found == prefixes.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
 std::vector<KnownProvider> known_providers(const discovery::DiscoveryReport& report,
                                            std::span<const Prefix> prefixes) {
   std::map<Address, std::string> domains;
@@ -83,10 +94,12 @@ std::vector<KnownProvider> known_providers(const discovery::DiscoveryReport& rep
     if (candidate.source == "dns") known.view.dnssec = to_string(candidate.dnssec);
     known.view.api = candidate.api;
     known.other_apis = candidate.other_apis;
-    for (std::size_t i = 0; i < report.traces.size() && i < prefixes.size(); ++i) {
+    for (const auto& trace : report.traces) {
       if (candidate.domain.empty()) break;
-      if (const auto ttl = first_ttl_of(report.traces[i], candidate.domain, domains))
-        known.view.on_path_ttl.emplace(prefixes[i], *ttl);
+      const Prefix* const prefix = stands_for(prefixes, trace.target);
+      if (prefix == nullptr) continue;
+      if (const auto ttl = first_ttl_of(trace, candidate.domain, domains))
+        known.view.on_path_ttl.emplace(*prefix, *ttl);
     }
     providers.push_back(std::move(known));
   }
@@ -96,9 +109,11 @@ std::vector<KnownProvider> known_providers(const discovery::DiscoveryReport& rep
 std::vector<TraceView> trace_views(const discovery::DiscoveryReport& report,
                                    std::span<const Prefix> prefixes) {
   std::vector<TraceView> views;
-  for (std::size_t i = 0; i < report.traces.size() && i < prefixes.size(); ++i) {
-    TraceView view{prefixes[i], {}};
-    for (const auto& hop : report.traces[i].hops)
+  for (const auto& trace : report.traces) {
+    const Prefix* const prefix = stands_for(prefixes, trace.target);
+    if (prefix == nullptr) continue;
+    TraceView view{*prefix, {}};
+    for (const auto& hop : trace.hops)
       if (hop.address && hop.rtt_us_min > 0) view.hops.push_back({hop.ttl, hop.rtt_us_min});
     views.push_back(std::move(view));
   }
@@ -141,10 +156,11 @@ Representatives representatives(const std::vector<PrefixLatency>& prefixes, std:
 ReachedRtts reached_rtts(const discovery::DiscoveryReport& report,
                          std::span<const Prefix> prefixes) {
   ReachedRtts reached;
-  for (std::size_t i = 0; i < report.traces.size() && i < prefixes.size(); ++i) {
-    const auto& trace = report.traces[i];
-    if (trace.reached && !trace.hops.empty() && trace.hops.back().rtt_us_min > 0)
-      reached.emplace(prefixes[i], trace.hops.back().rtt_us_min);
+  for (const auto& trace : report.traces) {
+    const Prefix* const prefix = stands_for(prefixes, trace.target);
+    if (prefix != nullptr && trace.reached && !trace.hops.empty() &&
+        trace.hops.back().rtt_us_min > 0)
+      reached.emplace(*prefix, trace.hops.back().rtt_us_min);
   }
   return reached;
 }

@@ -28,7 +28,8 @@ struct KnownProvider {
 std::vector<discovery::ProviderCandidate> configured_providers(const Policy& policy,
                                                                const json::Array& of_host);
 
-// `prefixes[i]` is what the user behind `report.traces[i]` stands for.
+// `prefixes`: what the traced users stand for. A trace to somebody else is left out; not every
+// prefix has one (private users are not traced).
 std::vector<KnownProvider> known_providers(const discovery::DiscoveryReport& report,
                                            std::span<const Prefix> prefixes);
 std::vector<TraceView> trace_views(const discovery::DiscoveryReport& report,

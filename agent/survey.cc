@@ -50,8 +50,7 @@ discovery::DiscoveryLimits discovery_limits(const SurveyLimits& limits) {
 
 // The parts of discovery, which refer to each other.
 struct Survey::Engine {
-  Engine(std::unique_ptr<discovery::DnsStack> stack, const Clock& clock,
-         const SurveyLimits& limits)
+  Engine(std::unique_ptr<discovery::DnsStack> stack, const Clock& clock, const SurveyLimits& limits)
       : resolver(std::move(stack)),
         dns(*resolver, {}, resolver->proof()),
         tracer(clock),

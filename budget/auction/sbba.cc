@@ -22,8 +22,8 @@ Ranked rank(std::span<const Order> buyers, std::span<const Order> sellers) {
 }
 
 MicroCredits saturated(__int128 sum) {
-  constexpr auto most = std::numeric_limits<MicroCredits>::max();
-  return sum > most ? most : static_cast<MicroCredits>(sum);
+  constexpr auto kMost = std::numeric_limits<MicroCredits>::max();
+  return sum > kMost ? kMost : static_cast<MicroCredits>(sum);
 }
 
 }  // namespace

@@ -67,7 +67,8 @@ Status sort_out(const Envelope& envelope, Shelf& shelf) {
     ICON_TRY(auto usage, wire::open<wire::Usage>(envelope));
     auto& papers = shelf[usage.lease_id];
     papers.usage_digests[usage.sequence] = envelope.digest();
-    put(papers.usages, usage.sequence, std::move(usage), papers);
+    const auto sequence = usage.sequence;
+    put(papers.usages, sequence, std::move(usage), papers);
   } else if (envelope.type == wire::Penalty::kType) {
     ICON_TRY(auto penalty, wire::open<wire::Penalty>(envelope));
     auto& papers = shelf[penalty.lease_id];
@@ -147,7 +148,7 @@ class Auditor {
         return fmt::format("usage {} does not follow: one is missing or was replaced", number);
       if (usage.from_ms < at) return fmt::format("usage {} counts time twice", number);
       const auto segment =
-          std::find_if(segments_.begin(), segments_.end(), [&](const Segment& each) {
+          std::find_if(segments_.begin(), segments_.end(), [&usage = usage](const Segment& each) {
             return usage.from_ms >= each.start_ms && usage.to_ms <= each.end_ms();
           });
       if (segment == segments_.end())

@@ -65,6 +65,18 @@ TEST(ProviderBook, SilentHopsAreAbsentFromTheTrace) {
   EXPECT_EQ(reached_rtts(report(), kPrefixes).at(kPrefixes[0]), 10'000);
 }
 
+// A private user is not traced: the traces of those after him are still theirs.
+TEST(ProviderBook, ATraceBelongsToThePrefixOfItsTarget) {
+  const std::vector<Prefix> prefixes{*Prefix::parse("10.1.2.0/24"), kPrefixes[0]};
+  EXPECT_EQ(trace_views(report(), prefixes).at(0).prefix, kPrefixes[0]);
+  const auto reached = reached_rtts(report(), prefixes);
+  EXPECT_EQ(reached.size(), 1U);
+  EXPECT_EQ(reached.at(kPrefixes[0]), 10'000);
+  const auto on_path = known_providers(report(), prefixes)[0].view.on_path_ttl;
+  EXPECT_EQ(on_path.size(), 1U);
+  EXPECT_EQ(on_path.at(kPrefixes[0]), 3);
+}
+
 TEST(ProviderBook, ATraceThatDidNotArriveGivesNoDistance) {
   auto seen = report();
   seen.traces[0].reached = false;
