@@ -60,9 +60,9 @@ endif()
 
 # Half of a file's compile time goes into templates that its neighbours use too. TOGETHER compiles a
 # target's files eight at a time as one, except those that are named APART: they use a name for
-# something of their own, or a kernel header that cannot follow another. The sanitizer build compiles
-# every file by itself: includes are complete.
-option(ICON_TOGETHER "Compile neighbouring files as one: for builds from nothing" ${ICON_PCH})
+# something of their own, or a kernel header that cannot follow another. Whoever works
+# on one file sets it OFF: that also shows whether every file includes what it uses.
+option(ICON_TOGETHER "Compile neighbouring files as one: for builds from nothing" ON)
 function(icon_together name)
   cmake_parse_arguments(arg "TOGETHER" "" "APART" ${ARGN})
   if(ICON_TOGETHER AND arg_TOGETHER)
