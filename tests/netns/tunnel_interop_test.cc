@@ -136,7 +136,8 @@ class InteropTest : public ::testing::Test {
     set_peer(theirs_, ours_, ours_.endpoint(v4));
   }
   static bool pings(const Side& from, const std::string& to) {
-    const auto seen = shell(from.netns, "ping -c3 -i0.05 -W2 " + to);
+    // After the last one it waits for an interval only, however long -W is.
+    const auto seen = shell(from.netns, "ping -c3 -i0.3 -W2 " + to);
     const bool all = seen.output.find(" 0% packet loss") != std::string::npos;
     if (!all) fmt::print(stderr, "{}{}", seen.output, seen.error_output);
     return all;
