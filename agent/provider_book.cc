@@ -70,11 +70,21 @@ std::vector<discovery::ProviderCandidate> configured_providers(const Policy& pol
 
 namespace {
 
-// The prefix whose user was traced, or null.
-const Prefix* stands_for(std::span<const Prefix> prefixes, const Address& target) {
-  const auto found = std::find_if(prefixes.begin(), prefixes.end(),
-                                  [&](const Prefix& prefix) { return prefix.contains(target); });
-  return found == prefixes.end() ? nullptr : &*found;
+struct Traced {
+  const Prefix* prefix;  // whose user was traced
+  const discovery::TraceResult* trace;
+};
+
+std::vector<Traced> traced(const discovery::DiscoveryReport& report,
+                           std::span<const Prefix> prefixes) {
+  std::vector<Traced> found;
+  for (const auto& trace : report.traces)
+    for (const auto& prefix : prefixes)
+      if (prefix.contains(trace.target)) {
+        found.push_back({&prefix, &trace});
+        break;
+      }
+  return found;
 }
 
 }  // namespace
@@ -83,6 +93,7 @@ std::vector<KnownProvider> known_providers(const discovery::DiscoveryReport& rep
                                            std::span<const Prefix> prefixes) {
   std::map<Address, std::string> domains;
   for (const auto& name : report.names) domains.emplace(name.address, name.domain);
+  const auto paths = traced(report, prefixes);
   std::vector<KnownProvider> providers;
   for (const auto& candidate : report.providers) {
     KnownProvider known;
@@ -94,11 +105,9 @@ std::vector<KnownProvider> known_providers(const discovery::DiscoveryReport& rep
     if (candidate.source == "dns") known.view.dnssec = to_string(candidate.dnssec);
     known.view.api = candidate.api;
     known.other_apis = candidate.other_apis;
-    for (const auto& trace : report.traces) {
+    for (const auto& [prefix, trace] : paths) {
       if (candidate.domain.empty()) break;
-      const Prefix* const prefix = stands_for(prefixes, trace.target);
-      if (prefix == nullptr) continue;
-      if (const auto ttl = first_ttl_of(trace, candidate.domain, domains))
+      if (const auto ttl = first_ttl_of(*trace, candidate.domain, domains))
         known.view.on_path_ttl.emplace(*prefix, *ttl);
     }
     providers.push_back(std::move(known));
@@ -109,11 +118,9 @@ std::vector<KnownProvider> known_providers(const discovery::DiscoveryReport& rep
 std::vector<TraceView> trace_views(const discovery::DiscoveryReport& report,
                                    std::span<const Prefix> prefixes) {
   std::vector<TraceView> views;
-  for (const auto& trace : report.traces) {
-    const Prefix* const prefix = stands_for(prefixes, trace.target);
-    if (prefix == nullptr) continue;
+  for (const auto& [prefix, trace] : traced(report, prefixes)) {
     TraceView view{*prefix, {}};
-    for (const auto& hop : trace.hops)
+    for (const auto& hop : trace->hops)
       if (hop.address && hop.rtt_us_min > 0) view.hops.push_back({hop.ttl, hop.rtt_us_min});
     views.push_back(std::move(view));
   }
@@ -156,12 +163,9 @@ Representatives representatives(const std::vector<PrefixLatency>& prefixes, std:
 ReachedRtts reached_rtts(const discovery::DiscoveryReport& report,
                          std::span<const Prefix> prefixes) {
   ReachedRtts reached;
-  for (const auto& trace : report.traces) {
-    const Prefix* const prefix = stands_for(prefixes, trace.target);
-    if (prefix != nullptr && trace.reached && !trace.hops.empty() &&
-        trace.hops.back().rtt_us_min > 0)
-      reached.emplace(*prefix, trace.hops.back().rtt_us_min);
-  }
+  for (const auto& [prefix, trace] : traced(report, prefixes))
+    if (trace->reached && !trace->hops.empty() && trace->hops.back().rtt_us_min > 0)
+      reached.emplace(*prefix, trace->hops.back().rtt_us_min);
   return reached;
 }
 

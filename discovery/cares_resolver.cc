@@ -2,8 +2,6 @@
 #include "discovery/cares_resolver.h"
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <tuple>
 #include <utility>
 
@@ -12,9 +10,6 @@
 namespace icon::discovery {
 namespace {
 
-namespace asio = boost::asio;
-
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kDomainsMax = 4096;  // remembered
 constexpr std::size_t kServersMax = 64;
 

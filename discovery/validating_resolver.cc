@@ -1,10 +1,8 @@
 #include "discovery/validating_resolver.h"
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <map>
 #include <optional>
 #include <utility>
@@ -16,7 +14,6 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 constexpr int kClassIn = 1;
 constexpr int kTypeDnskey = 48;
 constexpr std::size_t kAnchorsMax = 32;
