@@ -85,6 +85,7 @@ Task<Result<Answer>> CaresResolver::query(std::string name, RecordType type) {
 }
 
 Status CaresResolver::usable(const Pending& pending) const {
+  if (closed_) return fail(Code::kCancelled, pending.what() + ": the resolver was closed");
   if (past(budget_end_)) return fail(Code::kTimeout, pending.what() + ": no time left to ask");
   if (all_dead()) return fail(Code::kUnavailable, pending.what() + ": no DNS server answers");
   return {};
@@ -206,6 +207,7 @@ void CaresResolver::refuse_all(Waiters& waiters, Error error) {
 }
 
 void CaresResolver::close() {
+  closed_ = true;
   *alive_ = false;
   alive_ = std::make_shared<bool>(true);
   sweep_.cancel();

@@ -85,6 +85,7 @@ class CaresResolver final : public NetworkResolver {
   Task<Result<Answer>> query(std::string name, RecordType type) override;
   void start_budget(Millis budget) override {
     budget_end_ = std::chrono::steady_clock::now() + budget;
+    closed_ = false;
   }
   void close() override;
   ResolverStats stats() const override;
@@ -130,6 +131,7 @@ class CaresResolver final : public NetworkResolver {
   std::size_t slow_ = 0;
   std::size_t waiters_ = 0;
   SteadyTime budget_end_ = SteadyTime::max();
+  bool closed_ = false;
   ResolverStats stats_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -25,7 +25,8 @@ class Resolver {
   virtual Task<Result<Answer>> query(std::string name, RecordType type) = 0;
   // All queries from now on share `budget`: what is not answered by then fails with kTimeout.
   virtual void start_budget(Millis budget) = 0;
-  // Ends what is under way and closes every socket; the next query opens again.
+  // Ends what is under way and closes every socket. Whoever was at work may still ask: that fails
+  // with kCancelled until the next start_budget().
   virtual void close() = 0;
 
   Task<Result<Answer>> ptr(Address address);

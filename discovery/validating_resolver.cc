@@ -47,7 +47,10 @@ class UnboundResolver final : public ValidatingResolver {
   ~UnboundResolver() override { close(); }
 
   Task<Result<Answer>> query(std::string name, RecordType type) override;
-  void start_budget(Millis budget) override { budget_end_ = now() + budget; }
+  void start_budget(Millis budget) override {
+    budget_end_ = now() + budget;
+    closed_ = false;
+  }
   void close() override;
   const std::string& unchecked_because() const override { return unchecked_because_; }
 
@@ -70,6 +73,7 @@ class UnboundResolver final : public ValidatingResolver {
   asio::steady_timer chain_free_;
   std::string unchecked_because_;
   SteadyTime budget_end_ = SteadyTime::max();
+  bool closed_ = false;
   // What libunbound carries for us: the callback may come after we stopped waiting, or never.
   struct Ticket {
     UnboundResolver* resolver;
@@ -129,6 +133,7 @@ Status UnboundResolver::open() {
 }
 
 void UnboundResolver::close() {
+  closed_ = true;
   if (context_ != nullptr) ub_ctx_delete(std::exchange(context_, nullptr));
   for (auto& [key, ticket] : tickets_) ticket->asked->finished.cancel();
   tickets_.clear();
@@ -151,6 +156,7 @@ void UnboundResolver::on_verdict(void* argument, int code, void* packet, int byt
 }
 
 Task<Result<Verdict>> UnboundResolver::ask(std::string name, int type) {
+  if (closed_) co_return fail(Code::kCancelled, "the resolver was closed");
   if (now() >= budget_end_) co_return fail(Code::kTimeout, "no time left to ask");
   if (tickets_.size() >= options_.in_flight_max)
     co_return fail(Code::kLimit, "too many questions are being validated");

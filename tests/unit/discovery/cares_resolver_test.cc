@@ -78,7 +78,7 @@ std::unique_ptr<Resolver> resolver_to(IoContext& loop, const std::string& server
   return std::move(*resolver);
 }
 
-TEST(CaresResolver, AsksAndReopensAfterClose) {
+TEST(CaresResolver, AsksNothingBetweenCloseAndTheNextBudget) {
   IoContext loop(1);
   LoopbackServer server(loop, answer_with_a);
   auto resolver = resolver_to(loop, server.address());
@@ -88,8 +88,11 @@ TEST(CaresResolver, AsksAndReopensAfterClose) {
     EXPECT_EQ(answer->addresses.size(), 1u);
     EXPECT_EQ(answer->ttl_s, 60u);
     resolver->close();
+    EXPECT_EQ(run_task(loop, resolver->a("late.example")).error().code, Code::kCancelled);
+    resolver->start_budget(Millis(10'000));
   }
   EXPECT_EQ(server.queries, 3);
+  resolver->close();
 }
 
 TEST(CaresResolver, ManyAtOnceWithinTheLimit) {
