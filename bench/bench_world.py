@@ -32,6 +32,14 @@ def need(*programs):
         sys.exit(lacks(*programs))
 
 
+def built(programs, name):
+    """The path of a program of ours; ends the benchmark if it is not built."""
+    path = os.path.join(programs, name)
+    if not os.path.exists(path):
+        sys.exit(f"no {name} in {programs}: build it first, or say --bin")
+    return path
+
+
 class World:
     """What a benchmark makes. close() removes it; also called at exit and on SIGTERM."""
 
@@ -78,8 +86,8 @@ class World:
     def netns(self, name):
         """Makes a namespace; returns its full name."""
         full = f"{self.prefix}-{name}"
+        self.namespaces.append(full)  # first: a signal may come while it is made
         run(["ip", "netns", "add", full])
-        self.namespaces.append(full)
         run(["ip", "-n", full, "link", "set", "lo", "up"])
         return full
 

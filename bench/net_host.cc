@@ -20,6 +20,7 @@
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/streambuf.hpp>
 #include <chrono>
+#include <csignal>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -176,6 +177,10 @@ int main(int argc, char** argv) {
     std::cerr << "usage: icon-bench-net-host SUPERVISOR-ID PUBLIC-ADDRESS nftables|bpf\n";
     return 2;
   }
+  // A signal to the whole group is for the benchmark: this process ends with its input, and removes
+  // first.
+  std::signal(SIGINT, SIG_IGN);
+  std::signal(SIGTERM, SIG_IGN);
   icon::log::init(icon::log::Level::kWarn, "/dev/stderr");
   return icon::net::serve(argv[1], argv[2], argv[3]);
 }
