@@ -98,9 +98,9 @@ class World:
     def inside(self, namespace, command, **options):
         return run(["nsenter", f"--net=/run/netns/{namespace}"] + command, **options)
 
-    def start(self, namespace, command):
+    def start(self, namespace, command, **options):
         process = subprocess.Popen(["nsenter", f"--net=/run/netns/{namespace}"] + command,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
         self.processes.append(process)
         return process
 

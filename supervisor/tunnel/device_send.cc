@@ -71,7 +71,7 @@ SendPath::Read SendPath::read_packet() {
   std::optional<Segmenter> packet;
   if (bytes > sizeof header) {
     std::memcpy(&header, packet_.data(), sizeof header);
-    packet = Segmenter::of(header, std::span(packet_).first(bytes).subspan(sizeof header));
+    packet = Segmenter::of(header, packet_.first(bytes).subspan(sizeof header));
   }
   if (packet)
     seal_packet(*packet, now);

@@ -7,9 +7,9 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <vector>
 
 #include "base/clock.h"
+#include "supervisor/tunnel/buffer.h"
 #include "supervisor/tunnel/segment.h"
 #include "supervisor/tunnel/udp.h"
 #include "supervisor/tunnel/wg/engine.h"
@@ -76,8 +76,8 @@ class SendPath {
   wg::Outbox outbox_;
   std::size_t mtu_ = 0;
   SteadyTime mtu_read_;
-  std::vector<std::uint8_t> packet_;
-  std::vector<std::uint8_t> sealed_;
+  Buffer packet_;
+  Buffer sealed_;
   std::array<wg::Segment, kUdpSegmentsMax> segments_{};
   UdpBatch pending_;  // in sealed_, not sent yet
   std::size_t pending_count_ = 0;

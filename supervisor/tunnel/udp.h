@@ -11,11 +11,11 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "base/address.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "supervisor/tunnel/buffer.h"
 
 namespace icon::tunnel {
 
@@ -84,7 +84,7 @@ class UdpReceiver {
 
   std::optional<Train> train_of(const mmsghdr& message) const;
 
-  std::vector<std::uint8_t> buffer_;
+  Buffer buffer_;
   std::array<mmsghdr, kMessages> messages_{};
   std::array<iovec, kMessages> parts_{};
   std::array<sockaddr_storage, kMessages> sources_{};
