@@ -1,2 +1,1 @@
-add_executable(icon-bench-aead aead_host.cc)
-target_link_libraries(icon-bench-aead PRIVATE icon_supervisor_tunnel_wg)
+icon_program(icon-bench-aead SOURCES aead_host.cc LINKS icon_supervisor_tunnel_wg)

@@ -1,2 +1,1 @@
-add_executable(icon-bench-auction auction_host.cc)
-target_link_libraries(icon-bench-auction PRIVATE icon_budget icon_sim_auction)
+icon_program(icon-bench-auction SOURCES auction_host.cc LINKS icon_budget icon_sim_auction)

@@ -1,2 +1,1 @@
-add_executable(icon-bench-dns-host dns_host.cc)
-target_link_libraries(icon-bench-dns-host PRIVATE icon_discovery)
+icon_program(icon-bench-dns-host SOURCES dns_host.cc LINKS icon_discovery)

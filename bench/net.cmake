@@ -1,2 +1,1 @@
-add_executable(icon-bench-net-host net_host.cc)
-target_link_libraries(icon-bench-net-host PRIVATE icon_supervisor_net)
+icon_program(icon-bench-net-host SOURCES net_host.cc LINKS icon_supervisor_net)

@@ -85,6 +85,16 @@ function(icon_library name)
   target_link_libraries(${name} PUBLIC icon_options ${arg_LINKS})
 endfunction()
 
+# icon_program(NAME SOURCES.. LINKS..): an executable.
+function(icon_program name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  if(ICON_PCH)
+    target_precompile_headers(${name} REUSE_FROM icon_pch)
+  endif()
+  target_link_libraries(${name} PRIVATE icon_options ${arg_LINKS})
+endfunction()
+
 # All unit tests: what the sanitizer run builds.
 add_custom_target(icon_unit_tests)
 

@@ -19,7 +19,7 @@ constexpr std::array<std::pair<Activity, std::string_view>, 6> kActivities{{
     {Activity::kReplica, "replica"},
     {Activity::kEnd, "end"},
 }};
-constexpr std::int64_t kSequenceMax = std::int64_t{1} << 48;
+constexpr std::int64_t kEntrySequenceMax = std::int64_t{1} << 48;
 constexpr std::size_t kEntityBytesMax = 200;
 
 bool is_entity(std::string_view text) {
@@ -78,7 +78,7 @@ json::Object LedgerEntry::to_json() const {
 Result<LedgerEntry> LedgerEntry::from_json(const json::Object& body) {
   LedgerEntry entry;
   ICON_TRY(entry.ledger, get_token(body, "ledger"));
-  ICON_TRY(entry.sequence, json::get_int(body, "sequence", 1, kSequenceMax));
+  ICON_TRY(entry.sequence, json::get_int(body, "sequence", 1, kEntrySequenceMax));
   ICON_TRY(entry.previous, get_digest(body, "previous"));
   ICON_TRY(entry.writer, get_key(body, "writer"));
   ICON_TRY(entry.recorded_ms, get_time(body, "recorded_ms"));

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::int64_t kSpanMsMax = kSlotSecondsMax * 1000;
 constexpr std::int64_t kCountMax = std::int64_t{1} << 50;
-constexpr std::int64_t kSequenceMax = 1'000'000;
+constexpr std::int64_t kTermSequenceMax = 1'000'000;
 constexpr std::int64_t kPenaltyPermilleMax = 100'000;
 
 Result<Envelope> get_envelope(const json::Object& body, std::string_view key) {
@@ -79,7 +79,7 @@ Result<Renewal> Renewal::from_json(const json::Object& body) {
   ICON_TRY(renewal.icon, get_key(body, "icon"));
   ICON_TRY(renewal.provider, get_key(body, "provider"));
   ICON_TRY(renewal.lease_id, get_token(body, "lease_id"));
-  ICON_TRY(renewal.sequence, json::get_int(body, "sequence", 1, kSequenceMax));
+  ICON_TRY(renewal.sequence, json::get_int(body, "sequence", 1, kTermSequenceMax));
   ICON_TRY(renewal.seconds, json::get_int(body, "seconds", 1, kSlotSecondsMax));
   ICON_TRY(renewal.price_ucredits, get_money(body, "price_ucredits"));
   ICON_CHECK(read_times(body, renewal));
@@ -123,7 +123,7 @@ Result<Usage> Usage::from_json(const json::Object& body) {
   ICON_TRY(usage.provider, get_key(body, "provider"));
   ICON_TRY(usage.icon, get_key(body, "icon"));
   ICON_TRY(usage.lease_id, get_token(body, "lease_id"));
-  ICON_TRY(usage.sequence, json::get_int(body, "sequence", 1, kSequenceMax));
+  ICON_TRY(usage.sequence, json::get_int(body, "sequence", 1, kTermSequenceMax));
   ICON_TRY(usage.previous, get_digest(body, "previous"));
   ICON_TRY(usage.from_ms, get_time(body, "from_ms"));
   ICON_TRY(usage.to_ms, get_time(body, "to_ms"));

@@ -1,6 +1,5 @@
 # A program that owns a lab and waits to be killed.
-add_executable(lab_owner lab_owner_main.cc)
-target_link_libraries(lab_owner PRIVATE icon_lab)
+icon_program(lab_owner SOURCES lab_owner_main.cc LINKS icon_lab)
 
 foreach(test world teardown island)
   icon_test(lab_${test}_test SOURCES lab_${test}_test.cc LINKS icon_lab TIMEOUT 120)
