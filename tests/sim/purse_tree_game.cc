@@ -28,8 +28,10 @@ struct Member {
   Lineage lineage;
   MemoryPurseStore store;
   std::optional<Purse> purse;
-  std::map<PublicKey, Chain> chains;  // by grantor, the newest; on disk before the purse is
-  int side = 0;                       // of the partition
+  // By grantor and way, the newest; on disk before the purse is.
+  std::map<std::pair<PublicKey, std::string>, Chain> chains;
+  std::map<Return, std::vector<wire::Envelope>> ways;  // on which each return went last
+  int side = 0;                                        // of the partition
   int holds = 0;
   bool dead = false;
 };
@@ -40,6 +42,10 @@ struct Message {
   wire::Envelope document;
   std::vector<wire::Envelope> path;
 };
+
+std::int64_t total_of(const wire::Envelope& share) {
+  return share.body.at("total_ucredits").as_int64();
+}
 
 const KeyPair& key_of(std::size_t index) {
   static const auto keys = [] {
@@ -59,12 +65,13 @@ class Game {
   Game(std::uint64_t seed, TreeFindings& findings) : random_(seed), findings_(findings) {
     const auto count = 2 + pick(kMembersMax - 1);
     members_.reserve(count);
+    const bool lean = pick(2) == 0;  // one below the other
     for (std::size_t i = 0; i < count; ++i) {
       auto& member = members_.emplace_back();
       member.key = &key_of(i);
       member.lineage.self = member.key->public_key();
       if (i > 0) {
-        const auto& parent = members_[pick(i)];
+        const auto& parent = members_[lean ? i - 1 : pick(i)];
         member.lineage.above = parent.lineage.above;
         member.lineage.above.insert(member.lineage.above.begin(), parent.lineage.self);
       }
@@ -75,6 +82,7 @@ class Game {
   }
 
   std::string run() {
+    if (members_.size() > 3 && members_[3].lineage.above.size() == 3) two_ways_down();
     const auto steps = 10 + pick(kStepsMax);
     for (std::size_t i = 0; i < steps; ++i) {
       ++findings_.steps;
@@ -113,13 +121,32 @@ class Game {
         if (pick(3) == 0) return partition();
         return pick(2) == 0 ? crash(member) : deliver();
       case 7:
-        if (pick(10) != 0 || index == 0) return deliver();
+        if (pick(4) != 0 || index == 0) return deliver();
         member.dead = true;
         ++findings_.deaths;
         return;
       default:
         return deliver();
     }
+  }
+
+  // An adoption whose outcome chance seldom reaches: what the last one got of its parent came by
+  // two ways, and may be returned to the first one by either.
+  void two_ways_down() {
+    const auto hand = [&](std::size_t from, std::size_t to, std::vector<wire::Envelope> path) {
+      auto& giver = members_[from];
+      const auto& child = members_[to].lineage.self;
+      const auto& shares = giver.purse->state().kin().shares();
+      const auto known = shares.find(child.id());
+      const auto total = (known == shares.end() ? 0 : known->second) + kCap / 5;
+      path.push_back(*share_with(*giver.purse, *giver.key, giver.lineage, child, total, kNow));
+      receive({from, to, path.back(), path});
+      return path;
+    };
+    hand(2, 3, hand(1, 2, hand(0, 1, {})));
+    members_[1].dead = true;
+    hand(2, 3, hand(0, 2, {}));
+    members_[2].dead = pick(2) == 0;
   }
 
   // The disk failed: the process ends, and comes back with what the disk holds.
@@ -178,11 +205,11 @@ class Game {
     auto share = share_with(*member.purse, *member.key, member.lineage,
                             members_[child].lineage.self, total, kNow);
     if (!done(member, share)) return;
-    // By the way its own money came: its parent's, if there is one.
+    // By a way on which its own money came: once adopted, there is more than one.
     std::vector<wire::Envelope> path;
-    if (!member.lineage.above.empty()) {
-      const auto chain = member.chains.find(member.lineage.above.front());
-      if (chain != member.chains.end()) path = chain->second.path;
+    if (!member.chains.empty()) {
+      const auto way = static_cast<std::ptrdiff_t>(pick(member.chains.size()));
+      path = std::next(member.chains.begin(), way)->second.path;
     }
     path.push_back(*share);
     messages_.push_back({index, child, std::move(*share), std::move(path)});
@@ -190,16 +217,22 @@ class Game {
 
   void give_back(Member& member, std::size_t index) {
     if (member.chains.empty()) return;
-    const auto& [grantor, chain] =
+    const auto& [way, chain] =
         *std::next(member.chains.begin(), static_cast<std::ptrdiff_t>(pick(member.chains.size())));
+    const auto grantor = way.first;
     auto to = grantor;
     auto path = chain.path;
-    if (members_[index_of(grantor)].dead && pick(4) != 0) {
+    for (const auto& [other, known] : member.chains)
+      if (other.first == grantor && total_of(known.share) > total_of(path.back()))
+        path.back() = known.share;
+    // Past the grantor: when it is gone, but also while it is only out of reach.
+    if (pick(4) != 0 ? members_[index_of(grantor)].dead : pick(2) == 0) {
       to = member.lineage.above[pick(member.lineage.above.size())];
       if (to != grantor) ++findings_.adoptions;
     }
     while (!path.empty() && path.front().signer != to) path.erase(path.begin());
     if (path.empty()) return;
+    member.ways[{grantor.id(), to.id()}] = path;
     auto document = return_rest(*member.purse, *member.key, member.lineage, grantor, to, kNow);
     if (!done(member, document)) return;
     if (to == grantor && pick(2) == 0) path.clear();
@@ -225,9 +258,10 @@ class Game {
     auto& member = members_[message.to];
     ++findings_.delivered;
     if (message.document.type == wire::Share::kType) {
-      auto& chain = member.chains[message.document.signer];
-      const auto total = message.document.body.at("total_ucredits").as_int64();
-      if (chain.path.empty() || chain.share.body.at("total_ucredits").as_int64() <= total)
+      std::string way;
+      for (const auto& share : message.path) way += share.signer.id();
+      auto& chain = member.chains[{message.document.signer, way}];
+      if (chain.path.empty() || total_of(chain.share) <= total_of(message.document))
         chain = {message.document, message.path};
       done(member, accept_share(*member.purse, member.lineage, message.document, kNow));
     } else {
@@ -254,6 +288,24 @@ class Game {
     }
     if (used > kCap) return fmt::format("{} of {} are spent or held", used, kCap);
     if (money() > kCap) return fmt::format("{} exist of {}", money(), kCap);
+    for (const auto& member : members_)
+      if (auto failure = check_credits(member); !failure.empty()) return failure;
+    return {};
+  }
+
+  // Whatever the ways on which a return comes, it is credited once. The sums alone would not show
+  // it while other money is under way.
+  std::string check_credits(const Member& to) const {
+    std::map<std::pair<std::string, std::string>, MicroCredits> credited;  // by child and grantor
+    for (const auto& [what, total] : to.purse->state().kin().credits())
+      credited[{what.child, what.grantor}] += total;
+    for (const auto& [of, total] : credited) {
+      const auto& child = members_[index_of(*PublicKey::from_id(of.first))];
+      const auto& returns = child.purse->state().kin().returns();
+      const auto returned = returns.find({of.second, to.lineage.self.id()});
+      if (returned == returns.end() || returned->second < total)
+        return fmt::format("{} are credited of a smaller return", total);
+    }
     return {};
   }
 
@@ -289,7 +341,7 @@ class Game {
         const auto document = wire::seal(
             *member.key, wire::ShareReturn{member.lineage.self, *PublicKey::from_id(what.grantor),
                                            to, total, kNow});
-        receive({i, index_of(to), *document, {}});
+        receive({i, index_of(to), *document, member.ways[what]});
       }
     }
   }
