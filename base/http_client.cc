@@ -1,7 +1,5 @@
 #include "base/http_client.h"
 
-#include <sys/un.h>
-
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -17,6 +15,8 @@
 #include <boost/beast/http/write.hpp>
 #include <optional>
 #include <utility>
+
+#include "base/socket_path.h"
 
 namespace icon::http {
 namespace {
@@ -61,9 +61,8 @@ BeastRequest to_beast(const UnixRequest& request) {
 
 // Connects and sends; `stream`'s limit of time has been set by the caller.
 Task<Status> send(Stream& stream, const UnixRequest& request) {
-  if (request.socket_path.size() >= sizeof(sockaddr_un::sun_path))
-    co_return fail(Code::kInvalid, "socket path too long: " + request.socket_path);
-  const asio::local::stream_protocol::endpoint endpoint(request.socket_path);
+  ICON_CO_TRY(const auto path, SocketPath::of(request.socket_path));
+  const asio::local::stream_protocol::endpoint endpoint(path.text);
   const auto [connect_error] = co_await stream.async_connect(endpoint, kNoThrow);
   if (connect_error) co_return failure(request, connect_error);
   BeastRequest message = to_beast(request);

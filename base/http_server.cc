@@ -1,8 +1,8 @@
 #include "base/http_server.h"
 
-#include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
+#include <unistd.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/http_session.h"
 #include "base/log.h"
+#include "base/socket_path.h"
 #include "base/tls.h"
 
 namespace icon::http {
@@ -236,36 +237,15 @@ Endpoint Listener<Local>::local_endpoint() const {
   return {};
 }
 
-// A path that fits into sockaddr_un: itself, or by way of its open directory.
-struct ShortPath {
-  UniqueFd directory;
-  std::string text;
-
-  static Result<ShortPath> of(const std::string& path) {
-    if (path.size() < sizeof(sockaddr_un::sun_path)) return ShortPath{UniqueFd(), path};
-    const auto slash = path.rfind('/');
-    const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-    const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-    UniqueFd fd(open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!fd) return fail_errno("socket directory " + folder);
-    std::string text = "/proc/self/fd/" + std::to_string(fd.get()) + "/" + name;
-    if (text.size() >= sizeof(sockaddr_un::sun_path))
-      return fail(Code::kInvalid, "socket name too long: " + name);
-    return ShortPath{std::move(fd), std::move(text)};
-  }
-};
-
 // An old socket file is in the way when nobody listens; somebody who does is a conflict.
-Status make_way(const ShortPath& path, const std::string& shown) {
+Status make_way(const SocketPath& path, const std::string& shown) {
   struct stat info {};
   if (lstat(path.text.c_str(), &info) != 0) return {};
   if (!S_ISSOCK(info.st_mode))
     return fail(Code::kConflict, shown + " exists and is no socket: move it away");
   const UniqueFd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.text.copy(address.sun_path, sizeof address.sun_path - 1);
-  if (connect(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ||
+  const sockaddr_un address = path.address();
+  if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
       errno == EAGAIN)
     return fail(Code::kConflict, "somebody listens on " + shown + " already");
   if (unlink(path.text.c_str()) != 0) return fail_errno("remove " + shown);
@@ -277,7 +257,7 @@ Status make_way(const ShortPath& path, const std::string& shown) {
 Result<std::unique_ptr<Server>> serve_unix(IoContext& loop, const std::string& path, unsigned mode,
                                            std::string icon_id, const Router& router,
                                            Limits limits) {
-  ICON_TRY(const auto place, ShortPath::of(path));
+  ICON_TRY(const auto place, SocketPath::of(path));
   ICON_CHECK(make_way(place, path));
   Local::acceptor acceptor(loop);
   boost::system::error_code error;

@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/socket_path.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/config.h"
 #include "supervisor/container.h"
@@ -68,11 +69,12 @@ Status copy_placeholder(const std::string& program, const std::string& to) {
 }
 
 Result<asio::local::stream_protocol::acceptor> listen(IoContext& loop, const std::string& path) {
+  ICON_TRY(const auto place, SocketPath::of(path));
   asio::local::stream_protocol::acceptor acceptor(loop);
   boost::system::error_code error;
   unlink(path.c_str());
   acceptor.open(asio::local::stream_protocol(), error);
-  if (!error) acceptor.bind(asio::local::stream_protocol::endpoint(path), error);
+  if (!error) acceptor.bind(asio::local::stream_protocol::endpoint(place.text), error);
   if (!error) acceptor.listen(1, error);
   if (error) return fail(Code::kIo, "listen on " + path + ": " + error.message());
   return acceptor;

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -10,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/socket_path.h"
 #include "supervisor/docker/shell_order.h"
 
 namespace icon::supervisor {
@@ -18,14 +18,6 @@ namespace {
 constexpr std::size_t kCallBytesMax = 64 << 10;
 using Descriptors = std::array<int, 2>;
 constexpr const char* kHoldVariable = "ICON_HOLD_SOCKET";
-
-Result<sockaddr_un> address_of(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return fail(Code::kInvalid, path + " is too long");
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  return address;
-}
 
 // One packet: the hold socket and the command, each word with a zero at its end, and what the
 // command gets: standard input, network namespace.
@@ -48,9 +40,10 @@ bool send_call(int socket, const std::string& text, const Descriptors& descripto
 }  // namespace
 
 Result<UniqueFd> listen_unix(const std::string& path, int type) {
-  ICON_TRY(const auto address, address_of(path));
+  ICON_TRY(const auto place, SocketPath::of(path));
+  const sockaddr_un address = place.address();
   UniqueFd fd(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
-  unlink(path.c_str());
+  unlink(place.text.c_str());
   if (!fd || bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       listen(fd.get(), 1) != 0)
     return fail_errno("listen on " + path);
@@ -58,7 +51,8 @@ Result<UniqueFd> listen_unix(const std::string& path, int type) {
 }
 
 Result<UniqueFd> connect_unix(const std::string& path, int type) {
-  ICON_TRY(const auto address, address_of(path));
+  ICON_TRY(const auto place, SocketPath::of(path));
+  const sockaddr_un address = place.address();
   UniqueFd fd(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
   if (!fd || connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return fail_errno("connect to " + path);

@@ -22,9 +22,13 @@ class DockerRuncTest : public ::testing::Test {
  protected:
   void SetUp() override {
     char path[] = "/tmp/icrunc.XXXXXX";
-    directory_ = mkdtemp(path);
+    root_ = mkdtemp(path);
+    // Where a socket's path does not fit into sockaddr_un, as below a long state directory.
+    directory_ = root_ + "/" + std::string(120, 'i');
+    std::filesystem::create_directory(directory_);
   }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
+  void TearDown() override { std::filesystem::remove_all(root_); }
+  std::string root_;
   std::string directory_;
 };
 
