@@ -60,6 +60,7 @@ class SourceMove {
   void note_memory(const migration::PageSource::Report& report);
   Task<Status> quiesce();
   Status hold();
+  Task<void> let_datagrams_be_read();
   Task<Status> freeze();
   Task<Status> dump();
   Task<Status> transfer();

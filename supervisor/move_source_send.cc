@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "migration/datagrams.h"
 #include "migration/memory/forecast.h"
 #include "migration/worker.h"
 #include "supervisor/host.h"
@@ -23,6 +24,8 @@ namespace asio = boost::asio;
 using boost::asio::experimental::awaitable_operators::operator||;
 
 constexpr Millis kQuiesceLimit{3'000};
+constexpr Micros kDatagramsLimit{10'000};  // in the gap, but only while any are unread
+constexpr Micros kDatagramsPause{200};
 constexpr Millis kReserveLimit{20'000};
 constexpr Millis kRestoreLimit{45'000};
 // How long a service may stand still for its checkpoint to travel: some, and what the slowest link
@@ -206,8 +209,28 @@ Status SourceMove::hold() {
   return host_.network->hold_ingress(icon_id());
 }
 
+// What came before the hold; nothing follows it. There is no event for "has been read".
+Task<void> SourceMove::let_datagrams_be_read() {
+  const auto process = host_.containers->running(icon_id());
+  if (!process) co_return;
+  const auto deadline = std::chrono::steady_clock::now() + kDatagramsLimit;
+  for (;;) {
+    const auto unread = migration::unread_datagram_bytes(process->pid);
+    const bool late = std::chrono::steady_clock::now() >= deadline;
+    if (!unread || (*unread > 0 && late))
+      log::warn("migration.datagrams",
+                {{"migration", id()},
+                 {"unread_bytes", unread.value_or(0)},
+                 {"error", unread ? "the service does not read them" : unread.error().message}});
+    if (!unread || *unread == 0 || late) co_return;
+    asio::steady_timer pause(co_await asio::this_coro::executor, kDatagramsPause);
+    co_await pause.async_wait(asio::use_awaitable);
+  }
+}
+
 Task<Status> SourceMove::freeze() {
   record_.begin("freeze");
+  co_await let_datagrams_be_read();
   ICON_CO_CHECK(co_await host_.containers->freeze(icon_id()));
   // Answers to what had arrived have left by now; a frozen kernel must not retransmit any more.
   ICON_CO_CHECK(host_.network->close_egress(icon_id()));
