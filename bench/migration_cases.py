@@ -1,13 +1,16 @@
 """What bench/migration_gap moves: services, how they are filled, how their data is checked."""
 
+import hashlib
 import os
 import random
 import shutil
 import socket
 import subprocess
 import sys
+import time
 
 import bench_world as bench
+from migration_client import Http, Postgres, WebSocket
 from migration_lab import wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -17,6 +20,15 @@ VALUE_BYTES = 4000
 KEYS_PER_MB = (1 << 20) // VALUE_BYTES
 BATCH = 256
 POOL_BYTES = 4 << 20
+SEED = b"what the service was told before the move"
+DATA_BYTES = 16 << 20  # what a service without a store of its own makes of the seed
+ROWS = 50_000
+TALK_S, DATAGRAM_S, DATAGRAM_TRIES = 120, 2.0, 5
+
+
+def digest():
+    """Of the data that SEED stands for."""
+    return hashlib.sha256(hashlib.shake_256(SEED).digest(DATA_BYTES)).hexdigest().encode()
 
 
 class Case:
@@ -25,6 +37,9 @@ class Case:
     protocol, port, image, connections, pace_ms, mb = "", 0, "", 50, 20, 0
     command = []
     environment = []
+    says = ""  # in its first lines
+    version = []  # a command inside, and what it prints
+    stopped = 0  # its exit status after SIGTERM
 
     def __init__(self, name):
         self.name = name
@@ -35,6 +50,9 @@ class Case:
         os.makedirs(directory, exist_ok=True)
         bench.run(self.recipe(path), start_new_session=True, timeout=300)
         return path
+
+    def connect(self, address):
+        return socket.create_connection((address, self.port), timeout=TALK_S)
 
     def fill(self, address):
         pass
@@ -47,6 +65,8 @@ class Case:
 class RedisCase(Case):
     protocol, port, image = "redis", 6379, "redis"
     command = ["/usr/bin/redis-server", "/etc/redis/icon.conf"]
+    says = "Ready to accept connections"
+    version = ["/usr/bin/redis-cli", "ping"], "PONG"
 
     def __init__(self, mb):
         super().__init__(f"redis-{mb}")
@@ -75,7 +95,7 @@ class RedisCase(Case):
 
     def ask(self, address, questions):
         """Whether each of the (question, whole answer) is answered so."""
-        with socket.create_connection((address, self.port), timeout=120) as sock:
+        with self.connect(address) as sock:
             with sock.makefile("rb", buffering=1 << 20) as replies:
                 for question, answer in questions:
                     sock.sendall(question)
@@ -111,10 +131,24 @@ class NginxCase(Case):
     """Four workers; the users' connections are kept alive."""
 
     protocol, port, image = "http", 8080, "nginx"
+    says = "start worker process"
+    version = ["/usr/sbin/nginx", "-v"], "nginx version"
 
     def __init__(self, name, user):
         super().__init__(name)
         self.command = ["/usr/sbin/nginx", "-c", "/etc/nginx/gap.conf", "-g", f"user {user};"]
+
+    def check(self, address):
+        """Its page, as often as is likely to meet each of its workers."""
+        with open(f"{FILES}/index.html", "rb") as file:
+            page = file.read()
+        wrong = 0
+        for number in range(16):
+            with self.connect(address) as sock:
+                talk = Http(sock, number)
+                talk.hello()
+                wrong += talk.body != page
+        return wrong
 
     def recipe(self, path):
         return packages(path, ["nginx"], "--add-file", f"{FILES}/nginx.conf:/etc/nginx/gap.conf",
@@ -126,6 +160,21 @@ class WebSocketCase(Case):
     protocol, port, image = "websocket", 8081, "node"
     command = ["/usr/bin/node", "/srv/websocket.js"]
     environment = ["NODE_PATH=/usr/share/nodejs:/usr/lib/nodejs"]
+    says = "listening"
+    version = ["/usr/bin/node", "--version"], "v18."
+    stopped = 143
+
+    def ask(self, address, text):
+        with self.connect(address) as sock:
+            talk = WebSocket(sock, 0)
+            talk.hello()
+            return talk.exchange(talk.frame(text))[2:]
+
+    def fill(self, address):
+        self.ask(address, b"fill " + SEED)
+
+    def check(self, address):
+        return 0 if self.ask(address, b"digest") == digest() else 1
 
     def recipe(self, path):
         return packages(path, ["nodejs", "node-ws"], "--add-file",
@@ -135,6 +184,27 @@ class WebSocketCase(Case):
 class UdpCase(Case):
     protocol, port, image = "udp", 9000, "python"
     command = ["/usr/bin/python3", "/srv/udp_echo.py"]
+    says = "listening"
+    version = ["/usr/bin/python3", "--version"], "Python 3."
+    stopped = 143
+
+    def ask(self, address, text):
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.settimeout(DATAGRAM_S)
+            sock.connect((address, self.port))
+            for _ in range(DATAGRAM_TRIES):  # nobody says when it listens
+                try:
+                    sock.send(text)
+                    return sock.recv(2048)
+                except OSError:
+                    time.sleep(DATAGRAM_S / 4)
+        raise TimeoutError("no answer to a datagram")
+
+    def fill(self, address):
+        self.ask(address, b"fill " + SEED)
+
+    def check(self, address):
+        return 0 if self.ask(address, b"digest") == digest() else 1
 
     def recipe(self, path):
         return packages(path, ["python3"], "--add-file", f"{FILES}/udp_echo.py:/srv/udp_echo.py")
@@ -150,6 +220,25 @@ class PostgresCase(Case):
     command = ["/usr/bin/setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
                f"{server}/postgres", "-D", data, "-c", "listen_addresses=0.0.0.0", "-c",
                "unix_socket_directories=", "-c", "dynamic_shared_memory_type=mmap"]
+    says = "ready to accept connections"
+    version = [f"{server}/postgres", "--version"], "postgres (PostgreSQL)"
+
+    def query(self, address, text):
+        with self.connect(address) as sock:
+            talk = Postgres(sock, 0)
+            talk.log_in()
+            return talk.rows(text)
+
+    def fill(self, address):
+        self.query(address, "CREATE TABLE kept AS SELECT n, md5(n::text) AS word "
+                            f"FROM generate_series(1, {ROWS}) AS n")
+
+    def check(self, address):
+        """Every row of the table that was committed."""
+        words = (hashlib.md5(b"%d" % number).hexdigest() for number in range(1, ROWS + 1))
+        wanted = hashlib.md5(",".join(words).encode()).hexdigest().encode()
+        row = self.query(address, "SELECT md5(string_agg(word, ',' ORDER BY n)) FROM kept")
+        return 0 if [one[-len(wanted):] for one in row] == [wanted] else 1
 
     def recipe(self, path):
         return packages(path, ["postgresql-15", "util-linux", "dash"], "--user",

@@ -107,10 +107,14 @@ class WebSocket(Protocol):
     def text(self, sequence):
         return b"user %d message %d" % (self.number, sequence)
 
-    def ask(self, sequence):
-        text, mask = self.text(sequence), os.urandom(4)
+    @staticmethod
+    def frame(text):
+        mask = os.urandom(4)
         masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(text))
         return bytes([0x81, 0x80 | len(text)]) + mask + masked
+
+    def ask(self, sequence):
+        return self.frame(self.text(sequence))
 
     def complete(self, reply):
         return len(reply) >= 2 and len(reply) >= 2 + reply[1]
@@ -147,9 +151,17 @@ class Udp(Protocol):
 class Postgres(Protocol):
     """One transaction that stays open through the move; each request inserts a row in it."""
 
-    def hello(self):
+    def log_in(self):
         start = struct.pack("!I", 196608) + b"user\0postgres\0database\0postgres\0\0"
         self.exchange(struct.pack("!I", len(start) + 4) + start)
+
+    def rows(self, text):
+        """What a query answers: for each row its bytes."""
+        reply = self.exchange(self.query(text))
+        return [body for kind, body in self.messages(reply) if kind == b"D"]
+
+    def hello(self):
+        self.log_in()
         self.exchange(self.query("BEGIN"))
         self.exchange(self.query("CREATE TEMP TABLE mine (n bigint) ON COMMIT PRESERVE ROWS"))
 
@@ -182,8 +194,7 @@ class Postgres(Protocol):
     def finish(self):
         self.socket.setblocking(True)
         self.exchange(self.query("COMMIT"))
-        reply = self.exchange(self.query("SELECT count(*), coalesce(sum(n), 0) FROM mine"))
-        row = [body for kind, body in self.messages(reply) if kind == b"D"]
+        row = self.rows("SELECT count(*), coalesce(sum(n), 0) FROM mine")
         count, total = self.sequence, self.sequence * (self.sequence + 1) // 2
         fields = [b"%d" % value for value in (count, total)]
         expected = struct.pack("!H", 2) + b"".join(struct.pack("!I", len(f)) + f for f in fields)
@@ -299,7 +310,17 @@ class Users:
                 for fd, _ in self.poll.poll(0):
                     self.hear(self.by_fd[fd])
 
+    def tell_lost(self):
+        for user in self.users:
+            asked = list(user.overdue.values())
+            if user.asked is not None and not user.dead:
+                asked.append(user.asked)
+            for at in asked:
+                print(f"connection {user.talk.number}: asked at {at:.4f}, no reply",
+                      file=sys.stderr, flush=True)
+
     def report(self):
+        self.tell_lost()
         for user in self.users:
             user.talk.sequence = user.sequence
             if not user.dead and user.asked is None:

@@ -1,4 +1,4 @@
-"""bench/migration_gap: what engines offer: podman's export and import, Docker's checkpoint."""
+"""bench/migration_gap: what engines offer, and podman's export and import."""
 
 import glob
 import os
@@ -13,16 +13,13 @@ from migration_lab import tree_cpu, wait_until
 from migration_peers import COPY_PORT, SERVICE, Criu, Paths
 
 LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
-# What Docker cannot tell CRIU is in a file of the machine's: dockerd sees an /etc of its own.
-ETC = """mkdir -p {base}/etc/criu {base}/work && echo tcp-established > {base}/etc/criu/runc.conf &&
-mount -t overlay overlay -o lowerdir=/etc,upperdir={base}/etc,workdir={base}/work /etc &&
-exec "$@"
-"""
 
-
-# What the engines leave on a machine, wherever they are told to keep their things.
+# What podman leaves on a machine, wherever it is told to keep its things.
 TRACES = ["/dev/shm/libpod_lock", "/var/lib/containers", "/etc/cni", "/run/containers",
-          "/run/libpod", "/run/docker", "/etc/docker"]
+          "/run/libpod"]
+# dockerd and containerd: empty ones, for plug-ins, which another engine may have come to use.
+SHARED = ["/run/docker/plugins", "/run/docker", "/etc/docker", "/opt/containerd/bin",
+          "/opt/containerd/lib", "/opt/containerd"]
 
 
 class Engine(Criu):
@@ -99,9 +96,8 @@ class Engine(Criu):
 
     def end(self):
         super().end()
-        remove_mounts_below(self.work)
-        remove_cgroups(self.container)
-        for path in [self.work] + self.traces:
+        remove_all(self.work, self.container)
+        for path in self.traces:
             if os.path.isdir(path):
                 shutil.rmtree(path, ignore_errors=True)
             elif os.path.exists(path):
@@ -178,116 +174,24 @@ class Podman(Engine):
         super().end()
 
 
-class Docker(Engine):
-    """An engine per host, with a bridge of its own without masquerading: that would reset."""
-
-    name = "docker"
-    address_inside = "10.77.200.10"
-    programs = ["runc", "socat", "tar", "docker", "dockerd", "containerd"]
-
-    def __init__(self, lab, options):
-        self.count, self.engines = 0, {}
-        super().__init__(lab, options)
-        for node in "ab":
-            self.engines[node] = self.engine(node)
-        for node in "ab":
-            wait_until(lambda node=node: self.answers(node), f"dockerd of {node} answers", 60,
-                       every=0.1)
-
-    def make_paths(self):
-        self.paths = Paths(self.lab, self.address_inside)
-
-    def engine(self, node):
-        base = f"{self.work}/{node}"
-        os.makedirs(base)
-        write(f"{base}/daemon.json", "{}\n")
-        with open(f"{base}/log", "w", encoding="utf-8") as log:
-            return self.lab.start(node, [
-                "unshare", "--mount", "--propagation", "private", "sh", "-c", ETC.format(base=base),
-                "sh", "dockerd", "--experimental", "--data-root", f"{base}/data", "--exec-root",
-                f"{base}/exec", "--pidfile", f"{base}/pid", "-H", f"unix://{base}/sock",
-                "--cgroup-parent", f"/{self.container}", "--iptables=false", "--ip6tables=false",
-                "--bridge=none", "--userland-proxy=false",
-                "--config-file", f"{base}/daemon.json"], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log)
-
-    def answers(self, node):
-        if self.engines[node].poll() is not None:
-            with open(f"{self.work}/{node}/log", encoding="utf-8") as file:
-                raise RuntimeError(f"dockerd ended: {file.read()[-500:]}")
-        return subprocess.run(self.client(node) + ["version"], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, check=False).returncode == 0
-
-    def client(self, node):
-        return ["docker", "-H", f"unix://{self.work}/{node}/sock"]
-
-    def address(self):
-        return self.address_inside
-
-    def start(self, case, rootfs):
-        self.case, self.home = case, "a"
-        self.import_image(rootfs)
-        bridge = "gapbr0"
-        words = ["--net", "gap", "--ip", self.address_inside, "--log-driver", "none",
-                 *self.run_words(case), "service", *case.command]
-        for node in "ab":
-            self.command(node, "network", "create", "--driver", "bridge", "--subnet",
-                         "10.77.200.0/24", "-o", f"com.docker.network.bridge.name={bridge}", "-o",
-                         "com.docker.network.bridge.enable_ip_masquerade=false", "gap")
-            self.command(node, "create", *words)
-            self.lab.inside(node, ["sh", "-c",
-                                   f"echo 0 > /proc/sys/net/ipv4/conf/{bridge}/rp_filter"])
-            self.paths.attach(node, "-", bridge)
-        self.paths.direct("a")
-        self.command("a", "start", "service")
-        cases.wait_for(self.lab, case, self.address())
-
-    def folder(self, node):
-        identity = bench.run(self.client(node) + ["inspect", "-f", "{{.Id}}", "service"]).strip()
-        return f"{self.work}/{node}/data/containers/{identity}/checkpoints"
-
-    def prepare(self, old, new):
-        self.count += 1
-        self.folders = {node: self.folder(node) for node in (old, new)}
-        for folder in self.folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
-            os.makedirs(folder)
-
-    def checkpoint(self, node):
-        return self.command(node, "checkpoint", "create", "service", f"move{self.count}")
-
-    def carry(self, old, new):
-        name = f"move{self.count}"
-        return self.send(old, new, f"{self.folders[old]}/{name}", f"{self.folders[new]}/{name}")
-
-    def wake(self, node):
-        self.command(node, "start", "--checkpoint", f"move{self.count}", "service")
-
-    def clean(self, node):
-        pass
-
-    def engine_cpu(self, node):
-        return tree_cpu([self.engines[node].pid])
-
-    def end(self):
-        for node in self.engines:
-            bench.run(self.client(node) + ["rm", "-f", "service"], check=False)
-        for engine in self.engines.values():
-            engine.terminate()
-        for engine in self.engines.values():
-            try:
-                engine.wait(20)
-            except subprocess.TimeoutExpired:
-                engine.kill()
-        super().end()
-
-
 def remove_mounts_below(directory):
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         points = [line.split()[4] for line in file]
     for point in sorted(points, reverse=True):
         if point.startswith(directory + "/"):
             bench.run(["umount", "-l", point], check=False)
+
+
+def remove_all(directory, cgroup):
+    """An engine's remains."""
+    remove_mounts_below(directory)
+    remove_cgroups(cgroup)
+    shutil.rmtree(directory, ignore_errors=True)
+    for path in SHARED:
+        try:
+            os.rmdir(path)
+        except OSError:
+            pass
 
 
 def remove_cgroups(name):
@@ -298,8 +202,3 @@ def remove_cgroups(name):
                 os.rmdir(path)
             except OSError:
                 pass  # a symbolic link's hierarchy, or somebody is still ending in it
-
-
-def write(path, text):
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)

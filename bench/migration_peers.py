@@ -294,6 +294,12 @@ class Criu:
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
             return {int(pid) for pid in file.read().split()}
 
+    def owned(self):
+        return []
+
+    def end_service(self):
+        return []
+
     def stop(self):
         pass
 
