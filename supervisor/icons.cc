@@ -204,6 +204,10 @@ void Icons::ended(const std::string& icon_id, std::optional<int> exit_status) {
   const auto icon = host_.journal->find_icon(icon_id);
   // While it migrates the flow decides; check_all() looks again when it is back.
   if (!icon || !*icon || (*icon)->state != icon_state::kRunning) return;
+  if (const auto arriving = arriving_.find(icon_id); arriving != arriving_.end()) {
+    arriving->second = End{exit_status};
+    return;
+  }
   if (!settling_.insert(icon_id).second) return;
   boost::asio::co_spawn(host_.loop, settle(icon_id, exit_status, ""), boost::asio::detached);
 }

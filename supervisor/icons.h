@@ -61,6 +61,10 @@ class Icons {
   // From now on the end of PID 1 makes the ICON "stopped": network and mounts go, lease and journal
   // are settled, the logs stay until DELETE. Errors: kNotFound.
   Status watch(const std::string& icon_id);
+  // It runs, but not all of its memory is in place. An end in between is a loss ("failed", with the
+  // reason) if memory_arrived() says so, which it must in the end.
+  void memory_arrives(const std::string& icon_id);
+  void memory_arrived(const std::string& icon_id, const Status& outcome);
   // Frees container, network and socket of an ICON that has left or failed, not its journal row.
   // What is gone already is fine. Errors: the first thing that could not be removed.
   Task<Status> clear_away(const std::string& icon_id, Millis grace);
@@ -100,6 +104,10 @@ class Icons {
   std::map<std::string, std::unique_ptr<http::Server>> sockets_;
   std::map<std::string, json::Object> statuses_;
   std::set<std::string> settling_;
+  struct End {
+    std::optional<int> exit_status;
+  };
+  std::map<std::string, std::optional<End>> arriving_;  // with the end that waits to be judged
 };
 
 }  // namespace icon::supervisor

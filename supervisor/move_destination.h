@@ -53,7 +53,7 @@ class DestinationMoves {
   Task<http::Response> answer_stream(MovePtr move, http::BodyReader& body);
   Task<Status> receive_stream(Move& move, http::BodyReader& body);
   Task<http::Response> answer_mark(MovePtr move, std::uint32_t mark);
-  void watch_pages(const std::string& migration, std::shared_ptr<migration::PageDaemon> pages);
+  void watch_pages(const Move& move, std::shared_ptr<migration::PageDaemon> pages);
   Status verify_checkpoint(Move& move, std::string_view manifest);
   Task<Status> prepare_restore(Move& move);
   Task<Status> restore(Move& move);

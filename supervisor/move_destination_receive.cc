@@ -135,10 +135,12 @@ class DestinationMoves::Stream {
   Task<Status> start_pages() {
     if (move_.pages) co_return Status{};
     const auto wanted = static_cast<std::uint64_t>(move_.icon.spec.resources.memory_bytes);
+    ICON_CO_TRY(const auto cgroup, owner_.host_.containers->cgroup(move_.icon.id));
     ICON_CO_TRY(move_.pages,
                 migration::PageDaemon::start(co_await boost::asio::this_coro::executor,
                                              program_path("icon-pages"), move_.memory.path(),
-                                             wanted == 0 ? kCheckpointBytesMax : wanted));
+                                             wanted == 0 ? kCheckpointBytesMax : wanted,
+                                             cgroup.freezer_directory()));
     co_return co_await owner_.prepare_restore(move_);
   }
 

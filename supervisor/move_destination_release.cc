@@ -85,10 +85,12 @@ Task<Status> DestinationMoves::commit(Move& move, const json::Object& body) {
 
 // The rest of the memory comes while the ICON runs; how long that took is for who asks why the
 // first moments were slow.
-void DestinationMoves::watch_pages(const std::string& migration,
-                                   std::shared_ptr<migration::PageDaemon> pages) {
-  auto watch = [migration, pages = std::move(pages)]() mutable -> Task<void> {
+void DestinationMoves::watch_pages(const Move& move, std::shared_ptr<migration::PageDaemon> pages) {
+  host_.icons->memory_arrives(move.icon.id);
+  auto watch = [&icons = *host_.icons, icon = move.icon.id, migration = move.record.id(),
+                pages = std::move(pages)]() mutable -> Task<void> {
     const auto resident = co_await migration::PageDaemon::let_live(std::move(pages));
+    icons.memory_arrived(icon, resident ? Status() : Status(fail(resident.error())));
     if (!resident)
       log::error("migration.pages",
                  {{"migration", migration}, {"error", resident.error().message}});
@@ -108,6 +110,9 @@ void DestinationMoves::watch_pages(const std::string& migration,
 Task<Status> DestinationMoves::release(Move& move) {
   const std::string& id = move.icon.id;
   if (!move.held) co_return fail(Code::kInternal, "nothing is held");
+  // Without it what is missing would be empty pages.
+  if (move.pages && !move.pages->is_alive())
+    co_return fail(Code::kIo, "icon-pages ended: the memory is lost");
   const int pid = move.held->init_pid();
   ICON_CO_CHECK(co_await move.held->release());
   move.held.reset();
@@ -132,7 +137,7 @@ Task<Status> DestinationMoves::release(Move& move) {
           {{"migration", move.record.id()}, {"what", what}, {"error", status.error().message}});
   };
   note("network", host_.network->release(id));
-  if (move.pages) watch_pages(move.record.id(), std::move(move.pages));
+  if (move.pages) watch_pages(move, std::move(move.pages));
   note("socket", host_.icons->open_socket(id));
   note("watch", host_.icons->watch(id));
   move.memory.reset();

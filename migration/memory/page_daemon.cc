@@ -1,5 +1,6 @@
 #include "migration/memory/page_daemon.h"
 
+#include <poll.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -22,11 +23,12 @@ constexpr std::size_t kLineBytesMax = 4096;
 Result<std::shared_ptr<PageDaemon>> PageDaemon::start(asio::any_io_executor executor,
                                                       const std::string& program,
                                                       const std::string& directory,
-                                                      std::uint64_t bytes_max) {
+                                                      std::uint64_t bytes_max,
+                                                      const std::string& cgroup) {
   ICON_TRY(Pipe input, make_pipe());
   ICON_TRY(Pipe output, make_pipe());
   ChildProcess::Options options;
-  options.argv = {program, directory, std::to_string(bytes_max)};
+  options.argv = {program, directory, std::to_string(bytes_max), cgroup};
   options.input_fd = input.read_end.get();
   options.output_fd = output.write_end.get();
   options.new_session = true;
@@ -66,6 +68,11 @@ Task<Result<std::string>> PageDaemon::received() {
   ICON_CO_TRY(std::string text, co_await hear("received"));
   std::replace(text.begin(), text.end(), ' ', ':');
   co_return text;
+}
+
+bool PageDaemon::is_alive() const {
+  pollfd ended{process_.pidfd(), POLLIN, 0};
+  return poll(&ended, 1, 0) == 0;
 }
 
 Task<Status> PageDaemon::check() {

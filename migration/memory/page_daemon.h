@@ -19,11 +19,13 @@ namespace icon::migration {
 class PageDaemon {
  public:
   // `directory`: where CRIU works, with the images in "images" when check() is called; what it
-  // takes is at most `bytes_max`. Errors: kNotFound (no program), kIo.
+  // takes is at most `bytes_max`. `cgroup`: the directory of the processes that will
+  // need it, and that end with it when it ends too early. Errors: kNotFound (no program), kIo.
   static Result<std::shared_ptr<PageDaemon>> start(boost::asio::any_io_executor executor,
                                                    const std::string& program,
                                                    const std::string& directory,
-                                                   std::uint64_t bytes_max);
+                                                   std::uint64_t bytes_max,
+                                                   const std::string& cgroup);
   // Ends it: who waits for it is told so.
   void stop() { process_.signal(SIGKILL); }
 
@@ -31,6 +33,8 @@ class PageDaemon {
   Task<Status> write(std::span<const char> bytes);
   // The stream has ended: "BYTES:DIGEST". Errors: kInvalid, kLimit and the like, as kIo.
   Task<Result<std::string>> received();
+  // What holds the pages lives. Without it a restored tree must not run.
+  bool is_alive() const;
   // The images are there: is every page that they leave out? Errors: kIo.
   Task<Status> check();
 
@@ -42,7 +46,7 @@ class PageDaemon {
     std::uint64_t zero_faults = 0;
   };
   // The restored tree needs it from now on: it lives until it is done, whatever becomes of us.
-  // Returns then. Errors: kIo: it died, and pages with it.
+  // Returns then. Errors: kIo: it died, and the tree with it or soon.
   static Task<Result<Resident>> let_live(std::shared_ptr<PageDaemon> daemon);
 
  private:

@@ -2,14 +2,15 @@
 // process of its own, so that the supervisor may end while they still wait for pages. It is run by
 // icon-supervisor:
 //
-//   icon-pages DIRECTORY BYTES_MAX
+//   icon-pages DIRECTORY BYTES_MAX CGROUP
 //
 // Standard input: the page stream (move_stream.h), then the line "check": the images are in
 // DIRECTORY/images. Standard output, a line each:
 //   received BYTES DIGEST     the stream has ended; DIRECTORY/lazy-pages.socket is open for CRIU
 //   complete PAGES            every page that the images leave out is here
 //   resident MS PAGES FAULTS ZERO_FAULTS   all memory is in place; the end
-// Anything that goes wrong: one line "error TEXT" and exit status 1.
+// Anything that goes wrong: one line "error TEXT" and exit status 1. When it ends before
+// "resident", however, the restored processes (those in CGROUP) end with it: page_keeper.h.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -28,6 +29,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "migration/digest.h"
+#include "migration/memory/page_keeper.h"
 #include "migration/memory/page_server.h"
 #include "migration/memory/page_store.h"
 #include "migration/memory/pagemap_image.h"
@@ -152,7 +154,8 @@ void say(const std::string& line) {
   std::fflush(stdout);
 }
 
-Status run(std::uint64_t bytes_max) {
+Status run(std::uint64_t bytes_max, const std::string& cgroup) {
+  ICON_TRY(PageKeeper keeper, PageKeeper::start());
   PageStore store(bytes_max);
   std::uint64_t bytes = 0;
   std::string digest;
@@ -168,6 +171,7 @@ Status run(std::uint64_t bytes_max) {
 
   UniqueFd criu(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!criu) return fail_errno("wait for CRIU");
+  ICON_CHECK(keeper.guard(cgroup));
   PageServer server(store);
   for (bool more = true; more;) {
     ICON_TRY(const bool heard, server.turn(criu.get(), /*fill=*/false, -1));
@@ -180,6 +184,7 @@ Status run(std::uint64_t bytes_max) {
   prctl(PR_SET_PDEATHSIG, 0);
   const auto start = std::chrono::steady_clock::now();
   while (!server.complete()) ICON_CHECK(server.turn(-1, /*fill=*/true, -1));
+  keeper.let_go();
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - start);
   const auto& statistics = server.statistics();
@@ -193,15 +198,17 @@ Status run(std::uint64_t bytes_max) {
 
 int main(int count, char** arguments) {
   std::uint64_t bytes_max = 0;
-  if (count != 3 ||
+  if (count != 4 ||
       std::from_chars(arguments[2], arguments[2] + std::strlen(arguments[2]), bytes_max).ec !=
           std::errc() ||
       chdir(arguments[1]) != 0) {
-    std::fprintf(stderr, "icon-pages is run by icon-supervisor: icon-pages DIRECTORY BYTES_MAX\n");
+    std::fprintf(stderr,
+                 "icon-pages is run by icon-supervisor: icon-pages DIRECTORY BYTES_MAX "
+                 "CGROUP\n");
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);  // who started us may have ended
-  const auto done = icon::migration::run(bytes_max);
+  const auto done = icon::migration::run(bytes_max, arguments[3]);
   if (done) return 0;
   std::printf("error %s\n", done.error().message.c_str());
   std::fflush(stdout);

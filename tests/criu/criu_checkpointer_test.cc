@@ -238,7 +238,8 @@ TEST_P(CriuUsers, TheMemoryTravelsApart) {
     must(co_await test.checkpointer_->memory_can_travel_apart());
     auto source = PageSource::start(
         executor, [&test]() -> Result<std::vector<int>> { return test.cgroup_->processes(); });
-    auto daemon = PageDaemon::start(executor, program("icon-pages"), test.images_.path(), 1 << 28);
+    auto daemon = PageDaemon::start(executor, program("icon-pages"), test.images_.path(), 1 << 28,
+                                    test.cgroup_->freezer_directory());
     must(source ? Status{} : Status(fail(source.error())));
     must(daemon ? Status{} : Status(fail(daemon.error())));
     bool carried = false;

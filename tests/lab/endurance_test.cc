@@ -1,20 +1,13 @@
 // What stays behind after many moves, and who serves when one of the two, or the link between them,
-// dies at any moment after the commit.
-#include <cstdlib>
+// dies at any moment between the commit and the last page. ICON_DEATHS=20 for an evening:
+// tests/lab/window_world.h.
 #include <map>
-#include <random>
 
 #include "tests/eventually.h"
-#include "tests/lab/move_world.h"
+#include "tests/lab/window_world.h"
 
 namespace icon::lab {
 namespace {
-
-// Deaths of each kind: a few in every run, ICON_ENDURANCE=20 for an evening.
-int deaths() {
-  const char* wanted = std::getenv("ICON_ENDURANCE");
-  return wanted == nullptr ? 2 : std::max(1, std::atoi(wanted));
-}
 
 class EnduranceTest : public MoveWorldTest {
  protected:
@@ -113,37 +106,9 @@ TEST_F(EnduranceTest, TenMovesLeaveNothing) {
   EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
 }
 
-// From the commit on, until the last page is in place and the original is gone.
-TEST_F(EnduranceTest, OneCopyServesWhateverDiesAfterTheCommit) {
-  std::mt19937 random(std::random_device{}());
-  auto users = load("a");
-  std::string here = "a";
-  std::string there = "b";
-  for (int i = 0; i < deaths(); ++i) {
-    for (const std::string victim : {"source", "destination", "link"}) {
-      const Millis after(random() % 300);
-      SCOPED_TRACE(victim + " of move " + std::to_string(i) + " dies " +
-                   std::to_string(after.count()) + " ms after the commit began");
-      const auto id = order_move(here, there);
-      wait_for_phase(here, id, "commit");
-      std::this_thread::sleep_for(after);  // the moment is the test's subject
-      if (victim == "link") {
-        must(world_->lab().set_link("host-" + there, {.up = false}));
-        std::this_thread::sleep_for(Millis(500));
-        must(world_->lab().set_link("host-" + there, {.up = true}));
-      } else {
-        const std::string dead = victim == "source" ? here : there;
-        must(world_->kill_supervisor(dead));
-        must(world_->start_supervisor(dead));
-      }
-      expect_one_copy(id, here, there);
-      expect_exact(users.mark("after"));
-      EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
-      if (HasFailure()) return;
-    }
-  }
-  expect_all_answered(users.stop());
-}
+using WindowDeaths = WindowTest;
+
+TEST_F(WindowDeaths, OneCopyOrAClearLoss) { run(kVictims); }
 
 }  // namespace
 }  // namespace icon::lab

@@ -53,11 +53,11 @@ class MoveWorldTest : public ::testing::Test {
     ASSERT_TRUE(world) << world.error().message;
     world_.emplace(std::move(*world));
     must(world_->start_supervisors(no_poll));
-    must(world_->run_redis(kPolicy, {}));
+    start_service();
     data_ = {world_->lab().netns("client"),
              world_->lab().address("client").value(),
              {address("a"), kRedisPort},
-             kDataValues};
+             data_values()};
     must(wait_for_redis(data_, [](std::int64_t ms) -> Status {
       std::this_thread::sleep_for(Millis(ms));  // redis tells nobody when it is ready
       return {};
@@ -67,6 +67,8 @@ class MoveWorldTest : public ::testing::Test {
 
   // For worlds that differ.
   virtual void change(DemoWorldOptions&) {}
+  virtual void start_service() { must(world_->run_redis(kPolicy, {})); }
+  virtual std::int64_t data_values() const { return kDataValues; }
 
   void TearDown() override {
     if (!world_) return;
