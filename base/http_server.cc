@@ -110,6 +110,9 @@ Task<void> serve_connection(StatePtr state, Local::socket socket) {
 Task<void> serve_connection(StatePtr state, Tcp::socket socket) {
   boost::system::error_code ignored;
   socket.set_option(Tcp::no_delay(true), ignored);
+  std::optional<Address> caller;
+  if (const auto remote = socket.remote_endpoint(ignored); !ignored)
+    if (const auto address = Address::from_sockaddr(remote.data())) caller = *address;
   TlsStream stream(beast::tcp_stream(std::move(socket)), *state->tls);
   beast::get_lowest_layer(stream).expires_after(state->limits.request);
   const auto [error] = co_await stream.async_handshake(asio::ssl::stream_base::server, kNoThrow);
@@ -119,7 +122,7 @@ Task<void> serve_connection(StatePtr state, Tcp::socket socket) {
   }
   const auto key = tls::peer_key(stream.native_handle());
   if (!key) co_return;
-  const SessionContext context{state->router, state->limits, state->icon_id};
+  const SessionContext context{state->router, state->limits, state->icon_id, caller};
   StreamConnection connection(stream);
   co_await run_session(connection, context, *key);
   // A clean end tells the client that nothing was cut off; it gets one second for that.

@@ -46,6 +46,7 @@ struct Request {
   std::map<std::string, std::string> params;  // "{name}" parts of the route
   std::string body;                           // empty for streamed uploads
   std::optional<PublicKey> peer_key;          // TLS: the key the client proved
+  std::optional<Address> peer_address;        // TLS: where it called from
   std::string icon_id;                        // unix: the ICON whose socket this came through
 };
 

@@ -124,6 +124,7 @@ class Session {
     request.params = std::move(match.params);
     request.peer_key = peer_key_;
     request.icon_id = context_.icon_id;
+    request.peer_address = context_.peer_address;
     if (match.upload) co_return co_await serve_upload(std::move(request), parser, *match.upload);
     if (!co_await read_body(parser, request)) co_return false;
     if (match.stream) co_return co_await serve_stream(std::move(request), *match.stream);

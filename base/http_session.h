@@ -36,6 +36,7 @@ struct SessionContext {
   const Router& router;
   const Limits& limits;
   std::string icon_id;
+  std::optional<Address> peer_address = std::nullopt;
 };
 
 // Serves `connection` until it is to be closed. References must outlive the task.

@@ -147,6 +147,22 @@ Task<Result<json::Value>> carry_lease(Host& host, http::Request request) {
   co_return json::Object{{"lease", lease_envelope.to_json()}};
 }
 
+Task<Result<json::Value>> carry_pings(Host& host, http::Request request) {
+  ICON_CO_TRY(const auto body, body_of(request));
+  ICON_CO_TRY(const auto question_envelope, get_envelope(body, "request"));
+  ICON_CO_TRY(const auto asked, wire::open<wire::PingRequest>(question_envelope));
+  if (asked.icon.id() != request.icon_id)
+    co_return fail(Code::kUnauthenticated, "the request is signed by another ICON");
+  json::Object named = body;
+  named["id"] = asked.provider.id();
+  json::Object question{{"request", question_envelope.to_json()}};
+  ICON_CO_TRY(const auto answer, co_await ask_peer(host, named, "/v1/pings", std::move(question)));
+  ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
+  ICON_CO_TRY(const auto object, json::parse_object(text, kPeerAnswerMax));
+  ICON_CO_TRY(const auto report, get_envelope(object, "report"));
+  co_return json::Object{{"report", report.to_json()}};
+}
+
 Task<Result<json::Value>> order_migration(Host& host, http::Request request) {
   ICON_CO_TRY(const auto body, body_of(request));
   MoveRequest move;
@@ -210,6 +226,9 @@ void add_icon_routes(http::Router& router, Host& host) {
             }));
   router.on("POST", "/v1/self/leases", answering(200, [&host](http::Request request) {
               return carry_lease(host, std::move(request));
+            }));
+  router.on("POST", "/v1/self/pings", answering(200, [&host](http::Request request) {
+              return carry_pings(host, std::move(request));
             }));
   router.on("POST", "/v1/self/migrations", answering(202, [&host](http::Request request) {
               return order_migration(host, std::move(request));

@@ -34,6 +34,16 @@ Task<Result<json::Value>> take_lease_back(Host& host, http::Request request) {
   co_return json::Object{{"receipt", receipt.to_json()}};
 }
 
+Task<Result<json::Value>> answer_pings(Host& host, http::Request request) {
+  ICON_CO_TRY(const auto body, body_of(request));
+  ICON_CO_TRY(auto question, get_envelope(body, "request"));
+  if (!request.peer_address)
+    co_return fail(Code::kRefused, "it is not known where the call comes from");
+  ICON_CO_TRY(const auto report,
+              co_await host.pings->answer(std::move(question), *request.peer_address));
+  co_return json::Object{{"report", report.to_json()}};
+}
+
 }  // namespace
 
 void add_peer_routes(http::Router& router, Host& host) {
@@ -47,6 +57,9 @@ void add_peer_routes(http::Router& router, Host& host) {
             }));
   router.on("POST", "/v1/leases", answering(200, [&host](http::Request request) {
               return sell_lease(host, std::move(request));
+            }));
+  router.on("POST", "/v1/pings", answering(200, [&host](http::Request request) {
+              return answer_pings(host, std::move(request));
             }));
   router.on("DELETE", "/v1/leases/{id}", answering(200, [&host](http::Request request) {
               return take_lease_back(host, std::move(request));

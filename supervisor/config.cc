@@ -287,6 +287,8 @@ Result<Config> read_root(const YAML::Node& node) {
   ICON_CHECK(read_prices(root, config.prices));
   ICON_CHECK(read_providers(root, config.providers));
   ICON_CHECK(root.boolean("accept_leases", config.accept_leases));
+  ICON_CHECK(root.boolean("ping_api", config.ping_api));
+  ICON_CHECK(root.boolean("ping_private_targets", config.ping_private_targets));
   ICON_CHECK(read_log(root, config));
   ICON_CHECK(root.finish());
   ICON_CHECK(check_absolute("socket", config.socket));

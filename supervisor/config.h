@@ -72,6 +72,9 @@ struct Config {
   Prices prices;
   std::vector<ConfiguredProvider> providers;
   bool accept_leases = true;
+  // Round trips from here for ICONs that think of coming; also to private addresses.
+  bool ping_api = true;
+  bool ping_private_targets = false;
   log::Level log_level = log::Level::kInfo;
   std::string log_path;  // "" = standard error
 };

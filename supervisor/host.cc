@@ -43,6 +43,7 @@ Result<std::unique_ptr<Host>> Host::create(IoContext& loop, Clock& clock, Config
   ICON_TRY(host->network, net::Network::create(loop, std::move(network)));
 
   host->market = std::make_unique<Market>(host->config, host->key, clock, *host->journal);
+  host->pings = std::make_unique<Pings>(host->config, host->key, clock);
   ICON_TRY(host->peers, PeerClient::create(loop, host->key));
   host->icons = std::make_unique<Icons>(*host);
   return host;

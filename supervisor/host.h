@@ -17,6 +17,7 @@
 #include "supervisor/mover.h"
 #include "supervisor/net/network.h"
 #include "supervisor/peer_client.h"
+#include "supervisor/pings.h"
 
 namespace icon::supervisor {
 
@@ -32,6 +33,7 @@ struct Host {
   std::unique_ptr<Containers> containers;
   std::unique_ptr<net::Network> network;
   std::unique_ptr<Market> market;
+  std::unique_ptr<Pings> pings;
   std::unique_ptr<PeerClient> peers;
   EventHub events;
   std::unique_ptr<Icons> icons;

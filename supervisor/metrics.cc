@@ -94,6 +94,24 @@ void add_network(Page& page, Host& host) {
                    static_cast<double>(packets), {{"reason", reason}});
 }
 
+void add_pings(Page& page, Host& host) {
+  const PingCounts& counts = host.pings->counts();
+  const auto count = [&](const char* name, const char* help, std::uint64_t value,
+                         const char* outcome) {
+    page.counter(name, help, static_cast<double>(value), {{"outcome", outcome}});
+  };
+  const char* requests = "icon_ping_requests_total";
+  const char* about_requests = "Strangers' requests for round trips from here";
+  count(requests, about_requests, counts.requests - counts.requests_refused, "answered");
+  count(requests, about_requests, counts.requests_refused, "refused");
+  const char* targets = "icon_ping_targets_total";
+  const char* about_targets = "Addresses in them: pinged, told from memory, refused";
+  count(targets, about_targets, counts.targets_answered, "answered");
+  count(targets, about_targets, counts.targets_silent, "silent");
+  count(targets, about_targets, counts.targets_known, "known");
+  count(targets, about_targets, counts.targets_refused, "refused");
+}
+
 }  // namespace
 
 std::string render_metrics(Host& host) {
@@ -107,6 +125,7 @@ std::string render_metrics(Host& host) {
     add_resources(page, "icon_free", "What is neither leased nor used", *free);
   add_journal(page, host);
   add_network(page, host);
+  add_pings(page, host);
   return page.text();
 }
 

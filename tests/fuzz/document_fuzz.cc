@@ -2,6 +2,7 @@
 #include "tests/fuzz/fuzz_target.h"
 #include "wire/auction.h"
 #include "wire/ledger.h"
+#include "wire/ping.h"
 #include "wire/share.h"
 #include "wire/tenancy.h"
 
@@ -40,6 +41,8 @@ ICON_FUZZ_TARGET(document) {
   round_trip<RenewedLease>(*body);
   round_trip<Usage>(*body);
   round_trip<Penalty>(*body);
+  round_trip<PingRequest>(*body);
+  round_trip<PingReport>(*body);
   round_trip<Share>(*body);
   round_trip<ShareReturn>(*body);
   round_trip<AuctionCall>(*body);

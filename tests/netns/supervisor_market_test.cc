@@ -5,6 +5,7 @@
 #include "base/keys.h"
 #include "tests/netns/supervisor_host.h"
 #include "wire/documents.h"
+#include "wire/ping.h"
 
 namespace icon::test {
 namespace {
@@ -105,6 +106,50 @@ TEST_F(SupervisorMarketTest, AWrongKeyIsNamedOnBothSides) {
   EXPECT_NE(answer.body.find("\"unauthenticated\""), std::string::npos);
   EXPECT_NE(answer.body.find(expected.id()), std::string::npos);
   EXPECT_NE(answer.body.find(b_.id()), std::string::npos);
+}
+
+// The seller measures the round trip to whom the ICON names, signs it, and keeps to its limits.
+TEST_F(SupervisorMarketTest, ASellerPingsForAnIcon) {
+  const auto ask = [&](std::vector<Address> targets, const KeyPair& by) {
+    wire::PingRequest request;
+    request.icon = by.public_key();
+    request.provider = *PublicKey::from_id(b_.id());
+    request.targets = std::move(targets);
+    request.nonce = random_token(12);
+    request.issued_ms = SystemClock().utc_ms();
+    request.expires_ms = request.issued_ms + 30'000;
+    const auto envelope = *wire::seal(by, request);
+    const auto answer = as_icon(
+        "/v1/self/pings", {{"api", b_.api()}, {"id", b_.id()}, {"request", envelope.to_json()}});
+    return std::pair(answer, envelope.digest());
+  };
+  const auto [answer, digest] =
+      ask({*Address::parse("192.0.2.10"), *Address::parse("127.0.0.1")}, *key_);
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const auto object = json::parse_object(answer.body, 1 << 20);
+  ASSERT_TRUE(object);
+  const auto report = wire::open<wire::PingReport>(*wire::parse_envelope(object->at("report")));
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->provider.id(), b_.id());
+  EXPECT_EQ(report->request_digest, digest);
+  ASSERT_EQ(report->figures.size(), 2u);
+  EXPECT_TRUE(report->figures[0].rtt_us);
+  EXPECT_FALSE(report->figures[1].rtt_us);
+  EXPECT_EQ(report->figures[1].refused, "not a public address");
+
+  EXPECT_EQ(ask({*Address::parse("192.0.2.10")}, KeyPair::generate()).first.status, 401)
+      << "signed by somebody else";
+  std::vector<Address> many;
+  for (std::uint32_t i = 0; i < wire::kPingTargetsMax; ++i)
+    many.push_back(Address::v4(0x0a000000u + i));  // none of them is pinged
+  int status = 200;
+  for (int i = 0; i < 3 && status == 200; ++i) status = ask(many, *key_).first.status;
+  EXPECT_EQ(status, 413);
+  const auto metrics = b_.ask("GET", "/metrics");
+  ASSERT_TRUE(metrics);
+  EXPECT_NE(metrics->body.find("icon_ping_targets_total{outcome=\"answered\"} 1"),
+            std::string::npos)
+      << metrics->body;
 }
 
 TEST_F(SupervisorMarketTest, WhatDoesNotWorkSaysWhy) {
