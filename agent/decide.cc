@@ -34,6 +34,11 @@ std::optional<std::int64_t> configured_rtt(const ConfiguredProvider* provider,
 
 }  // namespace
 
+bool objective_met(const std::vector<budget::PrefixView>& prefixes, const Policy& policy) {
+  return std::all_of(prefixes.begin(), prefixes.end(),
+                     [&](const auto& prefix) { return prefix.rtt_us <= policy.objective_us; });
+}
+
 std::vector<budget::RttEstimate> estimates_for(const ProviderView& provider,
                                                const Observations& observations,
                                                const Policy& policy) {

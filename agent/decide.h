@@ -44,6 +44,8 @@ struct Observations {
   wire::MicroCredits budget_left_ucredits = 0;
 };
 
+// Everybody who is connected is served well: then nobody is asked for a price.
+bool objective_met(const std::vector<budget::PrefixView>& prefixes, const Policy& policy);
 // One estimate per prefix of `observations`, in its order.
 std::vector<budget::RttEstimate> estimates_for(const ProviderView& provider,
                                                const Observations& observations,

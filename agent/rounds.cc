@@ -157,10 +157,9 @@ void Rounds::start_order(std::string target, std::string reason) {
 }
 
 bool Rounds::objective_met() const {
-  const auto views =
-      prefix_views(users_, table_, static_cast<int>(options_.policy.percentile), survey_.reached());
-  return std::all_of(views.begin(), views.end(),
-                     [&](const auto& view) { return view.rtt_us <= options_.policy.objective_us; });
+  return agent::objective_met(
+      prefix_views(users_, table_, static_cast<int>(options_.policy.percentile), survey_.reached()),
+      options_.policy);
 }
 
 Task<void> Rounds::discovery_task(std::int64_t round) {

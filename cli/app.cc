@@ -15,6 +15,7 @@
 #include "cli/local.h"
 #include "cli/migrate.h"
 #include "cli/receipts.h"
+#include "cli/simulate.h"
 
 namespace icon::cli {
 namespace {
@@ -43,6 +44,7 @@ class Tree {
     add_migrate();
     add_records();
     add_ledger();
+    add_simulate();
     add_help();
   }
 
@@ -292,6 +294,22 @@ class Tree {
     }
   }
 
+  void add_simulate() {
+    auto* run = listing("simulate", "Play a day of many ICONs in a world that is only computed",
+                        [this] { return run_simulation(context_, simulate_); });
+    run->add_option("--policy", simulate_.policy_file, "of every ICON")->required();
+    run->add_option("--nodes", simulate_.nodes, "hosts of providers")->capture_default_str();
+    run->add_option("--services", simulate_.services, "ICONs")->capture_default_str();
+    run->add_option("--users", simulate_.users, "of all of them")->capture_default_str();
+    run->add_option("--regions", simulate_.regions, "names, like a,b,c; else the matrix's")
+        ->delimiter(',');
+    run->add_option("--matrix", simulate_.matrix_file,
+                    "measured round-trip times between regions (CSV, ms); else a synthetic world");
+    run->add_option("--hours", simulate_.hours, "how long")->capture_default_str();
+    run->add_option("--seed", simulate_.seed, "the same gives the same")->capture_default_str();
+    run->add_option("--plots", simulate_.plots, "directory for SVG plots");
+  }
+
   void add_help() {
     auto* completion =
         command("completion", "Print a script that completes icon's commands", [this] {
@@ -343,6 +361,7 @@ class Tree {
   std::vector<std::string> help_topic_;
   std::vector<std::string> files_;
   LedgerOptions ledger_;
+  SimulateOptions simulate_;
   std::int64_t grace_ms_ = 5'000;
   double timeout_s_ = 300;
   bool no_wait_ = false;
