@@ -22,6 +22,8 @@ class RouterPace {
 
   RouterPace(int per_second_max, SteadyTime begin);
 
+  // So many probes at once at most.
+  int burst() const { return static_cast<int>(burst_); }
   // When a probe may leave that this router will probably answer; `now` or earlier: at once. What
   // is `repeated` after a loss waits longer at a router that limits itself.
   SteadyTime ready_at(RouterId router, bool repeated, SteadyTime now) const;

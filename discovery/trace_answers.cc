@@ -164,6 +164,7 @@ void TracePlan::note_end(OpenTrace& trace, int ttl, const ProbeReply& reply, std
   TraceTarget& target = targets_[trace.target];
   Slot& slot = trace.slot(ttl);
   if (reply.kind == ProbeReply::Kind::kEchoReply || reply.from == target.address) {
+    if (begin_nearer(trace, ttl)) return;
     slot.target = true;
     target.rtt_us = target.reached ? std::min(target.rtt_us, rtt_us) : rtt_us;
     target.reached = true;
@@ -179,6 +180,22 @@ void TracePlan::note_end(OpenTrace& trace, int ttl, const ProbeReply& reply, std
     target.who = slot.node;
   }
   stop_forward(trace, ttl);
+}
+
+// The middle was behind the target: begins again where its neighbours have their last router.
+bool TracePlan::begin_nearer(OpenTrace& trace, int ttl) {
+  if (!trace.blind || ttl != trace.first) return false;
+  const int last = neighbours_ttl(trace.target);
+  if (last == 0 || last >= ttl - 1) return false;
+  for (Slot& slot : trace.slots) {
+    drop_waiting(trace, slot);
+    slot = {};
+  }
+  trace.first = trace.low = last;
+  trace.high = last - 1;
+  trace.backward_done = last == 1;
+  trace.blind = false;
+  return true;
 }
 
 void TracePlan::stop_forward(OpenTrace& trace, int ttl) {
@@ -240,13 +257,30 @@ bool TracePlan::lost_for_good(OpenTrace& trace, int ttl, SteadyTime now) {
     if (behind != kNoNode && tree_.complete(behind)) return true;  // others know who is here
   }
   if (slot.asked == kNoRouter) slot.asked = predict(trace, ttl);
+  const SteadyTime::duration waited = now - trace.opened;
+  if (waited < limits_.limited_wait && hole_for_others(trace, ttl) &&
+      slot.attempts < std::min(tries + kTriesMoreForOthers, kAttemptsMax - 1))
+    return false;
   if (!pace_.limits_itself(slot.asked)) return slot.attempts >= tries;
   if (mate_knows(trace, ttl) || slot.attempts >= kAttemptsMax) return true;
-  const SteadyTime::duration waited = now - trace.opened;
   if (waited >= limits_.limited_wait) return true;
   if (slot.queued_at != kNoRouter) return false;
   if (!pace_.queue(slot.asked, limits_.limited_wait - waited)) return true;
   slot.queued_at = slot.asked;
+  return false;
+}
+
+// Others to the same block have ended, or will, on the way on before this hop: we are their word.
+bool TracePlan::followed_to(const OpenTrace& trace, int ttl) const {
+  for (int before = trace.first; before < ttl; ++before)
+    if (trace.slot(before).claims_beyond) return true;
+  return false;
+}
+
+bool TracePlan::hole_for_others(const OpenTrace& trace, int ttl) const {
+  if (!followed_to(trace, ttl)) return false;
+  for (int beyond = ttl + 1; beyond <= std::min(trace.high, trace.end); ++beyond)
+    if (trace.slot(beyond).heard) return true;
   return false;
 }
 
@@ -255,6 +289,7 @@ bool TracePlan::lost_for_good(OpenTrace& trace, int ttl, SteadyTime now) {
 bool TracePlan::mate_knows(OpenTrace& trace, int ttl) const {
   const TraceTarget& target = targets_[trace.target];
   if (!limits_.global_stops || !target.shares_block || trace.pioneer) return false;
+  if (followed_to(trace, ttl)) return false;
   const std::uint32_t mate = mate_of(trace.target, ttl);
   if (mate != kNobody) trace.neighbour = mate;
   return mate != kNobody;

@@ -37,6 +37,7 @@ Status check_limits(const TraceLimits& limits) {
       {"silent_hops_max", limits.silent_hops_max, 1, kTtlMax},
       {"first_ttl", limits.first_ttl, 0, limits.ttl_max},
       {"pioneers_max", limits.pioneers_max, 1, 1024},
+      {"middle_ttl", limits.middle_ttl, 0, kTtlMax},
       {"flows_max", limits.flows_max, 1, kFlowsMax},
       {"probes_per_second", limits.probes_per_second, 1, 1'000'000},
       {"probes_per_router_per_second", limits.probes_per_router_per_second, 1, 1'000'000},
@@ -64,6 +65,7 @@ TracePlan::TracePlan(std::vector<Address> targets, TraceMethod method, TraceLimi
       guess_pace_(limits.probes_per_router_per_second, now),
       tokens_at_(now) {
   ICON_ASSERT(check_limits(limits));
+  if (limits_.global_stops && limits_.middle_ttl > 0) blind_left_ = pace_.burst();
   burst_ = std::max(kBurstProbes, limits_.probes_per_second * kBurstSeconds);
   tokens_ = burst_;
   targets_.resize(targets.size());
@@ -109,9 +111,17 @@ std::optional<int> TracePlan::admissible(const TraceTarget& target, std::uint32_
   if (!learnt && spread && pioneers_[family] < static_cast<std::size_t>(limits_.pioneers_max))
     return 0;
   if (limits_.first_ttl > 0) return limits_.first_ttl;
+  if (!learnt && may_begin_blind(target)) return limits_.middle_ttl;
   if (!learnt) return std::nullopt;
   const int ttl = neighbours_ttl(index);
   return ttl > 0 ? ttl : last_learnt_[family];
+}
+
+// A pioneer is asking every router on the way: one probe anywhere on it is enough to see that
+// this target's way is his, and it saves a round trip to ask before his answers are here.
+bool TracePlan::may_begin_blind(const TraceTarget& target) const {
+  const TraceTarget& first = targets_[target.block_first];
+  return blind_left_ > 0 && first.state == TraceTarget::State::kOpen && open_[first.open].pioneer;
 }
 
 void TracePlan::admit(SteadyTime now) {
@@ -153,11 +163,15 @@ void TracePlan::open(std::uint32_t index, int first_ttl, SteadyTime now) {
   trace.opened = now;
   trace.end = limits_.ttl_max;
   trace.pioneer = first_ttl == 0;
+  const int family = target.address.is_v4() ? 1 : 0;
+  trace.blind = !trace.pioneer && target.first_ttl == 0 && limits_.first_ttl == 0 &&
+                last_learnt_[family] == 0;
+  if (trace.blind) --blind_left_;
   trace.first = std::clamp(first_ttl, 1, limits_.ttl_max);
   trace.low = trace.first;
   trace.high = trace.first - 1;
   trace.backward_done = trace.first == 1;
-  if (trace.pioneer) ++pioneers_[target.address.is_v4() ? 1 : 0];
+  if (trace.pioneer) ++pioneers_[family];
   ++open_count_;
   enqueue(place);
 }

@@ -63,6 +63,7 @@ class TracePlan {
   void order_targets(const std::vector<std::uint8_t>& first_ttls);
   void admit(SteadyTime now);
   std::optional<int> admissible(const TraceTarget& target, std::uint32_t index) const;
+  bool may_begin_blind(const TraceTarget& target) const;
   void open(std::uint32_t index, int first_ttl, SteadyTime now);
   void wake_delayed(SteadyTime now);
   void delay(std::uint32_t open, SteadyTime until);
@@ -89,6 +90,7 @@ class TracePlan {
   void note_router(OpenTrace& trace, int ttl, const ProbeReply& reply, std::uint32_t rtt_us,
                    SteadyTime received);
   void note_end(OpenTrace& trace, int ttl, const ProbeReply& reply, std::uint32_t rtt_us);
+  bool begin_nearer(OpenTrace& trace, int ttl);
   void stop_forward(OpenTrace& trace, int ttl);
   void stop_backward(OpenTrace& trace, int ttl);
   void drop_waiting(OpenTrace& trace, Slot& slot);
@@ -99,6 +101,8 @@ class TracePlan {
   bool relied_upon(const OpenTrace& trace, int from, int to) const;
   void check_loop(OpenTrace& trace, NodeId node);
   bool lost_for_good(OpenTrace& trace, int ttl, SteadyTime now);
+  bool followed_to(const OpenTrace& trace, int ttl) const;
+  bool hole_for_others(const OpenTrace& trace, int ttl) const;
   void settle_forward(OpenTrace& trace);
   void settle_backward(OpenTrace& trace);
   bool begin_flows(OpenTrace& trace);
@@ -123,6 +127,7 @@ class TracePlan {
   std::size_t open_count_ = 0;
   std::size_t pioneers_[2] = {0, 0};  // open now; IPv6 and IPv4
   int last_learnt_[2] = {0, 0};       // where the last finished trace would have begun
+  int blind_left_ = 0;                // traces that may begin before any distance is learnt
   bool admit_again_ = true;
   // Of open_, what may have something to send. Pioneers first: the others learn from them.
   std::deque<std::uint32_t> ready_[2];

@@ -58,6 +58,7 @@ struct OpenTrace {
   bool backward_done = true;
   bool forward_done = false;
   bool pioneer = false;
+  bool blind = false;  // began in the middle, no distance being known
   bool checking_flows = false;
   bool serial = false;  // answers carry no tag: one probe at a time
   bool queued = false;

@@ -78,9 +78,51 @@ TEST(TraceScale, AHintSavesARoundTrip) {
   network.run();
   EXPECT_EQ(network.routers_found(), tree_routers(kShape, kTargets));
   EXPECT_LE(network.plan.probes_sent(), 1500u);
-  auto slower = tree(fast());
+  limits.first_ttl = limits.middle_ttl = 0;
+  auto slower = tree(limits);
   slower.run();
   EXPECT_LT(network.now, slower.now);
+}
+
+// Not told where to begin, and yet nobody waits for the first answers.
+TEST(TraceScale, BeginningInTheMiddleSavesARoundTrip) {
+  auto limits = fast();
+  limits.window = 8;
+  SimulatedNetwork::Options options;
+  options.per_hop = Micros(10'000);
+  auto network = tree(limits, options);
+  network.run();
+  EXPECT_EQ(network.routers_found(), tree_routers(kShape, kTargets));
+  EXPECT_LE(network.plan.probes_sent(), 1500u);
+  expect_true_paths(network.plan);
+  limits.middle_ttl = 0;
+  auto waiting = tree(limits, options);
+  waiting.run();
+  EXPECT_LT(network.now - SimulatedNetwork::kStart, waiting.now - SimulatedNetwork::kStart);
+}
+
+// Three hops: the middle is behind the targets.
+TEST(TraceScale, TheMiddleMayBeTooFar) {
+  const TreeShape shape{3, 2, 4};
+  auto network = tree(fast(), {}, kTargets, 50, shape);
+  network.run();
+  EXPECT_TRUE(network.plan.done());
+  EXPECT_EQ(network.routers_found(), tree_routers(shape, kTargets));
+  EXPECT_LE(network.plan.probes_sent(), 2 * kTargets + 300);
+  expect_true_paths(network.plan, 50, shape);
+}
+
+// So many at once may all meet one router; no more begin there than it may be asked.
+TEST(TraceScale, TheMiddleIsNotFlooded) {
+  auto limits = fast();
+  limits.probes_per_router_per_second = 100;
+  SimulatedNetwork::Options options;
+  options.per_hop = Micros(10'000);
+  auto network = tree(limits, options, kTargets, kPerBlock, {7, 1, 1});
+  network.run(Millis(60));
+  // The pioneers ask it too.
+  EXPECT_LE(network.probes_at(tree_router(limits.middle_ttl, 0)),
+            50u + static_cast<std::size_t>(limits.pioneers_max));
 }
 
 TEST(TraceScale, LocalStopsAloneStillReachEveryTarget) {
