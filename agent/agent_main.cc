@@ -1,4 +1,5 @@
 // icon-agent: PID 1 of an ICON. Builds the objects that touch the system and hands them over.
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -111,6 +112,9 @@ int run(Options options) {
   log::info(
       "agent.start",
       {{"version", ICON_VERSION}, {"pid", getpid()}, {"command", agent_options.command.front()}});
+  // What a round needs for a moment (tables of 10,000 users, a trace) goes back to the system.
+  mallopt(M_MMAP_THRESHOLD, 64 << 10);
+  mallopt(M_TRIM_THRESHOLD, 64 << 10);
   const SystemClock clock;
   IoContext loop(1);
   Agent agent(loop, clock, std::move(agent_options));

@@ -5,6 +5,15 @@
 namespace icon::agent {
 namespace {
 
+constexpr std::size_t kSamplesPerPrefixMin = 4;
+constexpr std::size_t kEvictedPart = 8;  // of the table at once: looking for the oldest takes time
+constexpr Millis kTick{16};
+
+// Goes round in two years; differences are what counts.
+std::uint32_t tick_of(SteadyTime at) {
+  return static_cast<std::uint32_t>(at.time_since_epoch() / kTick);
+}
+
 // Nearest rank.
 std::uint32_t percentile_of(const std::vector<std::uint32_t>& sorted, int percentile) {
   if (sorted.empty()) return 0;
@@ -15,35 +24,54 @@ std::uint32_t percentile_of(const std::vector<std::uint32_t>& sorted, int percen
 
 }  // namespace
 
-LatencyTable::Entry& LatencyTable::entry_of(const Address& user, SteadyTime now) {
+// Null: there is no room.
+LatencyTable::Entry* LatencyTable::entry_of(const Address& user, SteadyTime now) {
   const Prefix prefix = Prefix::of_user(user);
   auto found = entries_.find(prefix);
   if (found == entries_.end()) {
-    if (entries_.size() >= limits_.prefixes_max) evict_oldest();
+    if (entries_.size() >= limits_.prefixes_max && !make_room()) return nullptr;
     found = entries_.emplace(prefix, Entry{}).first;
     found->second.slot_start = now;
   }
   found->second.representative = user;
   found->second.seen = now;
-  return found->second;
+  return &found->second;
 }
 
-void LatencyTable::evict_oldest() {
-  const auto oldest =
-      std::min_element(entries_.begin(), entries_.end(),
-                       [](const auto& a, const auto& b) { return a.second.seen < b.second.seen; });
-  if (oldest != entries_.end()) entries_.erase(oldest);
+// Those without a connection go, oldest first. A prefix with one stays: with more of them than fit,
+// each dump would otherwise throw out what the one before it has learnt.
+bool LatencyTable::make_room() {
+  if (full_) return false;
+  std::vector<std::map<Prefix, Entry>::iterator> unused;
+  for (auto it = entries_.begin(); it != entries_.end(); ++it)
+    if (it->second.open == 0 && it->second.open_counting == 0) unused.push_back(it);
+  full_ = unused.empty();
+  if (full_) return false;
+  const auto count = std::clamp<std::size_t>(limits_.prefixes_max / kEvictedPart, 1, unused.size());
+  const auto end = unused.begin() + static_cast<std::ptrdiff_t>(count);
+  std::nth_element(unused.begin(), end - 1, unused.end(),
+                   [](const auto& a, const auto& b) { return a->second.seen < b->second.seen; });
+  std::for_each(unused.begin(), end, [this](const auto& it) { entries_.erase(it); });
+  return true;
+}
+
+std::size_t LatencyTable::samples_max() const {
+  const std::size_t share = limits_.samples_shared_max / std::max<std::size_t>(1, entries_.size());
+  return std::min(limits_.samples_per_prefix_max, std::max(kSamplesPerPrefixMin, share));
 }
 
 void LatencyTable::begin_dump() {
   for (auto& [prefix, entry] : entries_) entry.open_counting = entry.active_counting = 0;
   if (!started_) since_ = clock_.steady();
   started_ = true;
+  full_ = false;
 }
 
 void LatencyTable::add(const TcpSample& sample) {
   const SteadyTime now = clock_.steady();
-  Entry& entry = entry_of(sample.user, now);
+  Entry* const room = entry_of(sample.user, now);
+  if (room == nullptr) return;
+  Entry& entry = *room;
   if (sample.ended)
     count_ended(entry, now);
   else
@@ -53,12 +81,12 @@ void LatencyTable::add(const TcpSample& sample) {
 
   const std::uint32_t rtt_us = sample.min_rtt_us != 0 ? sample.min_rtt_us : sample.rtt_us;
   if (rtt_us == 0) return;
-  if (entry.ring.size() < limits_.samples_per_prefix_max) {
-    entry.ring.push_back({now, rtt_us});
+  if (entry.ring.size() < samples_max()) {
+    entry.ring.push_back({tick_of(now), rtt_us});
     return;
   }
-  entry.ring[entry.next] = {now, rtt_us};
-  entry.next = (entry.next + 1) % entry.ring.size();
+  entry.ring[entry.next] = {tick_of(now), rtt_us};
+  entry.next = (entry.next + 1) % static_cast<std::uint32_t>(entry.ring.size());
 }
 
 void LatencyTable::count_ended(Entry& entry, SteadyTime now) const {
@@ -77,8 +105,8 @@ std::int64_t LatencyTable::ended_in_window(const Entry& entry, SteadyTime now) c
   if (elapsed >= limits_.window) return entry.ended_now;
   // The part of the previous slot that the window still covers.
   const auto left = limits_.window - elapsed;
-  return entry.ended_now +
-         entry.ended_before * left.count() / SteadyTime::duration(limits_.window).count();
+  return std::int64_t{entry.ended_now} + std::int64_t{entry.ended_before} * left.count() /
+                                             SteadyTime::duration(limits_.window).count();
 }
 
 void LatencyTable::end_dump() {
@@ -93,14 +121,15 @@ void LatencyTable::end_dump() {
 
 void LatencyTable::reset() {
   entries_.clear();
-  started_ = false;
+  started_ = full_ = false;
 }
 
 std::vector<std::uint32_t> LatencyTable::recent(const Entry& entry, SteadyTime now) const {
   std::vector<std::uint32_t> values;
   values.reserve(entry.ring.size());
   for (const Sample& sample : entry.ring)
-    if (now - sample.at <= limits_.window) values.push_back(sample.rtt_us);
+    if (static_cast<std::int32_t>(tick_of(now) - sample.tick) <= limits_.window / kTick)
+      values.push_back(sample.rtt_us);
   std::sort(values.begin(), values.end());
   return values;
 }

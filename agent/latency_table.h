@@ -13,8 +13,9 @@
 namespace icon::agent {
 
 struct LatencyLimits {
-  std::size_t prefixes_max = 1024;
+  std::size_t prefixes_max = 10'000;
   std::size_t samples_per_prefix_max = 128;  // the newest are kept
+  std::size_t samples_shared_max = 32'768;   // by all prefixes: with many each has fewer, but some
   Millis window{60'000};
   // A connection that was silent for longer says nothing about now: its RTT is stale.
   Millis active_max{5'000};
@@ -58,26 +59,27 @@ class LatencyTable {
 
  private:
   struct Sample {
-    SteadyTime at;
+    std::uint32_t tick;  // see tick_of()
     std::uint32_t rtt_us;
   };
   struct Entry {
     Address representative;
     SteadyTime seen;
-    std::int64_t open = 0;
-    std::int64_t active = 0;
-    // Of the dump that is under way.
-    std::int64_t open_counting = 0;
-    std::int64_t active_counting = 0;
-    // Ended connections in the present and the previous slot of one window's length.
-    std::int64_t ended_now = 0;
-    std::int64_t ended_before = 0;
     SteadyTime slot_start;
     std::vector<Sample> ring;
-    std::size_t next = 0;
+    std::uint32_t next = 0;
+    std::uint32_t open = 0;
+    std::uint32_t active = 0;
+    // Of the dump that is under way.
+    std::uint32_t open_counting = 0;
+    std::uint32_t active_counting = 0;
+    // Ended connections in the present and the previous slot of one window's length.
+    std::uint32_t ended_now = 0;
+    std::uint32_t ended_before = 0;
   };
-  Entry& entry_of(const Address& user, SteadyTime now);
-  void evict_oldest();
+  Entry* entry_of(const Address& user, SteadyTime now);
+  bool make_room();
+  std::size_t samples_max() const;
   void count_ended(Entry& entry, SteadyTime now) const;
   std::int64_t ended_in_window(const Entry& entry, SteadyTime now) const;
   // Sorted RTTs within the window.
@@ -88,6 +90,7 @@ class LatencyTable {
   std::map<Prefix, Entry> entries_;
   SteadyTime since_{};
   bool started_ = false;
+  bool full_ = false;  // until the next dump: every prefix has open connections
 };
 
 }  // namespace icon::agent

@@ -15,6 +15,7 @@ constexpr std::size_t kDecisionIdBytes = 12;
 constexpr std::size_t kHistoryBytesMax = 64 << 10;
 // What the discovery saw goes along with a decision unless it is larger than this.
 constexpr std::size_t kDiscoveryEvidenceBytesMax = 128 << 10;
+constexpr std::size_t kDecidedPrefixesMax = 1024;  // those with most weight
 // An offer that runs out sooner is asked for again before it is taken.
 constexpr Millis kOfferLeftMin{3'000};
 
@@ -166,11 +167,12 @@ Task<void> Rounds::discovery_task(std::int64_t round) {
   if (const auto status = monitor_.dump_now(); !status)
     log::warn("latency.dump_failed", {{"message", status.error().message}});
   users_ = table_.snapshot();
+  auto traced = representatives(users_, SurveyLimits{}.users_max);
+  users_.resize(std::min(users_.size(), kDecidedPrefixesMax));
   if (wallet_) wallet_->expire(clock_.utc_ms());
   if (!objective_met() && self_) {
-    const auto status =
-        co_await survey_.discover(representatives(users_, SurveyLimits{}.users_max),
-                                  configured_providers(options_.policy, self_->providers));
+    const auto status = co_await survey_.discover(
+        std::move(traced), configured_providers(options_.policy, self_->providers));
     if (!status) {
       later(event::RoundFailed{round, "discovery: " + status.error().message});
       co_return;
@@ -268,8 +270,9 @@ Task<Result<KnownProvider>> Rounds::locate(std::string target) {
   auto found = find_provider(known, target);
   if (found || found.error().code != Code::kNotFound) co_return found;
   users_ = table_.snapshot();
-  ICON_CO_CHECK(
-      co_await survey_.discover(representatives(users_, SurveyLimits{}.users_max), configured));
+  auto traced = representatives(users_, SurveyLimits{}.users_max);
+  users_.resize(std::min(users_.size(), kDecidedPrefixesMax));
+  ICON_CO_CHECK(co_await survey_.discover(std::move(traced), configured));
   co_return find_provider(survey_.providers(), target);
 }
 

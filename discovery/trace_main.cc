@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "discovery/discovery.h"
+#include "discovery/dns_stack.h"
 
 namespace {
 
@@ -29,6 +30,8 @@ struct Options {
   std::vector<std::string> targets;
   std::string target_file;
   std::vector<std::string> dns;
+  std::vector<std::string> trust_anchors;
+  std::string dnssec = "auto";
   std::string method = "auto";
   TraceLimits limits;
   int timeout_ms = 800;
@@ -44,6 +47,13 @@ void add_options(CLI::App& app, Options& options) {
   app.add_flag("--json", options.json, "print the whole report as JSON");
   app.add_option("--dns", options.dns,
                  "DNS server ADDRESS or ADDRESS:PORT (default: /etc/resolv.conf)")
+      ->allow_extra_args(false);
+  app.add_option("--dnssec", options.dnssec,
+                 "auto refuses wrong signatures, require also servers that hand on none, or off")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "require", "off"}));
+  app.add_option("--trust-anchor", options.trust_anchors,
+                 "a DS or DNSKEY record to validate from (default: the root's keys)")
       ->allow_extra_args(false);
   app.add_flag("--no-names", options.no_names, "trace only, ask no DNS server");
   app.add_option("--method", options.method, "udp, ping, or auto (ping, then udp)")
@@ -109,8 +119,9 @@ void print(const DiscoveryReport& report) {
     }
   }
   for (const auto& provider : report.providers)
-    std::printf("provider %s at %s, hop %d, key %s%s%s\n", provider.name.c_str(),
+    std::printf("provider %s at %s, hop %d, dnssec %s, key %s%s%s\n", provider.name.c_str(),
                 provider.api.to_string().c_str(), provider.hop_ttl,
+                std::string(to_string(provider.dnssec)).c_str(),
                 provider.id ? provider.id->id().c_str() : "unknown",
                 provider.location.empty() ? "" : ", ", provider.location.c_str());
   for (const auto& rejection : report.rejected)
@@ -153,6 +164,16 @@ int fail_with(const std::string& message, int code) {
   return code;
 }
 
+// As the agent has it from its policy.
+DnsOptions dns_options(const Options& options) {
+  DnsOptions dns;
+  dns.resolver.servers = options.dns;
+  dns.validate = options.dnssec != "off";
+  dns.validator.required = options.dnssec == "require";
+  dns.validator.anchors = options.trust_anchors;
+  return dns;
+}
+
 int run(Options options) {
   std::vector<Address> targets;
   if (!options.target_file.empty()) {
@@ -179,13 +200,11 @@ int run(Options options) {
   limits.targets_max = options.limits.targets_max;
 
   IoContext loop(1);
-  ResolverOptions resolver_options;
-  resolver_options.servers = options.dns;
-  auto resolver = make_cares_resolver(loop, resolver_options);
+  const SystemClock clock;
+  auto resolver = DnsStack::create(loop, clock, dns_options(options));
   if (!resolver) return fail_with(resolver.error().message, kExitUsage);
   SystemTracer tracer;
-  DnsProviderSource dns(**resolver, {});
-  SystemClock clock;
+  DnsProviderSource dns(**resolver, {}, (*resolver)->proof());
   Discovery discovery(tracer, **resolver, {&dns}, clock, limits);
   std::optional<Result<DiscoveryReport>> report;
   boost::asio::co_spawn(

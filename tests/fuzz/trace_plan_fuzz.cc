@@ -25,6 +25,7 @@ TraceLimits limits_from(fuzz::ByteSource& source) {
   limits.first_ttl = (bits & 8) != 0 ? 5 : 0;
   limits.replies_per_hop = (bits & 16) != 0 ? 2 : 1;
   limits.open_max = (bits & 32) != 0 ? 3 : 64;
+  limits.middle_ttl = (bits & 64) != 0 ? 0 : 4;
   limits.ttl_max = 12;
   limits.probe_timeout = Millis(100);
   return limits;

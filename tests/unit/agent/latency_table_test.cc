@@ -111,6 +111,43 @@ TEST_F(LatencyTableTest, MemoryIsBoundedByTheOldestPrefix) {
   EXPECT_EQ(table_.rtt_us_at(*Prefix::parse("10.0.16.0/24"), 50), 1'000U);
 }
 
+// More users at once than fit: who is in stays, with what is known of him.
+TEST_F(LatencyTableTest, OpenConnectionsAreNotEvicted) {
+  for (int round = 0; round < 3; ++round) {
+    table_.begin_dump();
+    for (int i = 0; i < 6; ++i)
+      table_.add(sample(("10.0." + std::to_string(i) + ".1").c_str(), 1'000));
+    table_.end_dump();
+    clock_.advance(Millis(2'000));
+  }
+  const auto users = table_.snapshot();
+  ASSERT_EQ(users.size(), 4U);
+  for (const auto& user : users) {
+    EXPECT_EQ(user.connections, 1);
+    EXPECT_EQ(user.samples, 3) << user.prefix.to_string();
+  }
+  // They leave, and there is room.
+  dump({sample("10.0.5.1", 1'000), sample("10.0.4.1", 1'000)});
+  dump({sample("10.0.5.1", 1'000), sample("10.0.4.1", 1'000)});
+  EXPECT_EQ(table_.prefix_count(), 4U);
+  EXPECT_EQ(table_.rtt_us_at(*Prefix::parse("10.0.5.0/24"), 50), 1'000U);
+}
+
+// Memory is shared: with many prefixes each keeps fewer samples.
+TEST_F(LatencyTableTest, ManyPrefixesShareTheSamples) {
+  LatencyTable table(clock_, {.prefixes_max = 64, .samples_shared_max = 320});
+  for (int round = 0; round < 40; ++round) {
+    table.begin_dump();
+    for (int i = 0; i < 64; ++i)
+      table.add(sample(("10.0." + std::to_string(i) + ".1").c_str(), 1'000));
+    table.end_dump();
+  }
+  const auto users = table.snapshot();
+  ASSERT_EQ(users.size(), 64U);
+  EXPECT_GE(users.back().samples, 4);
+  EXPECT_LE(users.back().samples, 5);
+}
+
 TEST_F(LatencyTableTest, ResetForgetsThePlace) {
   EXPECT_EQ(table_.age(), Millis(0));
   dump({sample("192.0.2.1", 5'000)});
