@@ -184,7 +184,10 @@ void TracePlan::note_end(OpenTrace& trace, int ttl, const ProbeReply& reply, std
 
 // The middle was behind the target: begins again where its neighbours have their last router.
 bool TracePlan::begin_nearer(OpenTrace& trace, int ttl) {
-  if (!trace.blind || ttl != trace.first) return false;
+  // Only as long as nothing else is known or decided: what is would be lost.
+  if (!trace.blind || ttl != trace.first || trace.low != ttl || trace.high != ttl) return false;
+  if (trace.forward_done || trace.backward_done || trace.slot(ttl).node != kNoNode) return false;
+  if (targets_[trace.target].ended != TraceEnd::kNone) return false;
   const int last = neighbours_ttl(trace.target);
   if (last == 0 || last >= ttl - 1) return false;
   for (Slot& slot : trace.slots) {
