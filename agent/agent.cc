@@ -140,6 +140,7 @@ void Agent::arm_stop_timer() {
 
 void Agent::leave(int code) {
   log::info("agent.exit", {{"code", code}});
+  rounds_.ended();
   exit_code_ = code;
   loop_.stop();
 }
@@ -251,8 +252,8 @@ void Agent::close_descriptors(const std::string& migration) {
   monitor_.stop();
   watching_ = false;
   work_.cancel();
-  work_.when_empty([this] {
-    rounds_.close();
+  work_.when_empty([this, migration] {
+    rounds_.close(migration);
     // Its end is the answer: from here on we may be frozen at any instruction.
     session_.cancel();
   });

@@ -70,7 +70,7 @@ Result<wire::Lease> check_lease(const wire::Envelope& envelope, const wire::Enve
 }
 
 Task<Status> Buyer::buy(const Self& self, const Policy& policy, PurchaseRequest request,
-                        Wallet& wallet, Purchase& purchase) {
+                        Wallet& wallet, Chronicle& chronicle, Purchase& purchase) {
   if (!request.provider.view.offer || !request.provider.offer)
     co_return fail(Code::kInvalid, "no offer to buy from");
   const auto& offer = *request.provider.view.offer;
@@ -87,7 +87,7 @@ Task<Status> Buyer::buy(const Self& self, const Policy& policy, PurchaseRequest 
                            {"provider", purchase.provider_name},
                            {"price_ucredits", purchase.price_ucredits},
                            {"left_ucredits", wallet.available()}});
-  auto status = co_await bid_and_order(self, policy, std::move(request), purchase);
+  auto status = co_await bid_and_order(self, policy, std::move(request), chronicle, purchase);
   const bool open = purchase.order_sent && !status && ambiguous(status.error());
   if (!status && !open) give_back(wallet, purchase, to_string(status.error().code));
   co_return status;
@@ -104,14 +104,16 @@ void Buyer::give_back(Wallet& wallet, Purchase& purchase, std::string_view reaso
 }
 
 Task<Status> Buyer::bid_and_order(const Self& self, const Policy& policy, PurchaseRequest request,
-                                  Purchase& purchase) {
+                                  Chronicle& chronicle, Purchase& purchase) {
   const UtcMillis now_ms = clock_.utc_ms();
   const auto bid = make_bid(key_, self, policy, request.provider, purchase.migration, now_ms);
   ICON_CO_TRY(const auto sealed_bid, wire::seal(key_, bid));
+  ICON_CO_CHECK(chronicle.record(sealed_bid));
   LeaseQuestion question{request.provider.view.api, purchase.provider.id(), sealed_bid,
                          *request.provider.offer};
   ICON_CO_TRY(const auto lease_envelope, co_await link_.buy_lease(std::move(question)));
   ICON_CO_TRY(const auto lease, check_lease(lease_envelope, sealed_bid, clock_.utc_ms()));
+  ICON_CO_CHECK(chronicle.record(lease_envelope));
   purchase.lease_id = lease.lease_id;
   log::info("lease.bought", {{"migration", purchase.migration},
                              {"lease", lease.lease_id},
@@ -120,6 +122,7 @@ Task<Status> Buyer::bid_and_order(const Self& self, const Policy& policy, Purcha
 
   ICON_CO_TRY(const auto sealed_order,
               wire::seal(key_, make_order(key_, self, policy, purchase, clock_.utc_ms())));
+  ICON_CO_CHECK(chronicle.record(sealed_order));
   MigrationOrder order{sealed_order, lease_envelope, request.provider.view.api,
                        std::move(request.evidence)};
   purchase.order_sent = true;

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "agent/chronicle.h"
 #include "agent/policy.h"
 #include "agent/provider_book.h"
 #include "agent/supervisor_link.h"
@@ -48,13 +49,13 @@ class Buyer {
   // Errors: kLimit (budget), kUnauthenticated (a lease that is not the one we bid for), and those
   // of the calls.
   Task<Status> buy(const Self& self, const Policy& policy, PurchaseRequest request, Wallet& wallet,
-                   Purchase& purchase);
+                   Chronicle& chronicle, Purchase& purchase);
 
  private:
   // Releases the hold of a purchase that came to nothing, and empties it.
   void give_back(Wallet& wallet, Purchase& purchase, std::string_view reason);
   Task<Status> bid_and_order(const Self& self, const Policy& policy, PurchaseRequest request,
-                             Purchase& purchase);
+                             Chronicle& chronicle, Purchase& purchase);
 
   SupervisorLink& link_;
   const KeyPair& key_;

@@ -95,6 +95,22 @@ void Rounds::open_wallet() {
   wallet_.emplace(std::move(*wallet));
 }
 
+void Rounds::note(const Status& recorded) const {
+  if (!recorded)
+    log::error("ledger.not_recorded",
+               {{"code", to_string(recorded.error().code)}, {"message", recorded.error().message}});
+}
+
+void Rounds::open_chronicle() {
+  if (!chronicle_ && options_.key && options_.key->public_key() == self_->icon) {
+    auto chronicle = Chronicle::open(options_.state_dir, *options_.key, clock_);
+    if (!chronicle) return note(fail(chronicle.error()));
+    chronicle_.emplace(std::move(*chronicle));
+  }
+  if (chronicle_)
+    note(chronicle_->arrived({self_->supervisor, self_->epoch, self_->lease, self_->host_join}));
+}
+
 void Rounds::arrived(const Self& self, bool moved) {
   if (options_.key && options_.key->public_key() != self.icon && !self_)
     log::error("agent.key_mismatch", {{"key", short_id(options_.key->id())},
@@ -110,6 +126,7 @@ void Rounds::arrived(const Self& self, bool moved) {
   }
   read_lease();
   open_wallet();
+  open_chronicle();
   reconcile_holds(first);
 }
 
@@ -145,7 +162,7 @@ void Rounds::reconcile_holds(bool first) {
 }
 
 bool Rounds::may_buy() const {
-  return wallet_ && buyer_ && self_ && options_.key->public_key() == self_->icon;
+  return wallet_ && chronicle_ && buyer_ && self_ && options_.key->public_key() == self_->icon;
 }
 
 void Rounds::start_discovery(std::int64_t round) {
@@ -309,7 +326,8 @@ Task<Status> Rounds::order(std::string target, std::string reason) {
   else
     request = co_await decided_move(target);
   if (!request) co_return fail(request.error());
-  co_return co_await buyer_->buy(*self_, options_.policy, std::move(*request), *wallet_, purchase_);
+  co_return co_await buyer_->buy(*self_, options_.policy, std::move(*request), *wallet_,
+                                 *chronicle_, purchase_);
 }
 
 Task<void> Rounds::order_task(std::string target, std::string reason) {
@@ -373,7 +391,14 @@ void Rounds::move_ended(const action::MoveEnded& ended) {
              {"error", status ? "" : status.error().message}});
 }
 
-void Rounds::close() { survey_.close(); }
+void Rounds::close(const std::string& migration) {
+  if (chronicle_) note(chronicle_->checkpointed(migration));
+  survey_.close();
+}
+
+void Rounds::ended() {
+  if (chronicle_) note(chronicle_->ended());
+}
 
 StatusInput Rounds::status() const {
   StatusInput input;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/chronicle.h"
 #include "agent/latency_monitor.h"
 #include "agent/lifecycle.h"
 #include "agent/policy.h"
@@ -47,14 +48,18 @@ class Rounds {
   // Tells the operator that his order is not even tried.
   void refuse(const std::string& target, const std::string& why);
   void move_ended(const action::MoveEnded& ended);
-  // Before the freeze: whatever sockets the tasks left behind.
-  void close();
+  // Before the freeze for `migration`: records it, and closes whatever sockets the tasks left.
+  void close(const std::string& migration);
+  // The service has ended.
+  void ended();
 
   // Users, providers, money: everything of the status that is not the lifecycle's.
   StatusInput status() const;
 
  private:
   void open_wallet();
+  void open_chronicle();
+  void note(const Status& recorded) const;
   void reconcile_holds(bool first);
   void read_lease();
   void load_history();
@@ -87,6 +92,7 @@ class Rounds {
   Survey survey_;
   std::optional<Buyer> buyer_;
   std::optional<Wallet> wallet_;
+  std::optional<Chronicle> chronicle_;
 
   std::optional<Self> self_;
   HereView here_;

@@ -97,6 +97,9 @@ Result<Self> parse_self(std::string_view body) {
   if (const auto* lease = object.if_contains("lease"); lease != nullptr && !lease->is_null()) {
     ICON_TRY(self.lease, wire::parse_envelope(*lease));
   }
+  if (const auto* join = object.if_contains("host_join"); join != nullptr && !join->is_null()) {
+    ICON_TRY(self.host_join, wire::parse_envelope(*join));
+  }
   if (object.contains("providers")) {
     ICON_TRY(const json::Array* providers,
              json::get_array(object, "providers", kConfiguredProvidersMax));

@@ -32,8 +32,9 @@ struct Self {
   Address public_address;                // what users dial
   std::vector<std::uint16_t> tcp_ports;  // inside the container
   wire::Resources resources;
-  std::optional<wire::Envelope> lease;  // not verified
-  json::Array providers;                // configured at this host: not ours, not trusted more
+  std::optional<wire::Envelope> lease;      // not verified
+  std::optional<wire::Envelope> host_join;  // the host's word that it has joined; not verified
+  json::Array providers;                    // configured at this host: not ours, not trusted more
 };
 Result<Self> parse_self(std::string_view body);  // Errors: kInvalid, kLimit
 

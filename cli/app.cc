@@ -268,7 +268,8 @@ class Tree {
         "verify", "Compute the bills of leases again from their signed documents");
     bills->callback([this] { action_ = [this] { return verify_receipts(context_, files_); }; });
     add_output(bills);
-    bills->add_option("files", files_, "documents, one per line")->required();
+    bills->add_option("files", files_, "documents, one per line; ledgers; or ICONs of this host")
+        ->required();
   }
 
   void add_ledger() {
@@ -283,7 +284,9 @@ class Tree {
     print->callback([this] { action_ = [this] { return export_ledger(context_, ledger_); }; });
     print->add_flag("--prov", ledger_.prov, "as W3C PROV-JSON, checked");
     for (auto* sub : {verify, print}) {
-      sub->add_option("file", ledger_.file, "its SQLite file, or its entries, one per line");
+      sub->add_option("file", ledger_.file,
+                      "an ICON of this host; or a ledger's SQLite file or entries, one per line");
+      sub->add_flag("--before", ledger_.before, "of an ICON: the full file before the present one");
       sub->add_option("--etcd", ledger_.etcd, "instead: a node's URL; may be repeated")
           ->expected(1)
           ->take_all();

@@ -1,14 +1,18 @@
 #include "cli/ledger.h"
 
 #include <fmt/format.h>
+#include <stdlib.h>
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <filesystem>
+#include <fstream>
 
 #include "base/file.h"
 #include "budget/ledger/etcd_ledger_store.h"
 #include "budget/ledger/prov.h"
 #include "budget/ledger/sqlite_ledger_store.h"
+#include "cli/api.h"
 #include "cli/text.h"
 
 namespace icon::cli {
@@ -18,6 +22,7 @@ using budget::ledger::LedgerStore;
 using budget::ledger::Verifier;
 
 constexpr std::size_t kLedgerFileBytesMax = 1 << 30;
+constexpr int kCopiesMax = 3;
 constexpr std::string_view kSqliteMagic = "SQLite format 3";
 
 // A ledger as it is read: proved entry by entry.
@@ -75,12 +80,45 @@ Done read_etcd(const LedgerOptions& options, Reading& reading) {
   return read_store(*store, options.head, reading);
 }
 
-Outcome<Reading> read_ledger(const LedgerOptions& options) {
+// The ICON's host hands out the file as it stands; a copy is read. The agent may be writing just
+// then: such a copy is no whole database, and another one is taken.
+Done read_of_icon(Context& context, const LedgerOptions& options, Reading& reading) {
+  const Api api(context.socket);
+  const auto target =
+      "/v1/icons/" + url_encode(options.file) + "/ledger" + (options.before ? "?before=1" : "");
+  for (int attempt = 1;; ++attempt) {
+    const auto content = api.get(target);
+    if (!content) return tl::unexpected(content.error());
+    char directory[] = "/tmp/icon-ledger.XXXXXX";
+    if (mkdtemp(directory) == nullptr)
+      return failure(kFailed, "no room for a copy in /tmp", "Free some space there.");
+    const struct Cleanup {
+      std::string path;
+      ~Cleanup() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path, ignored);
+      }
+    } cleanup{directory};
+    const auto path = cleanup.path + "/ledger.db";
+    if (const auto written = write_file_atomic(path, *content, 0600); !written)
+      return failure(written.error());
+    auto store = budget::ledger::SqliteLedgerStore::open(path);
+    if (store) return read_store(*store, options.head, reading);
+    if (attempt == kCopiesMax) return not_whole(store.error());
+  }
+}
+
+Outcome<Reading> read_ledger(Context& context, const LedgerOptions& options) {
   Reading reading;
   if (options.etcd.empty() == options.file.empty())
     return failure(kUsage, "a ledger's file, or --etcd, is needed");
   if (!options.etcd.empty()) {
     if (const auto read = read_etcd(options, reading); !read) return tl::unexpected(read.error());
+    return reading;
+  }
+  if (!std::filesystem::exists(options.file)) {
+    if (const auto read = read_of_icon(context, options, reading); !read)
+      return tl::unexpected(read.error());
     return reading;
   }
   const auto content = read_file(options.file, kLedgerFileBytesMax);
@@ -110,8 +148,26 @@ json::Object as_json(const budget::ledger::Report& report) {
 
 }  // namespace
 
+bool is_ledger(const std::string& file) {
+  if (!std::filesystem::exists(file)) return true;
+  std::ifstream stream(file, std::ios::binary);
+  std::string begin(kSqliteMagic.size(), ' ');
+  stream.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+  return stream && begin == kSqliteMagic;
+}
+
+Outcome<std::vector<wire::Envelope>> ledger_documents(Context& context, const std::string& file) {
+  LedgerOptions options;
+  options.file = file;
+  auto reading = read_ledger(context, options);
+  if (!reading) return tl::unexpected(reading.error());
+  std::vector<wire::Envelope> documents;
+  for (auto& entry : reading->entries) documents.push_back(std::move(entry.document));
+  return documents;
+}
+
 int verify_ledger(Context& context, const LedgerOptions& options) {
-  const auto reading = read_ledger(options);
+  const auto reading = read_ledger(context, options);
   if (!reading) return report(context, reading.error());
   const auto& found = reading->verifier.report();
   if (!options.head.empty() && !reading->head_seen)
@@ -131,7 +187,7 @@ int verify_ledger(Context& context, const LedgerOptions& options) {
 }
 
 int export_ledger(Context& context, const LedgerOptions& options) {
-  const auto reading = read_ledger(options);
+  const auto reading = read_ledger(context, options);
   if (!reading) return report(context, reading.error());
   if (!options.prov) {
     for (const auto& text : reading->texts) context.out << text << '\n';

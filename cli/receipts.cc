@@ -1,9 +1,11 @@
 #include "cli/receipts.h"
 
 #include <boost/json/serialize.hpp>
+#include <iterator>
 
 #include "budget/lease/record.h"
 #include "cli/documents_file.h"
+#include "cli/ledger.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
@@ -52,9 +54,14 @@ std::string as_table(const std::vector<Account>& accounts, bool colour) {
 }  // namespace
 
 int verify_receipts(Context& context, const std::vector<std::string>& files) {
-  const auto documents = read_documents(files);
-  if (!documents) return report(context, documents.error());
-  const auto accounts = budget::lease::accounts_of(*documents);
+  std::vector<wire::Envelope> documents;
+  for (const auto& file : files) {
+    auto found = is_ledger(file) ? ledger_documents(context, file) : read_documents({file});
+    if (!found) return report(context, found.error());
+    documents.insert(documents.end(), std::make_move_iterator(found->begin()),
+                     std::make_move_iterator(found->end()));
+  }
+  const auto accounts = budget::lease::accounts_of(documents);
   if (!accounts) return report(context, {kRefused, accounts.error().message, ""});
   std::size_t wrong = 0;
   json::Array array;

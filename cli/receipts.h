@@ -8,8 +8,8 @@
 
 namespace icon::cli {
 
-// Files of documents, one JSON object per line. Exit: 0 every bill is right, 5 one is not; 1, 2, 4
-// no reading.
+// Files of documents, one JSON object per line, ledgers, or ICONs of this host. Exit: 0 every bill
+// is right, 5 one is not; 1, 2, 4 no reading.
 int verify_receipts(Context& context, const std::vector<std::string>& files);
 
 }  // namespace icon::cli

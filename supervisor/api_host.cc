@@ -1,4 +1,8 @@
 // The host's socket: what operators, the `icon` command and Prometheus ask.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "base/encoding.h"
@@ -6,6 +10,7 @@
 #include "supervisor/api_parts.h"
 #include "supervisor/host.h"
 #include "supervisor/movable.h"
+#include "supervisor/safe_path.h"
 
 namespace icon::supervisor {
 namespace {
@@ -278,6 +283,38 @@ Task<void> stream_logs(Host& host, http::Request request, http::LineWriter& line
                       static_cast<std::size_t>(*count), request.query["follow"] == "1", lines);
 }
 
+// A file that others write: at most so much of it goes out.
+constexpr std::size_t kLedgerBytesMax = 16 << 20;
+
+Result<std::string> read_beneath(const std::string& root, const std::string& path) {
+  ICON_TRY(const auto fd, open_in_root(root, path, O_RDONLY | O_NONBLOCK, 0));
+  struct stat info {};
+  if (fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode))
+    return fail(Code::kNotFound, path + " is no file");
+  if (static_cast<std::size_t>(info.st_size) > kLedgerBytesMax)
+    return fail(Code::kLimit, path + " is larger than a ledger of an ICON");
+  std::string content(static_cast<std::size_t>(info.st_size), '\0');
+  std::size_t count = 0;
+  while (count < content.size()) {
+    const auto got = ::read(fd.get(), content.data() + count, content.size() - count);
+    if (got <= 0) break;
+    count += static_cast<std::size_t>(got);
+  }
+  content.resize(count);
+  return content;
+}
+
+// An ICON's ledger as it stands on its disk; ?before=1: the file before.
+Task<http::Response> send_ledger(Host& host, http::Request request) {
+  const auto icon = host.icons->find(request.params["id"]);
+  if (!icon) co_return http::error_response(icon.error());
+  const auto file = request.query["before"] == "1" ? budget::ledger::kDiaryFileBefore
+                                                   : budget::ledger::kDiaryFile;
+  auto content = read_beneath(host.containers->paths(icon->id).run, "/state/" + std::string(file));
+  if (!content) co_return http::error_response(content.error());
+  co_return http::Response{200, "application/vnd.sqlite3", std::move(*content)};
+}
+
 }  // namespace
 
 void add_host_routes(http::Router& router, Host& host) {
@@ -296,6 +333,8 @@ void add_host_routes(http::Router& router, Host& host) {
                    [&host](http::Request request, http::LineWriter& lines) -> Task<void> {
                      co_await stream_logs(host, std::move(request), lines);
                    });
+  router.on("GET", "/v1/icons/{id}/ledger",
+            [&host](http::Request request) { return send_ledger(host, std::move(request)); });
   router.on("POST", "/v1/icons/{id}/migrate", answering(202, [&host](http::Request request) {
               return ask_to_migrate(host, std::move(request));
             }));

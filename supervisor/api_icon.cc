@@ -47,6 +47,7 @@ Result<json::Value> describe_self(Host& host, const http::Request& request) {
       {"ports", std::move(ports)},
       {"resources", icon.spec.resources.to_json()},
       {"lease", std::move(lease)},
+      {"host_join", host.host_join},
       {"providers", std::move(providers)}};
 }
 

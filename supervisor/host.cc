@@ -1,10 +1,19 @@
 #include "supervisor/host.h"
 
+#include <boost/json/serialize.hpp>
 #include <utility>
 
 #include "base/file.h"
 
 namespace icon::supervisor {
+namespace {
+
+// Some 40,000 leases a file.
+constexpr std::int64_t kDiaryBytesMax = 256 << 20;
+constexpr std::int64_t kDiaryEntriesMax = 200'000;
+constexpr std::string_view kHostJoinKey = "host_join";
+
+}  // namespace
 
 Host::Host(IoContext& loop_in, Clock& clock_in, Config config_in, KeyPair key_in)
     : config(std::move(config_in)),
@@ -17,12 +26,32 @@ Host::Host(IoContext& loop_in, Clock& clock_in, Config config_in, KeyPair key_in
 
 Host::~Host() = default;
 
+Status Host::open_diary() {
+  namespace life = budget::ledger;
+  ICON_TRY(
+      auto opened,
+      life::Diary::open({config.state_dir, "host-" + id, kDiaryBytesMax, kDiaryEntriesMax}, key));
+  diary = std::make_unique<life::Diary>(std::move(opened));
+  ICON_TRY(auto text, journal->value(std::string(kHostJoinKey)));
+  if (!text) {
+    const life::Occasion now{id, key.public_key(), started_ms, started_ms};
+    ICON_TRY(const auto document, wire::seal(key, life::host_joins(now, key.public_key())));
+    text = boost::json::serialize(document.to_json());
+    ICON_CHECK(journal->put_value(std::string(kHostJoinKey), *text));
+  }
+  ICON_TRY(const auto document, wire::parse_envelope(*text));
+  host_join = document.to_json();
+  if (diary->knows(life::host_entity(key.public_key()))) return {};
+  return diary->record(document, started_ms);
+}
+
 Result<std::unique_ptr<Host>> Host::create(IoContext& loop, Clock& clock, Config config) {
   ICON_CHECK(make_directories(config.state_dir, 0700));
   ICON_CHECK(make_directories(config.runtime_dir, 0755));
   ICON_TRY(auto key, KeyPair::load(config.key_file, /*create=*/true));
   auto host = std::make_unique<Host>(loop, clock, std::move(config), std::move(key));
   ICON_TRY(host->journal, Journal::open(host->config.state_dir + "/journal.db"));
+  ICON_CHECK(host->open_diary());
   host->containers = std::make_unique<Containers>(loop, host->config, host->id);
 
   net::NetworkConfig network;
@@ -42,7 +71,9 @@ Result<std::unique_ptr<Host>> Host::create(IoContext& loop, Clock& clock, Config
   ICON_CHECK(make_directories(network.run_directory, 0700));
   ICON_TRY(host->network, net::Network::create(loop, std::move(network)));
 
-  host->market = std::make_unique<Market>(host->config, host->key, clock, *host->journal);
+  host->market =
+      std::make_unique<Market>(host->config, host->key, clock, *host->journal, host->diary.get());
+  ICON_CHECK(host->market->record_missed());
   host->pings = std::make_unique<Pings>(host->config, host->key, clock);
   ICON_TRY(host->peers, PeerClient::create(loop, host->key));
   host->icons = std::make_unique<Icons>(*host);

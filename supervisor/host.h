@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/keys.h"
 #include "base/task.h"
+#include "budget/ledger/diary.h"
 #include "supervisor/config.h"
 #include "supervisor/container.h"
 #include "supervisor/event_hub.h"
@@ -30,6 +31,8 @@ struct Host {
   IoContext& loop;
   UtcMillis started_ms = 0;
   std::unique_ptr<Journal> journal;
+  std::unique_ptr<budget::ledger::Diary> diary;  // this host's own ledger
+  json::Object host_join;                        // the document by which it began
   std::unique_ptr<Containers> containers;
   std::unique_ptr<net::Network> network;
   std::unique_ptr<Market> market;
@@ -43,6 +46,8 @@ struct Host {
   // the parts.
   static Result<std::unique_ptr<Host>> create(IoContext& loop, Clock& clock, Config config);
   Host(IoContext& loop, Clock& clock, Config config, KeyPair key);
+  // Its first entry is that this host has joined.
+  Status open_diary();
   ~Host();
 };
 

@@ -93,8 +93,10 @@ struct LeaseRecord {
   wire::MicroCredits price_ucredits = 0;
   UtcMillis start_ms = 0;
   UtcMillis expires_ms = 0;
-  json::Object lease;    // the envelope
-  json::Object receipt;  // the envelope, empty until released
+  json::Object lease;         // the envelope
+  json::Object receipt;       // the envelope, empty until released
+  json::Array documents;      // envelopes of what was signed in between: terms, renewals, usage
+  std::int64_t recorded = 0;  // of lease, documents and receipt, how many this host's ledger has
 };
 
 struct DecisionRecord {

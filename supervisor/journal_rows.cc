@@ -25,6 +25,13 @@ Status read(const json::Object& row, std::string_view key, json::Object& value) 
   return {};
 }
 
+Status read(const json::Object& row, std::string_view key, json::Array& value) {
+  if (row.if_contains(key) == nullptr) return {};
+  ICON_TRY(const auto* array, json::get_array(row, key, std::numeric_limits<std::size_t>::max()));
+  value = *array;
+  return {};
+}
+
 Status read(const json::Object& row, std::string_view key, Address& value) {
   std::string text;
   ICON_CHECK(read(row, key, text));
@@ -119,9 +126,7 @@ Status from_row(const json::Object& row, MigrationRecord& record) {
   ICON_CHECK(read(row, "ended_ms", record.ended_ms));
   ICON_CHECK(read(row, "gap_us", record.gap_us));
   ICON_CHECK(read(row, "bytes", record.bytes));
-  ICON_TRY(const auto* phases,
-           json::get_array(row, "phases", std::numeric_limits<std::size_t>::max()));
-  record.phases = *phases;
+  ICON_CHECK(read(row, "phases", record.phases));
   ICON_CHECK(read(row, "evidence", record.evidence));
   return read(row, "details", record.details);
 }
@@ -164,7 +169,9 @@ json::Object to_row(const LeaseRecord& record) {
           {"start_ms", record.start_ms},
           {"expires_ms", record.expires_ms},
           {"lease", record.lease},
-          {"receipt", record.receipt}};
+          {"receipt", record.receipt},
+          {"documents", record.documents},
+          {"recorded", record.recorded}};
 }
 
 Status from_row(const json::Object& row, LeaseRecord& record) {
@@ -180,6 +187,8 @@ Status from_row(const json::Object& row, LeaseRecord& record) {
   ICON_CHECK(read(row, "start_ms", record.start_ms));
   ICON_CHECK(read(row, "expires_ms", record.expires_ms));
   ICON_CHECK(read(row, "lease", record.lease));
+  ICON_CHECK(read(row, "documents", record.documents));
+  ICON_CHECK(read(row, "recorded", record.recorded));
   return read(row, "receipt", record.receipt);
 }
 

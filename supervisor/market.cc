@@ -48,8 +48,32 @@ std::string active_since_key(const std::string& lease_id) { return "lease_active
 
 }  // namespace
 
-Market::Market(const Config& config, const KeyPair& key, const Clock& clock, Journal& journal)
-    : config_(config), key_(key), clock_(clock), journal_(journal) {}
+Market::Market(const Config& config, const KeyPair& key, const Clock& clock, Journal& journal,
+               budget::ledger::Diary* diary)
+    : config_(config), key_(key), clock_(clock), journal_(journal), diary_(diary) {}
+
+Status Market::record(LeaseRecord lease) {
+  if (diary_ == nullptr || lease.role != "sold") return {};
+  std::vector<const json::Object*> signed_so_far{&lease.lease};
+  for (const auto& document : lease.documents)
+    if (document.is_object()) signed_so_far.push_back(&document.get_object());
+  if (!lease.receipt.empty()) signed_so_far.push_back(&lease.receipt);
+  const auto count = static_cast<std::int64_t>(signed_so_far.size());
+  if (lease.recorded >= count) return {};
+  for (auto i = lease.recorded; i < count; ++i) {
+    ICON_TRY(const auto document,
+             wire::parse_envelope(json::Value(*signed_so_far[static_cast<std::size_t>(i)])));
+    ICON_CHECK(diary_->record(document, clock_.utc_ms()));
+  }
+  lease.recorded = count;
+  return journal_.put_lease(lease);
+}
+
+Status Market::record_missed() {
+  ICON_TRY(const auto leases, journal_.leases());
+  for (const auto& lease : leases) ICON_CHECK(record(lease));
+  return {};
+}
 
 Result<wire::Resources> Market::free() const {
   wire::Resources free = config_.capacity;
@@ -134,15 +158,27 @@ Result<wire::Envelope> Market::sell(const wire::Envelope& bid_envelope,
   lease.start_ms = now;
   lease.expires_ms = now + bid.slot_seconds * 1000;
   ICON_TRY(auto envelope, wire::seal(key_, lease));
-  LeaseRecord record{lease.lease_id, bid.icon.id(),    key_.id(),          "sold",
-                     "held",         bid.resources,    bid.slot_seconds,   bid.price_ucredits,
-                     lease.start_ms, lease.expires_ms, envelope.to_json(), {}};
+  LeaseRecord record{lease.lease_id,
+                     bid.icon.id(),
+                     key_.id(),
+                     "sold",
+                     "held",
+                     bid.resources,
+                     bid.slot_seconds,
+                     bid.price_ucredits,
+                     lease.start_ms,
+                     lease.expires_ms,
+                     envelope.to_json(),
+                     {},
+                     {},
+                     0};
   // Offer used, bid answered, capacity taken: together or not at all.
   ICON_CHECK(journal_.transaction([&]() -> Status {
     ICON_CHECK(journal_.use_nonce("offer", offer_digest, offer.expires_ms));
     ICON_CHECK(journal_.put_value(bid_key, record.lease_id));
     return journal_.put_lease(record);
   }));
+  ICON_CHECK(this->record(record));
   return envelope;
 }
 
@@ -194,6 +230,7 @@ Result<wire::Envelope> Market::close(LeaseRecord lease, std::string_view state) 
     ICON_CHECK(journal_.remove_value(active_since_key(lease.lease_id)));
     return journal_.put_lease(lease);
   }));
+  ICON_CHECK(record(std::move(lease)));
   return envelope;
 }
 
@@ -251,9 +288,20 @@ Status Market::note_bought(const wire::Envelope& envelope) {
   ICON_TRY(const auto bid, lease.verified_bid());
   if (lease.provider == key_.public_key())
     return fail(Code::kInvalid, "the lease was sold by this very host");
-  LeaseRecord record{lease.lease_id, bid.icon.id(),    lease.provider.id(), "bought",
-                     "active",       bid.resources,    bid.slot_seconds,    bid.price_ucredits,
-                     lease.start_ms, lease.expires_ms, envelope.to_json(),  {}};
+  LeaseRecord record{lease.lease_id,
+                     bid.icon.id(),
+                     lease.provider.id(),
+                     "bought",
+                     "active",
+                     bid.resources,
+                     bid.slot_seconds,
+                     bid.price_ucredits,
+                     lease.start_ms,
+                     lease.expires_ms,
+                     envelope.to_json(),
+                     {},
+                     {},
+                     0};
   return journal_.put_lease(record);
 }
 

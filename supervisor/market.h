@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/keys.h"
 #include "base/result.h"
+#include "budget/ledger/diary.h"
 #include "supervisor/config.h"
 #include "supervisor/journal.h"
 #include "wire/documents.h"
@@ -23,8 +24,11 @@ class Market {
   // How long closed leases stay listed.
   static constexpr Millis kClosedLeasesKept{30LL * 24 * 3600 * 1000};
 
-  // All outlive the Market.
-  Market(const Config& config, const KeyPair& key, const Clock& clock, Journal& journal);
+  // All outlive the Market. `diary`, the host's own ledger, may be absent.
+  Market(const Config& config, const KeyPair& key, const Clock& clock, Journal& journal,
+         budget::ledger::Diary* diary = nullptr);
+  // At the start: what was signed and journalled before a crash, but is not in the ledger yet.
+  Status record_missed();
 
   // A signed wire::Offer. It reserves nothing. Errors: kLimit (the host is full, the price absurd),
   // kRefused (this host sells nothing), kInvalid.
@@ -59,11 +63,14 @@ class Market {
 
  private:
   Result<wire::Envelope> close(LeaseRecord lease, std::string_view state);
+  // Into the ledger, after the journal: whoever holds a document of ours finds it there.
+  Status record(LeaseRecord lease);
 
   const Config& config_;
   const KeyPair& key_;
   const Clock& clock_;
   Journal& journal_;
+  budget::ledger::Diary* diary_;
 };
 
 }  // namespace icon::supervisor

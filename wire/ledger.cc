@@ -11,13 +11,14 @@ namespace {
 
 using Activity = LifeEvent::Activity;
 
-constexpr std::array<std::pair<Activity, std::string_view>, 6> kActivities{{
+constexpr std::array<std::pair<Activity, std::string_view>, 7> kActivities{{
     {Activity::kHostJoin, "host_join"},
     {Activity::kIconJoin, "icon_join"},
     {Activity::kCheckpoint, "checkpoint"},
     {Activity::kMove, "move"},
     {Activity::kReplica, "replica"},
     {Activity::kEnd, "end"},
+    {Activity::kContinue, "continue"},
 }};
 constexpr std::int64_t kEntrySequenceMax = std::int64_t{1} << 48;
 constexpr std::size_t kEntityBytesMax = 200;

@@ -31,7 +31,7 @@ struct LedgerEntry {
 // checkpoint, a document.
 struct LifeEvent {
   static constexpr std::string_view kType = "life";
-  enum class Activity { kHostJoin, kIconJoin, kCheckpoint, kMove, kReplica, kEnd };
+  enum class Activity { kHostJoin, kIconJoin, kCheckpoint, kMove, kReplica, kEnd, kContinue };
   struct Made {
     std::string entity;
     std::vector<std::string> from;  // what it was made of; each one is also used

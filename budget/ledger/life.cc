@@ -79,6 +79,17 @@ wire::LifeEvent replicated(const Occasion& occasion, const PublicKey& child,
   return event;
 }
 
+wire::LifeEvent continued(const Occasion& occasion, const PublicKey& whose, const std::string& head,
+                          const std::set<std::string>& living) {
+  auto event = begin(Activity::kContinue, occasion, whose);
+  use(event, "document-" + head);
+  for (const auto& entity : living) {
+    if (event.made.size() == wire::kLifeEntitiesMax) break;
+    event.made.push_back({entity, {}});
+  }
+  return event;
+}
+
 wire::LifeEvent ended(const Occasion& occasion, const PublicKey& icon, std::int64_t epoch) {
   auto event = begin(Activity::kEnd, occasion, icon);
   use(event, state_entity(icon, epoch));

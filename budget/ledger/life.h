@@ -2,6 +2,7 @@
 // the ledger's provenance hangs together whoever records it. Pure.
 #pragma once
 
+#include <set>
 #include <string>
 
 #include "wire/ledger.h"
@@ -35,6 +36,10 @@ wire::LifeEvent moved(const Occasion& occasion, const PublicKey& icon, std::int6
 wire::LifeEvent replicated(const Occasion& occasion, const PublicKey& child,
                            const std::string& migration_id, const PublicKey& host,
                            const std::string& lease);
+// A new file of a ledger goes on from `head`, the last entry of the one before: what lives is
+// stated anew.
+wire::LifeEvent continued(const Occasion& occasion, const PublicKey& whose, const std::string& head,
+                          const std::set<std::string>& living);
 wire::LifeEvent ended(const Occasion& occasion, const PublicKey& icon, std::int64_t epoch);
 
 }  // namespace icon::budget::ledger

@@ -188,6 +188,17 @@ TEST_F(MigrationTest, ARestartedSupervisorAdoptsIconsStubsAndTunnels) {
   ASSERT_TRUE(users.mark("adopted"));
   EXPECT_EQ(outcome("b", order_move("b", "c")), "done");
   expect_all_answered(users.stop());
+  // Its ledger came along and went on: two moves, each with all that it took.
+  std::string verified;
+  EXPECT_TRUE(icon::test::eventually([&] {
+    verified = world_->run_icon("c", {"ledger", "verify", "redis", "-o", "json"}).value_or("");
+    return verified.find("\"order\":2") != std::string::npos &&
+           verified.find("\"life\":8") != std::string::npos;
+  })) << verified;
+  const auto prov = world_->run_icon("c", {"ledger", "export", "--prov", "redis"});
+  ASSERT_TRUE(prov) << prov.error().message;
+  for (const char* activity : {"host_join", "icon_join", "checkpoint", "move"})
+    EXPECT_NE(prov->find(activity), std::string::npos) << activity;
 }
 
 }  // namespace

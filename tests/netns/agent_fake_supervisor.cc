@@ -83,6 +83,16 @@ Task<void> FakeSupervisor::stream(http::LineWriter& lines) {
   }
 }
 
+json::Object FakeSupervisor::host_join() const {
+  wire::LifeEvent event;
+  event.activity = wire::LifeEvent::Activity::kHostJoin;
+  event.id = supervisor.id();
+  event.actor = event.icon = supervisor.public_key();
+  event.made.push_back({"host-" + supervisor.id(), {}});
+  event.started_ms = event.finished_ms = 1'700'000'000'000;
+  return wire::seal(supervisor, event)->to_json();
+}
+
 http::Response FakeSupervisor::self() const {
   json::Array port_list;
   for (const auto port : ports)
@@ -101,6 +111,7 @@ http::Response FakeSupervisor::self() const {
                         {"ports", port_list},
                         {"resources", wire::Resources{}.to_json()},
                         {"lease", own_lease},
+                        {"host_join", host_join()},
                         {"providers", json::Array{}}});
 }
 

@@ -13,7 +13,7 @@
 #include "base/http_server.h"
 #include "base/keys.h"
 #include "base/task.h"
-#include "wire/documents.h"
+#include "wire/ledger.h"
 
 namespace icon::agent {
 
@@ -60,6 +60,7 @@ class FakeSupervisor {
 
  private:
   http::Response self() const;
+  json::Object host_join() const;
   http::Response offer(const json::Object& body);
   http::Response sell(const json::Object& body);
   http::Response order(const json::Object& body);

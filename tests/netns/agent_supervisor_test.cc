@@ -24,6 +24,8 @@
 #include "base/file.h"
 #include "base/netns.h"
 #include "base/subprocess.h"
+#include "budget/ledger/prov.h"
+#include "budget/ledger/sqlite_ledger_store.h"
 #include "lab/relay.h"
 
 namespace icon::agent {
@@ -227,6 +229,23 @@ class AgentSupervisorTest : public ::testing::Test {
     EXPECT_LE(descriptors().size(), 12U);
   }
 
+  // Its ledger, proved, with a valid provenance: how many documents there are of each kind.
+  std::map<std::string, std::int64_t> ledger() const {
+    auto store = budget::ledger::SqliteLedgerStore::open(run_dir_ + "/state/ledger.db");
+    EXPECT_TRUE(store) << store.error().message;
+    budget::ledger::Report report;
+    if (!store) return {};
+    const auto entries = budget::ledger::verified_entries(*store, report);
+    EXPECT_TRUE(entries) << entries.error().message;
+    if (!entries) return {};
+    const auto valid = budget::ledger::check_prov(budget::ledger::to_prov(*entries));
+    EXPECT_TRUE(valid) << valid.error().message;
+    for (const auto& entry : *entries)
+      if (const auto event = wire::LifeEvent::from_json(entry.document.body))
+        ++report.types[std::string(to_string(event->activity))];
+    return report.types;
+  }
+
   std::string host_;
   std::string user_;
   std::string run_dir_;
@@ -280,6 +299,14 @@ TEST_F(AgentSupervisorTest, MovesToItsUsersAndGoesOn) {
     return !prefixes.empty() && prefixes[0].as_object().contains("rtt_us_p50");
   }));
   EXPECT_EQ(fake_->status.at("epoch").as_int64(), 2);
+
+  const auto documents = ledger();
+  for (const char* kind : {"icon_join", "checkpoint", "move", "bid", "lease", "order"})
+    EXPECT_EQ(documents.count(kind) == 0 ? 0 : documents.at(kind), 1) << kind;
+  EXPECT_EQ(documents.at("host_join"), 2);
+  agent_->signal(SIGTERM);
+  EXPECT_EQ(agent_->wait(kLimit), 128 + SIGTERM);
+  EXPECT_EQ(ledger().count("end"), 1U);
 }
 
 TEST_F(AgentSupervisorTest, ARollbackGivesTheMoneyBack) {

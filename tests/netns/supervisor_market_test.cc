@@ -1,8 +1,14 @@
 // An ICON shops at another provider, through its own host, over the real API:
 //
 //   icon-core-<pid>a 192.0.2.10 (the ICON's host) --veth-- icon-core-<pid>b 192.0.2.20 (a seller)
+#include <sys/stat.h>
+
+#include <map>
+
 #include "base/encoding.h"
 #include "base/keys.h"
+#include "budget/ledger/prov.h"
+#include "budget/ledger/sqlite_ledger_store.h"
 #include "tests/netns/supervisor_host.h"
 #include "wire/documents.h"
 #include "wire/ping.h"
@@ -64,6 +70,20 @@ class SupervisorMarketTest : public ::testing::Test {
     bid.expires_ms = offer.expires_ms;
     return bid;
   }
+  // The documents in a ledger by kind, once it is proved and its provenance is valid.
+  static std::map<std::string, std::int64_t> ledger(const std::string& path) {
+    namespace ledger = budget::ledger;
+    ledger::Report report;
+    auto store = ledger::SqliteLedgerStore::open(path);
+    EXPECT_TRUE(store) << store.error().message;
+    if (!store) return {};
+    const auto entries = ledger::verified_entries(*store, report);
+    EXPECT_TRUE(entries) << entries.error().message;
+    if (!entries) return {};
+    const auto valid = ledger::check_prov(ledger::to_prov(*entries));
+    EXPECT_TRUE(valid) << valid.error().message;
+    return report.types;
+  }
   std::string lease_role(SupervisorHost& host) {
     const auto leases = host.get("/v1/leases").at("leases").as_array();
     if (leases.empty()) return "none";
@@ -97,6 +117,27 @@ TEST_F(SupervisorMarketTest, AnOfferBecomesALease) {
   b_.stop(SIGKILL);
   b_.start();
   EXPECT_EQ(lease_role(b_), "sold held");
+  // Given back, it leaves a receipt; both are in the seller's ledger.
+  EXPECT_EQ(ledger(b_.directory() + "/state/ledger.db")["lease"], 1);
+  EXPECT_EQ(ledger(b_.directory() + "/state/ledger.db")["life"], 1);
+}
+
+TEST_F(SupervisorMarketTest, AnIconsLedgerIsReadByItsName) {
+  const auto copy = a_.directory() + "/copy.db";
+  ASSERT_TRUE(test::eventually([&] {
+    const auto answer = a_.ask("GET", "/v1/icons/echo/ledger");
+    return answer && answer->status == 200 && write_file_atomic(copy, answer->body, 0600) &&
+           budget::ledger::SqliteLedgerStore::open(copy) && ledger(copy)["life"] == 2;
+  }));
+  // The host has joined, the ICON has; there is no older file, and no way out of its directory.
+  EXPECT_EQ(a_.ask("GET", "/v1/icons/echo/ledger?before=1")->status, 404);
+  const auto state = a_.icon_dir(key_->id()) + "/run/state/";
+  std::filesystem::remove(state + "ledger.db");
+  std::filesystem::create_symlink("/etc/hostname", state + "ledger.db");
+  EXPECT_NE(a_.ask("GET", "/v1/icons/echo/ledger")->status, 200);
+  std::filesystem::remove(state + "ledger.db");
+  ASSERT_EQ(mkfifo((state + "ledger.db").c_str(), 0600), 0);
+  EXPECT_EQ(a_.ask("GET", "/v1/icons/echo/ledger")->status, 404);
 }
 
 TEST_F(SupervisorMarketTest, AWrongKeyIsNamedOnBothSides) {
