@@ -69,6 +69,17 @@ Result<wire::Lease> check_lease(const wire::Envelope& envelope, const wire::Enve
   return lease;
 }
 
+Status check_reservation(const wire::Envelope& envelope, const wire::Envelope& bid,
+                         UtcMillis now_ms) {
+  ICON_TRY(const auto reservation, wire::open<wire::Reservation>(envelope));
+  if (reservation.bid.digest() != bid.digest())
+    return fail(Code::kUnauthenticated, "the reservation answers another bid than ours");
+  ICON_TRY(const auto ours, wire::Bid::from_json(bid.body));
+  if (reservation.provider != ours.provider)
+    return fail(Code::kUnauthenticated, "the reservation is not signed by whom we bid to");
+  return wire::check_times(reservation.issued_ms, reservation.confirm_until_ms, now_ms);
+}
+
 Task<Status> Buyer::buy(const Self& self, const Policy& policy, PurchaseRequest request,
                         Wallet& wallet, Chronicle& chronicle, Purchase& purchase) {
   if (!request.provider.view.offer || !request.provider.offer)
@@ -82,12 +93,10 @@ Task<Status> Buyer::buy(const Self& self, const Policy& policy, PurchaseRequest 
   purchase.slot_seconds = policy.slot_seconds;
   purchase.reason = request.reason;
 
-  ICON_CO_CHECK(wallet.hold(purchase.migration, offer.price_ucredits, clock_.utc_ms()));
-  log::info("purse.hold", {{"migration", purchase.migration},
-                           {"provider", purchase.provider_name},
-                           {"price_ucredits", purchase.price_ucredits},
-                           {"left_ucredits", wallet.available()}});
-  auto status = co_await bid_and_order(self, policy, std::move(request), chronicle, purchase);
+  if (wallet.available() < offer.price_ucredits)
+    co_return fail(Code::kLimit, "the slot costs more than is left in the purse");
+  auto status =
+      co_await buy_and_order(self, policy, std::move(request), wallet, chronicle, purchase);
   const bool open = purchase.order_sent && !status && ambiguous(status.error());
   if (!status && !open) give_back(wallet, purchase, to_string(status.error().code));
   co_return status;
@@ -95,7 +104,10 @@ Task<Status> Buyer::buy(const Self& self, const Policy& policy, PurchaseRequest 
 
 void Buyer::give_back(Wallet& wallet, Purchase& purchase, std::string_view reason) {
   if (purchase.empty()) return;
-  if (const auto released = wallet.release(purchase.migration, clock_.utc_ms()); !released)
+  const auto released = wallet.release(purchase.migration, clock_.utc_ms());
+  if (!released && released.error().code == Code::kNotFound)
+    log::info("purse.not_held", {{"migration", purchase.migration}, {"reason", reason}});
+  else if (!released)
     log::error("purse.release_failed",
                {{"migration", purchase.migration}, {"message", released.error().message}});
   else
@@ -103,23 +115,48 @@ void Buyer::give_back(Wallet& wallet, Purchase& purchase, std::string_view reaso
   purchase = {};
 }
 
-Task<Status> Buyer::bid_and_order(const Self& self, const Policy& policy, PurchaseRequest request,
-                                  Chronicle& chronicle, Purchase& purchase) {
+Task<Result<wire::Envelope>> Buyer::take_lease(const Self& self, const Policy& policy,
+                                               const KnownProvider& provider, Wallet& wallet,
+                                               Chronicle& chronicle, Purchase& purchase) {
   const UtcMillis now_ms = clock_.utc_ms();
-  const auto bid = make_bid(key_, self, policy, request.provider, purchase.migration, now_ms);
+  const auto bid = make_bid(key_, self, policy, provider, purchase.migration, now_ms);
   ICON_CO_TRY(const auto sealed_bid, wire::seal(key_, bid));
   ICON_CO_CHECK(chronicle.record(sealed_bid));
-  LeaseQuestion question{request.provider.view.api, purchase.provider.id(), sealed_bid,
-                         *request.provider.offer};
-  ICON_CO_TRY(const auto lease_envelope, co_await link_.buy_lease(std::move(question)));
-  ICON_CO_TRY(const auto lease, check_lease(lease_envelope, sealed_bid, clock_.utc_ms()));
-  ICON_CO_CHECK(chronicle.record(lease_envelope));
+  LeaseQuestion question{provider.view.api, purchase.provider.id(), sealed_bid, *provider.offer};
+  ICON_CO_TRY(const auto reservation, co_await link_.reserve(std::move(question)));
+  ICON_CO_CHECK(check_reservation(reservation, sealed_bid, clock_.utc_ms()));
+  ICON_CO_CHECK(chronicle.record(reservation));
+  ICON_CO_CHECK(wallet.hold(purchase.migration, purchase.price_ucredits, clock_.utc_ms()));
+  log::info("purse.hold", {{"migration", purchase.migration},
+                           {"provider", purchase.provider_name},
+                           {"price_ucredits", purchase.price_ucredits},
+                           {"left_ucredits", wallet.available()}});
+  const wire::Confirmation yes{key_.public_key(), reservation.digest(), clock_.utc_ms()};
+  ICON_CO_TRY(const auto confirmation, wire::seal(key_, yes));
+  ICON_CO_CHECK(chronicle.record(confirmation));
+  auto confirmed = co_await link_.confirm(provider.view.api, reservation, confirmation);
+  // Its answer may be lost on the way; the same again is answered alike.
+  if (!confirmed && ambiguous(confirmed.error()) && confirmed.error().code != Code::kCancelled)
+    confirmed = co_await link_.confirm(provider.view.api, reservation, confirmation);
+  if (!confirmed) co_return fail(confirmed.error());
+  ICON_CO_TRY(const auto lease, check_lease(confirmed->lease, sealed_bid, clock_.utc_ms()));
+  ICON_CO_TRY(const auto terms, wire::open<wire::LeaseTerms>(confirmed->terms));
+  if (terms.provider != lease.provider || terms.lease_id != lease.lease_id)
+    co_return fail(Code::kUnauthenticated, "the terms are of another lease");
+  ICON_CO_CHECK(chronicle.record(confirmed->lease));
+  ICON_CO_CHECK(chronicle.record(confirmed->terms));
   purchase.lease_id = lease.lease_id;
   log::info("lease.bought", {{"migration", purchase.migration},
                              {"lease", lease.lease_id},
                              {"provider", purchase.provider_name},
                              {"expires_ms", lease.expires_ms}});
+  co_return confirmed->lease;
+}
 
+Task<Status> Buyer::buy_and_order(const Self& self, const Policy& policy, PurchaseRequest request,
+                                  Wallet& wallet, Chronicle& chronicle, Purchase& purchase) {
+  ICON_CO_TRY(const auto lease_envelope,
+              co_await take_lease(self, policy, request.provider, wallet, chronicle, purchase));
   ICON_CO_TRY(const auto sealed_order,
               wire::seal(key_, make_order(key_, self, policy, purchase, clock_.utc_ms())));
   ICON_CO_CHECK(chronicle.record(sealed_order));

@@ -1,5 +1,5 @@
 // Buying a slot and giving the order to move into it. Every step is on disk or signed before the
-// next one begins: hold the money, bid, verify the lease, order.
+// next one begins: bid, let the slot be locked, hold the money, confirm, verify the lease, order.
 #pragma once
 
 #include <string>
@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/keys.h"
 #include "base/task.h"
+#include "wire/tenancy.h"
 
 namespace icon::agent {
 
@@ -43,19 +44,23 @@ class Buyer {
   Buyer(SupervisorLink& link, const KeyPair& key, const Clock& clock)
       : link_(link), key_(key), clock_(clock) {}
 
-  // Holds the price in `wallet`, buys, orders. `purchase` is filled in step by step, before each
-  // message leaves: a quiesce may arrive ahead of the answer. On an error the hold is released and
-  // `purchase` emptied, unless the order may have arrived: then both stay until somebody knows.
-  // Errors: kLimit (budget), kUnauthenticated (a lease that is not the one we bid for), and those
-  // of the calls.
+  // Has the slot locked, holds the price in `wallet`, buys, orders. `purchase` is filled in step by
+  // step, before each message leaves: a quiesce may arrive ahead of the answer. On an error the
+  // hold is released and `purchase` emptied, unless the order may have arrived: then both stay
+  // until somebody knows. Errors: kLimit (budget), kUnauthenticated (a lease that is not the one we
+  // bid for), and those of the calls.
   Task<Status> buy(const Self& self, const Policy& policy, PurchaseRequest request, Wallet& wallet,
                    Chronicle& chronicle, Purchase& purchase);
 
  private:
   // Releases the hold of a purchase that came to nothing, and empties it.
   void give_back(Wallet& wallet, Purchase& purchase, std::string_view reason);
-  Task<Status> bid_and_order(const Self& self, const Policy& policy, PurchaseRequest request,
-                             Chronicle& chronicle, Purchase& purchase);
+  // Both step by step into `purchase`.
+  Task<Result<wire::Envelope>> take_lease(const Self& self, const Policy& policy,
+                                          const KnownProvider& provider, Wallet& wallet,
+                                          Chronicle& chronicle, Purchase& purchase);
+  Task<Status> buy_and_order(const Self& self, const Policy& policy, PurchaseRequest request,
+                             Wallet& wallet, Chronicle& chronicle, Purchase& purchase);
 
   SupervisorLink& link_;
   const KeyPair& key_;
@@ -65,5 +70,9 @@ class Buyer {
 // Is this the lease that we asked for? Errors: kUnauthenticated, kInvalid, kExpired.
 Result<wire::Lease> check_lease(const wire::Envelope& envelope, const wire::Envelope& bid,
                                 UtcMillis now_ms);
+
+// Is this the lock for our bid, and is there time left to confirm it? Errors: the same.
+Status check_reservation(const wire::Envelope& envelope, const wire::Envelope& bid,
+                         UtcMillis now_ms);
 
 }  // namespace icon::agent

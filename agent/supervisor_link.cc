@@ -79,6 +79,12 @@ SupervisorEvent::Kind kind_of(std::string_view name) {
   return Kind::kUnknown;
 }
 
+Result<wire::Envelope> get_envelope(const json::Object& object, std::string_view key) {
+  const auto* value = object.if_contains(key);
+  if (value == nullptr) return fail(Code::kInvalid, "the answer holds no " + std::string(key));
+  return wire::parse_envelope(*value);
+}
+
 }  // namespace
 
 Result<Self> parse_self(std::string_view body) {
@@ -176,17 +182,29 @@ Task<Result<OfferAnswer>> SupervisorLink::ask_offer(OfferQuestion question) {
   co_return answer;
 }
 
-Task<Result<wire::Envelope>> SupervisorLink::buy_lease(LeaseQuestion question) {
+Task<Result<wire::Envelope>> SupervisorLink::reserve(LeaseQuestion question) {
   json::Object body{{"api", question.api.to_string()},
                     {"id", question.id},
                     {"bid", question.bid.to_json()},
                     {"offer", question.offer.to_json()}};
   ICON_CO_TRY(const std::string text,
-              co_await call("POST", "/v1/self/leases", std::move(body), kRemoteCall));
+              co_await call("POST", "/v2/self/reservations", std::move(body), kRemoteCall));
   ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
-  const auto* lease = object.if_contains("lease");
-  if (lease == nullptr) co_return fail(Code::kInvalid, "the answer holds no lease");
-  co_return wire::parse_envelope(*lease);
+  co_return get_envelope(object, "reservation");
+}
+
+Task<Result<Confirmed>> SupervisorLink::confirm(Endpoint api, wire::Envelope reservation,
+                                                wire::Envelope confirmation) {
+  json::Object body{{"api", api.to_string()},
+                    {"reservation", reservation.to_json()},
+                    {"confirmation", confirmation.to_json()}};
+  ICON_CO_TRY(const std::string text,
+              co_await call("POST", "/v2/self/leases", std::move(body), kRemoteCall));
+  ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
+  Confirmed confirmed;
+  ICON_CO_TRY(confirmed.lease, get_envelope(object, "lease"));
+  ICON_CO_TRY(confirmed.terms, get_envelope(object, "terms"));
+  co_return confirmed;
 }
 
 Task<Result<std::string>> SupervisorLink::order_migration(MigrationOrder order) {

@@ -81,6 +81,11 @@ struct LeaseQuestion {
   wire::Envelope offer;
 };
 
+struct Confirmed {
+  wire::Envelope lease;
+  wire::Envelope terms;
+};
+
 struct MigrationOrder {
   wire::Envelope order;
   wire::Envelope lease;
@@ -100,7 +105,10 @@ class SupervisorLink {
   // is no event is skipped.
   Task<Status> events(std::function<bool(const SupervisorEvent&)> on_event);
   Task<Result<OfferAnswer>> ask_offer(OfferQuestion question);
-  Task<Result<wire::Envelope>> buy_lease(LeaseQuestion question);
+  // The slot is locked by the first, and ours by the second, for a wire::Confirmation.
+  Task<Result<wire::Envelope>> reserve(LeaseQuestion question);
+  Task<Result<Confirmed>> confirm(Endpoint api, wire::Envelope reservation,
+                                  wire::Envelope confirmation);
   // The supervisor's id for the migration. Errors also: kConflict (one is under way).
   Task<Result<std::string>> order_migration(MigrationOrder order);
   Task<Status> post_decision(std::string id, std::string outcome, json::Object evidence);

@@ -5,6 +5,7 @@
 #include "supervisor/api.h"
 #include "supervisor/api_parts.h"
 #include "supervisor/host.h"
+#include "wire/tenancy.h"
 
 namespace icon::supervisor {
 namespace {
@@ -164,6 +165,61 @@ Task<Result<json::Value>> carry_pings(Host& host, http::Request request) {
   co_return json::Object{{"report", report.to_json()}};
 }
 
+// Carries one call of the market to its provider: the documents inside bind, not we.
+Task<Result<json::Object>> carry(Host& host, json::Object body, const PublicKey& provider,
+                                 std::string target, json::Object question) {
+  if (provider == host.key.public_key())
+    co_return fail(Code::kConflict, "that provider is the host that the ICON is on");
+  body["id"] = provider.id();  // from whom the bid names, or not at all
+  ICON_CO_TRY(const auto answer,
+              co_await ask_peer(host, body, std::move(target), std::move(question)));
+  ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
+  co_return json::parse_object(text, kPeerAnswerMax);
+}
+
+Task<Result<json::Value>> carry_reservation(Host& host, http::Request request) {
+  ICON_CO_TRY(const auto body, body_of(request));
+  ICON_CO_TRY(const auto bid_envelope, get_envelope(body, "bid"));
+  ICON_CO_TRY(const auto offer, get_envelope(body, "offer"));
+  ICON_CO_TRY(const auto bid, wire::open<wire::Bid>(bid_envelope));
+  if (bid.icon.id() != request.icon_id)
+    co_return fail(Code::kUnauthenticated, "the bid is signed by another ICON");
+  json::Object question{{"bid", bid_envelope.to_json()}, {"offer", offer.to_json()}};
+  ICON_CO_TRY(const auto answer,
+              co_await carry(host, body, bid.provider, "/v2/reservations", std::move(question)));
+  ICON_CO_TRY(const auto reservation, get_envelope(answer, "reservation"));
+  co_return json::Object{{"reservation", reservation.to_json()}};
+}
+
+Task<Result<json::Value>> carry_confirmation(Host& host, http::Request request) {
+  ICON_CO_TRY(const auto body, body_of(request));
+  ICON_CO_TRY(const auto reservation, get_envelope(body, "reservation"));
+  ICON_CO_TRY(const auto confirmation, get_envelope(body, "confirmation"));
+  ICON_CO_TRY(const auto reserved, wire::open<wire::Reservation>(reservation));
+  ICON_CO_TRY(const auto confirmed, wire::open<wire::Confirmation>(confirmation));
+  if (confirmed.icon.id() != request.icon_id)
+    co_return fail(Code::kUnauthenticated, "the confirmation is signed by another ICON");
+  json::Object question{{"reservation", reservation.to_json()},
+                        {"confirmation", confirmation.to_json()}};
+  ICON_CO_TRY(const auto answer,
+              co_await carry(host, body, reserved.provider, "/v2/leases", std::move(question)));
+  ICON_CO_TRY(const auto lease, get_envelope(answer, "lease"));
+  ICON_CO_TRY(const auto terms, get_envelope(answer, "terms"));
+  ICON_CO_CHECK(host.market->note_bought(lease));
+  co_return json::Object{{"lease", lease.to_json()}, {"terms", terms.to_json()}};
+}
+
+// The slot under which the ICON runs here: its seller is this host.
+Result<json::Value> renew_lease(Host& host, const http::Request& request) {
+  ICON_TRY(const auto body, body_of(request));
+  ICON_TRY(const auto envelope, get_envelope(body, "renewal"));
+  ICON_TRY(const auto renewal, wire::open<wire::Renewal>(envelope));
+  if (renewal.icon.id() != request.icon_id)
+    return fail(Code::kUnauthenticated, "the renewal is signed by another ICON");
+  ICON_TRY(const auto renewed, host.market->renew(envelope));
+  return json::Object{{"renewed_lease", renewed.to_json()}};
+}
+
 Task<Result<json::Value>> order_migration(Host& host, http::Request request) {
   ICON_CO_TRY(const auto body, body_of(request));
   MoveRequest move;
@@ -230,6 +286,16 @@ void add_icon_routes(http::Router& router, Host& host) {
             }));
   router.on("POST", "/v1/self/pings", answering(200, [&host](http::Request request) {
               return carry_pings(host, std::move(request));
+            }));
+  router.on("POST", "/v2/self/reservations", answering(200, [&host](http::Request request) {
+              return carry_reservation(host, std::move(request));
+            }));
+  router.on("POST", "/v2/self/leases", answering(200, [&host](http::Request request) {
+              return carry_confirmation(host, std::move(request));
+            }));
+  router.on("POST", "/v2/self/renewals",
+            answering(200, [&host](http::Request request) -> Task<Result<json::Value>> {
+              co_return renew_lease(host, request);
             }));
   router.on("POST", "/v1/self/migrations", answering(202, [&host](http::Request request) {
               return order_migration(host, std::move(request));

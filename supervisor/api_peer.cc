@@ -44,6 +44,27 @@ Task<Result<json::Value>> answer_pings(Host& host, http::Request request) {
   co_return json::Object{{"report", report.to_json()}};
 }
 
+Task<Result<json::Value>> reserve_slot(Host& host, http::Request request) {
+  ICON_CO_TRY(const auto body, body_of(request));
+  ICON_CO_TRY(const auto bid, get_envelope(body, "bid"));
+  ICON_CO_TRY(const auto offer, get_envelope(body, "offer"));
+  ICON_CO_TRY(const auto reservation, host.market->reserve(bid, offer));
+  co_return json::Object{{"reservation", reservation.to_json()}};
+}
+
+Task<Result<json::Value>> confirm_lease(Host& host, http::Request request) {
+  ICON_CO_TRY(const auto body, body_of(request));
+  ICON_CO_TRY(const auto reservation, get_envelope(body, "reservation"));
+  ICON_CO_TRY(const auto confirmation, get_envelope(body, "confirmation"));
+  ICON_CO_TRY(const auto sold, host.market->confirm(reservation, confirmation));
+  co_return json::Object{{"lease", sold.lease.to_json()}, {"terms", sold.terms.to_json()}};
+}
+
+Task<Result<json::Value>> show_documents(Host& host, http::Request request) {
+  ICON_CO_TRY(auto documents, host.market->documents(request.params["id"]));
+  co_return json::Object{{"documents", std::move(documents)}};
+}
+
 }  // namespace
 
 void add_peer_routes(http::Router& router, Host& host) {
@@ -60,6 +81,15 @@ void add_peer_routes(http::Router& router, Host& host) {
             }));
   router.on("POST", "/v1/pings", answering(200, [&host](http::Request request) {
               return answer_pings(host, std::move(request));
+            }));
+  router.on("POST", "/v2/reservations", answering(200, [&host](http::Request request) {
+              return reserve_slot(host, std::move(request));
+            }));
+  router.on("POST", "/v2/leases", answering(200, [&host](http::Request request) {
+              return confirm_lease(host, std::move(request));
+            }));
+  router.on("GET", "/v2/leases/{id}/documents", answering(200, [&host](http::Request request) {
+              return show_documents(host, std::move(request));
             }));
   router.on("DELETE", "/v1/leases/{id}", answering(200, [&host](http::Request request) {
               return take_lease_back(host, std::move(request));

@@ -284,6 +284,13 @@ void Icons::check_all() {
   }
 }
 
+bool Icons::serves(const std::string& icon_id) const {
+  const auto icon = host_.journal->find_icon(icon_id);
+  return icon && *icon &&
+         ((*icon)->state == icon_state::kRunning || (*icon)->state == icon_state::kMigrating) &&
+         host_.containers->running(icon_id);
+}
+
 Task<void> Icons::adopt_all() {
   const auto icons = host_.journal->icons();
   if (!icons) {

@@ -51,6 +51,8 @@ class Icons {
   void check_all();
   // Stops every running ICON ("stopped"), all at the same time.
   Task<void> stop_all(Millis grace);
+  // Its processes are here; the moments of a freeze count as service.
+  bool serves(const std::string& icon_id) const;
   // By id, name or a unique prefix of the id. Errors: kNotFound, kConflict (not unique).
   Result<IconRecord> find(const std::string& text) const;
 

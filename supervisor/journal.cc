@@ -327,17 +327,20 @@ Result<std::vector<LeaseRecord>> Journal::leases() {
 
 Result<std::vector<LeaseRecord>> Journal::open_leases() {
   return database_->select<LeaseRecord>(
-      "SELECT data FROM leases WHERE state IN ('held', 'active') ORDER BY expires_ms, lease_id");
+      "SELECT data FROM leases WHERE state IN ('reserved', 'held', 'active') ORDER BY expires_ms, "
+      "lease_id");
 }
 
 Status Journal::forget_closed_leases(UtcMillis ended_before_ms) {
   return transaction([&]() -> Status {
     ICON_CHECK(database_->run(
-        "DELETE FROM kv WHERE key LIKE 'bid/%' AND value IN (SELECT lease_id FROM leases WHERE "
-        "state NOT IN ('held', 'active') AND expires_ms < ?)",
+        "DELETE FROM kv WHERE (key LIKE 'bid/%' OR key LIKE 'reservation/%') AND value IN (SELECT "
+        "lease_id FROM leases WHERE state = 'lapsed' OR (state NOT IN ('reserved', 'held', "
+        "'active') AND expires_ms < ?))",
         ended_before_ms));
     return database_->run(
-        "DELETE FROM leases WHERE state NOT IN ('held', 'active') AND expires_ms < ?",
+        "DELETE FROM leases WHERE state = 'lapsed' OR (state NOT IN ('reserved', 'held', 'active') "
+        "AND expires_ms < ?)",
         ended_before_ms);
   });
 }

@@ -86,8 +86,9 @@ struct LeaseRecord {
   std::string lease_id;
   std::string icon;
   std::string provider;
-  std::string role;   // "sold" or "bought"
-  std::string state;  // "held" (not yet used), "active", "released", "expired"
+  std::string role;  // "sold" or "bought"
+  std::string
+      state;  // "reserved", "held" (not yet used), "active", "released", "expired", "lapsed"
   wire::Resources resources;
   std::int64_t slot_seconds = 0;
   wire::MicroCredits price_ucredits = 0;

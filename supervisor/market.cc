@@ -3,15 +3,10 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "supervisor/market_rules.h"
 
 namespace icon::supervisor {
 namespace {
-
-constexpr std::size_t kLeaseIdBytes = 16;
-
-bool holds_capacity(const LeaseRecord& lease) {
-  return lease.role == "sold" && (lease.state == "held" || lease.state == "active");
-}
 
 void take(wire::Resources& free, const wire::Resources& used) {
   free.cpu_millis -= used.cpu_millis;
@@ -25,27 +20,6 @@ std::string described(const wire::Resources& resources) {
          std::to_string(resources.bandwidth_bps) + " bit/s";
 }
 
-// What a closed lease costs: nothing when never used, otherwise by the second, rounded up.
-struct Account {
-  std::int64_t used_seconds = 0;
-  wire::MicroCredits charged = 0;
-};
-Account settle(const LeaseRecord& lease, UtcMillis active_since_ms, UtcMillis now_ms) {
-  if (active_since_ms == 0) return {};
-  Account account;
-  const auto used_ms = std::clamp<std::int64_t>(
-      std::min(now_ms, lease.expires_ms) - active_since_ms, 0, lease.slot_seconds * 1000);
-  account.used_seconds = (used_ms + 999) / 1000;
-  __extension__ using Wide = __int128;
-  account.charged = static_cast<wire::MicroCredits>(
-      (Wide(lease.price_ucredits) * account.used_seconds + lease.slot_seconds - 1) /
-      lease.slot_seconds);
-  account.charged = std::min(account.charged, lease.price_ucredits);
-  return account;
-}
-
-std::string active_since_key(const std::string& lease_id) { return "lease_active_ms/" + lease_id; }
-
 }  // namespace
 
 Market::Market(const Config& config, const KeyPair& key, const Clock& clock, Journal& journal,
@@ -53,7 +27,10 @@ Market::Market(const Config& config, const KeyPair& key, const Clock& clock, Jou
     : config_(config), key_(key), clock_(clock), journal_(journal), diary_(diary) {}
 
 Status Market::record(LeaseRecord lease) {
-  if (diary_ == nullptr || lease.role != "sold") return {};
+  // What is only reserved binds nobody yet; its confirmation brings it along.
+  if (diary_ == nullptr || lease.role != "sold" || lease.state == "reserved" ||
+      lease.state == "lapsed")
+    return {};
   std::vector<const json::Object*> signed_so_far{&lease.lease};
   for (const auto& document : lease.documents)
     if (document.is_object()) signed_so_far.push_back(&document.get_object());
@@ -112,8 +89,8 @@ Result<wire::Envelope> Market::offer(const std::string& nonce, const wire::Resou
   return wire::seal(key_, offer);
 }
 
-Result<wire::Envelope> Market::sell(const wire::Envelope& bid_envelope,
-                                    const wire::Envelope& offer_envelope) {
+Result<wire::Bid> Market::open_bid(const wire::Envelope& bid_envelope,
+                                   const wire::Envelope& offer_envelope) const {
   if (!config_.accept_leases) return fail(Code::kRefused, "this host sells no slots");
   ICON_TRY(const auto bid, wire::open<wire::Bid>(bid_envelope));
   ICON_TRY(const auto offer, wire::open<wire::Offer>(offer_envelope));
@@ -122,18 +99,13 @@ Result<wire::Envelope> Market::sell(const wire::Envelope& bid_envelope,
                                             ", not by this host, " + short_id(key_.id()));
   if (bid.provider != key_.public_key())
     return fail(Code::kInvalid, "the bid is for provider " + short_id(bid.provider.id()));
-  const std::string offer_digest = offer_envelope.digest();
-  if (bid.offer_digest != offer_digest) return fail(Code::kInvalid, "the bid names another offer");
+  if (bid.offer_digest != offer_envelope.digest())
+    return fail(Code::kInvalid, "the bid names another offer");
+  return bid;
+}
 
-  // The same bid again: its answer was lost on the way.
-  const std::string bid_key = "bid/" + bid_envelope.digest();
-  ICON_TRY(const auto earlier, journal_.value(bid_key));
-  if (earlier) {
-    ICON_TRY(const auto lease, journal_.find_lease(*earlier));
-    if (lease && holds_capacity(*lease)) return wire::parse_envelope(json::Value(lease->lease));
-    return fail(Code::kConflict, "the lease for this bid has been given back already");
-  }
-
+Status Market::check_room(const wire::Bid& bid, const wire::Envelope& offer_envelope) const {
+  ICON_TRY(const auto offer, wire::Offer::from_json(offer_envelope.body));
   const UtcMillis now = clock_.utc_ms();
   ICON_CHECK(wire::check_times(offer.issued_ms, offer.expires_ms, now));
   ICON_CHECK(wire::check_times(bid.issued_ms, bid.expires_ms, now));
@@ -149,7 +121,24 @@ Result<wire::Envelope> Market::sell(const wire::Envelope& bid_envelope,
   ICON_TRY(const auto room, free());
   if (!room.covers(bid.resources))
     return fail(Code::kLimit, "no room any more: free are " + described(room));
+  return {};
+}
 
+Result<wire::Envelope> Market::sell(const wire::Envelope& bid_envelope,
+                                    const wire::Envelope& offer_envelope) {
+  ICON_TRY(const auto bid, open_bid(bid_envelope, offer_envelope));
+  // The same bid again: its answer was lost on the way.
+  const std::string bid_key = "bid/" + bid_envelope.digest();
+  ICON_TRY(const auto earlier, journal_.value(bid_key));
+  if (earlier) {
+    ICON_TRY(const auto lease, journal_.find_lease(*earlier));
+    if (lease && holds_capacity(*lease) && lease->state != "reserved")
+      return wire::parse_envelope(json::Value(lease->lease));
+    return fail(Code::kConflict, "the lease for this bid has been given back already");
+  }
+  ICON_CHECK(check_room(bid, offer_envelope));
+  ICON_TRY(const auto offer, wire::Offer::from_json(offer_envelope.body));
+  const UtcMillis now = clock_.utc_ms();
   wire::Lease lease;
   lease.lease_id = random_token(kLeaseIdBytes);
   lease.provider = key_.public_key();
@@ -174,7 +163,7 @@ Result<wire::Envelope> Market::sell(const wire::Envelope& bid_envelope,
                      0};
   // Offer used, bid answered, capacity taken: together or not at all.
   ICON_CHECK(journal_.transaction([&]() -> Status {
-    ICON_CHECK(journal_.use_nonce("offer", offer_digest, offer.expires_ms));
+    ICON_CHECK(journal_.use_nonce("offer", offer_envelope.digest(), offer.expires_ms));
     ICON_CHECK(journal_.put_value(bid_key, record.lease_id));
     return journal_.put_lease(record);
   }));
@@ -189,6 +178,8 @@ Result<LeaseRecord> Market::usable_lease(const std::string& lease_id,
     return fail(Code::kNotFound, "this host has sold no lease " + lease_id);
   if (lease->icon != icon)
     return fail(Code::kUnauthenticated, "lease " + lease_id + " belongs to another ICON");
+  if (lease->state == "reserved")
+    return fail(Code::kConflict, "lease " + lease_id + " is not confirmed");
   if (lease->state == "released")
     return fail(Code::kConflict, "lease " + lease_id + " has been given back");
   if (lease->state == "expired" || lease->expires_ms <= clock_.utc_ms())
@@ -205,23 +196,37 @@ Status Market::activate(const std::string& lease_id) {
     if (lease->state != "held")
       return fail(Code::kConflict, "lease " + lease_id + " is " + lease->state);
     lease->state = "active";
-    ICON_CHECK(journal_.put_value(active_since_key(lease_id), std::to_string(clock_.utc_ms())));
+    const UtcMillis now = clock_.utc_ms();
+    meters_[lease_id] = {now, now, 0};
+    ICON_CHECK(journal_.put_value(active_since_key(lease_id), std::to_string(now)));
     return journal_.put_lease(*lease);
   });
 }
 
 Result<wire::Envelope> Market::close(LeaseRecord lease, std::string_view state) {
   ICON_TRY(const auto icon, PublicKey::from_id(lease.icon));
-  ICON_TRY(const auto since, journal_.value(active_since_key(lease.lease_id)));
   const UtcMillis now = clock_.utc_ms();
-  const Account account = settle(lease, since ? std::stoll(*since) : 0, now);
+  // After a restart nobody knows how long it served that was gone before it was looked at.
+  if (meters_.contains(lease.lease_id))
+    ICON_CHECK(add_usage(lease, std::min(now, lease.expires_ms)));
+  ICON_TRY(const auto papers, papers_of(lease));
+  ICON_TRY(const auto terms, terms_of(lease));
+  const auto owed =
+      budget::lease::penalty(terms, papers.segments, papers.metered_to_ms - papers.metered_from_ms);
+  if (owed > 0) {
+    ICON_TRY(const auto penalty,
+             wire::seal(key_, wire::Penalty{key_.public_key(), icon, lease.lease_id,
+                                            papers.previous, owed, now}));
+    lease.documents.emplace_back(penalty.to_json());
+  }
   wire::Receipt receipt;
   receipt.provider = key_.public_key();
   receipt.icon = icon;
   receipt.lease_id = lease.lease_id;
-  receipt.used_seconds = account.used_seconds;
-  receipt.charged_ucredits = account.charged;
-  receipt.refunded_ucredits = lease.price_ucredits - account.charged;
+  for (const auto& segment : papers.segments)
+    receipt.used_seconds += budget::lease::seconds_used(segment);
+  receipt.charged_ucredits = budget::lease::charge(papers.segments);
+  receipt.refunded_ucredits = budget::lease::price(papers.segments) - receipt.charged_ucredits;
   receipt.issued_ms = now;
   ICON_TRY(auto envelope, wire::seal(key_, receipt));
   lease.state = state;
@@ -230,6 +235,7 @@ Result<wire::Envelope> Market::close(LeaseRecord lease, std::string_view state) 
     ICON_CHECK(journal_.remove_value(active_since_key(lease.lease_id)));
     return journal_.put_lease(lease);
   }));
+  meters_.erase(lease.lease_id);
   ICON_CHECK(record(std::move(lease)));
   return envelope;
 }
@@ -238,6 +244,8 @@ Result<wire::Envelope> Market::release(const std::string& lease_id) {
   ICON_TRY(auto lease, journal_.find_lease(lease_id));
   if (!lease || lease->role != "sold")
     return fail(Code::kNotFound, "this host has sold no lease " + lease_id);
+  if (lease->state == "reserved")
+    return fail(Code::kConflict, "lease " + lease_id + " is not confirmed");
   if (!lease->receipt.empty()) return wire::parse_envelope(json::Value(lease->receipt));
   return close(std::move(*lease), "released");
 }
@@ -247,6 +255,8 @@ Result<wire::Envelope> Market::give_back(const std::string& lease_id,
   ICON_TRY(const auto lease, journal_.find_lease(lease_id));
   if (!lease || lease->role != "sold")
     return fail(Code::kNotFound, "this host has sold no lease " + lease_id);
+  if (lease->state == "reserved")
+    return fail(Code::kConflict, "what is not confirmed lapses by itself");
   if (document.type == wire::Bid::kType) {
     ICON_TRY(const auto envelope, wire::parse_envelope(json::Value(lease->lease)));
     ICON_TRY(const auto body, wire::Lease::from_json(envelope.body));
@@ -275,7 +285,17 @@ Result<std::vector<LeaseRecord>> Market::expire() {
       ICON_CHECK(journal_.put_lease(over));
       continue;
     }
-    if (lease.state == "active") were_active.push_back(lease);
+    if (lease.state == "reserved") {
+      LeaseRecord lapsed = lease;
+      lapsed.state = "lapsed";
+      ICON_CHECK(journal_.put_lease(lapsed));
+      continue;
+    }
+    if (lease.state == "active") {
+      ICON_TRY(const auto terms, terms_of(lease));
+      if (now < lease.expires_ms + terms.grace_ms) continue;
+      were_active.push_back(lease);
+    }
     ICON_CHECK(close(lease, "expired"));
   }
   ICON_CHECK(journal_.forget_expired_nonces(now));

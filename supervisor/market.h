@@ -2,6 +2,7 @@
 // journalled before it leaves. Owned by Host. Loop thread only; no waiting inside.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -13,14 +14,22 @@
 #include "budget/ledger/diary.h"
 #include "supervisor/config.h"
 #include "supervisor/journal.h"
-#include "wire/documents.h"
+#include "wire/tenancy.h"
 
 namespace icon::supervisor {
+
+struct SoldLease {
+  wire::Envelope lease;
+  wire::Envelope terms;
+};
 
 class Market {
  public:
   static constexpr Millis kOfferLifetime{60'000};
   static constexpr std::size_t kLeasesMax = 4096;  // held or active at a time
+  // A reserved slot is locked for so long.
+  static constexpr Millis kConfirmWithin{10'000};
+  static constexpr std::ptrdiff_t kReservationsPerIconMax = 4;  // at a time
   // How long closed leases stay listed.
   static constexpr Millis kClosedLeasesKept{30LL * 24 * 3600 * 1000};
 
@@ -38,6 +47,22 @@ class Market {
   // (a lost answer must not cost twice). Errors: kUnauthenticated, kExpired, kInvalid, kConflict
   // (the offer was used), kLimit (no room left), kRefused.
   Result<wire::Envelope> sell(const wire::Envelope& bid, const wire::Envelope& offer);
+
+  // The same in two steps, so that nobody holds money before the slot is locked: a signed
+  // wire::Reservation around the bid, which lapses by the clock; and, for the ICON's
+  // wire::Confirmation in time, the lease and its terms. Both may be repeated. Errors: as sell();
+  // confirm(): kNotFound (never made, or lapsed), kExpired, kUnauthenticated.
+  Result<wire::Envelope> reserve(const wire::Envelope& bid, const wire::Envelope& offer);
+  Result<SoldLease> confirm(const wire::Envelope& reservation, const wire::Envelope& confirmation);
+  // A signed wire::RenewedLease for the ICON's wire::Renewal; the same again is answered alike.
+  // Errors: kExpired (too late), kConflict (not the next one), kRefused (too little), kLimit.
+  Result<wire::Envelope> renew(const wire::Envelope& renewal);
+  // Lease, terms, renewals, usage, penalty, receipt: what its bill is computed from. Whoever knows
+  // a lease's id may see them. Errors: kNotFound.
+  Result<json::Array> documents(const std::string& lease_id) const;
+  // About once a second: `serves` says whether an ICON has what it pays for. Signs usage now and
+  // then. Errors: kIo.
+  Status meter(const std::function<bool(const std::string& icon)>& serves);
 
   // A lease of ours that `icon` may use now. Errors: kNotFound, kExpired, kUnauthenticated (another
   // ICON's), kConflict (released).
@@ -62,6 +87,17 @@ class Market {
   Result<wire::Resources> free() const;
 
  private:
+  struct Meter {
+    UtcMillis seen_ms = 0;   // when it was looked at last
+    UtcMillis usage_ms = 0;  // when usage was signed last
+    std::int64_t missing_ms = 0;
+  };
+
+  Result<wire::Bid> open_bid(const wire::Envelope& bid, const wire::Envelope& offer) const;
+  Status check_room(const wire::Bid& bid, const wire::Envelope& offer) const;
+  Result<SoldLease> sold(const LeaseRecord& record) const;
+  Result<wire::LeaseTerms> terms_of(const LeaseRecord& record) const;
+  Status add_usage(LeaseRecord& record, UtcMillis to_ms);
   Result<wire::Envelope> close(LeaseRecord lease, std::string_view state);
   // Into the ledger, after the journal: whoever holds a document of ours finds it there.
   Status record(LeaseRecord lease);
@@ -71,6 +107,7 @@ class Market {
   const Clock& clock_;
   Journal& journal_;
   budget::ledger::Diary* diary_;
+  std::map<std::string, Meter> meters_;  // of active leases; after a restart they begin anew
 };
 
 }  // namespace icon::supervisor

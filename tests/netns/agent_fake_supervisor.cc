@@ -32,7 +32,9 @@ FakeSupervisor::FakeSupervisor(IoContext& loop, std::string socket_path, PublicK
     : loop_(loop), socket_path_(std::move(socket_path)), icon_(icon), news_(loop) {
   router_.on("GET", "/v1/self", plain([this](const json::Object&) { return self(); }));
   router_.on("POST", "/v1/self/offers", plain([this](const auto& body) { return offer(body); }));
-  router_.on("POST", "/v1/self/leases", plain([this](const auto& body) { return sell(body); }));
+  router_.on("POST", "/v2/self/reservations",
+             plain([this](const auto& body) { return reserve(body); }));
+  router_.on("POST", "/v2/self/leases", plain([this](const auto& body) { return sell(body); }));
   router_.on("POST", "/v1/self/migrations",
              plain([this](const auto& body) { return order(body); }));
   router_.on("POST", "/v1/self/decisions", plain([this](const auto& body) {
@@ -143,21 +145,45 @@ http::Response FakeSupervisor::offer(const json::Object& body) {
                                           {"connect_rtt_us", 900}});
 }
 
-http::Response FakeSupervisor::sell(const json::Object& body) {
+http::Response FakeSupervisor::reserve(const json::Object& body) {
   FakeProvider& provider = *providers.at(std::string(body.at("api").as_string()));
-  ++provider.leases;
   const auto envelope = wire::parse_envelope(body.at("bid"));
   const auto bid = envelope ? wire::open<wire::Bid>(*envelope) : fail(envelope.error());
   if (!bid) return http::error_response(bid.error());
   bids.push_back(*bid);
+  if (purse_held() != 0) held_too_early = true;
+  const auto until_ms = now_ms() + 10'000;
+  reservation_ = *wire::seal(
+      provider.key, wire::Reservation{provider.key.public_key(), *envelope, now_ms(), until_ms});
+  return http::json_response(200, json::Object{{"reservation", reservation_->to_json()}});
+}
+
+std::int64_t FakeSupervisor::purse_held() const {
+  return status.contains("purse") ? status.at("purse").as_object().at("held_ucredits").as_int64()
+                                  : 0;
+}
+
+http::Response FakeSupervisor::sell(const json::Object& body) {
+  FakeProvider& provider = *providers.at(std::string(body.at("api").as_string()));
+  ++provider.leases;
+  const auto confirmation = wire::parse_envelope(body.at("confirmation"));
+  const auto yes =
+      confirmation ? wire::open<wire::Confirmation>(*confirmation) : fail(confirmation.error());
+  if (!yes) return http::error_response(yes.error());
+  if (!reservation_ || yes->reservation_digest != reservation_->digest())
+    return http::error_response({Code::kNotFound, "no such reservation"});
+  const auto& bid = bids.back();
   wire::Lease sold;
   sold.lease_id = random_token(9);
   sold.provider = provider.key.public_key();
-  sold.bid = *envelope;
+  sold.bid = wire::Reservation::from_json(reservation_->body)->bid;
   sold.issued_ms = sold.start_ms = now_ms();
-  sold.expires_ms = now_ms() + bid->slot_seconds * 1000;
+  sold.expires_ms = now_ms() + bid.slot_seconds * 1000;
   lease = *wire::seal(provider.key, sold);
-  return http::json_response(200, json::Object{{"lease", lease->to_json()}});
+  const wire::LeaseTerms terms{sold.provider, sold.lease_id, 990, 1000, 1000, 1000, now_ms()};
+  return http::json_response(200,
+                             json::Object{{"lease", lease->to_json()},
+                                          {"terms", wire::seal(provider.key, terms)->to_json()}});
 }
 
 http::Response FakeSupervisor::order(const json::Object& body) {

@@ -14,6 +14,7 @@
 #include "base/keys.h"
 #include "base/task.h"
 #include "wire/ledger.h"
+#include "wire/tenancy.h"
 
 namespace icon::agent {
 
@@ -57,12 +58,16 @@ class FakeSupervisor {
   int statuses = 0;
   // Sent along with the answer to an order.
   bool quiesce_on_order = true;
+  // Money was held before a slot was locked.
+  bool held_too_early = false;
 
  private:
   http::Response self() const;
   json::Object host_join() const;
   http::Response offer(const json::Object& body);
+  http::Response reserve(const json::Object& body);
   http::Response sell(const json::Object& body);
+  std::int64_t purse_held() const;
   http::Response order(const json::Object& body);
   Task<void> stream(http::LineWriter& lines);
 
@@ -75,6 +80,7 @@ class FakeSupervisor {
   boost::asio::steady_timer news_;
   int streams_ = 0;
   bool current_lease_ = false;
+  std::optional<wire::Envelope> reservation_;
 };
 
 }  // namespace icon::agent

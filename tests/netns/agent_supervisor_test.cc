@@ -269,6 +269,7 @@ TEST_F(AgentSupervisorTest, MovesToItsUsersAndGoesOn) {
   EXPECT_EQ(fake_->bids[0].provider, near_.key.public_key());
   EXPECT_EQ(fake_->bids[0].price_ucredits, near_.price_ucredits);
   EXPECT_EQ(fake_->bids[0].epoch, 2);
+  EXPECT_FALSE(fake_->held_too_early);
   const auto& order = fake_->orders[0];
   EXPECT_EQ(order.icon, icon_.public_key());
   EXPECT_EQ(order.from, fake_->supervisor.public_key());
@@ -301,7 +302,8 @@ TEST_F(AgentSupervisorTest, MovesToItsUsersAndGoesOn) {
   EXPECT_EQ(fake_->status.at("epoch").as_int64(), 2);
 
   const auto documents = ledger();
-  for (const char* kind : {"icon_join", "checkpoint", "move", "bid", "lease", "order"})
+  for (const char* kind : {"icon_join", "checkpoint", "move", "bid", "reservation", "confirmation",
+                           "lease", "lease_terms", "order"})
     EXPECT_EQ(documents.count(kind) == 0 ? 0 : documents.at(kind), 1) << kind;
   EXPECT_EQ(documents.at("host_join"), 2);
   agent_->signal(SIGTERM);

@@ -10,8 +10,8 @@
 #include "budget/ledger/prov.h"
 #include "budget/ledger/sqlite_ledger_store.h"
 #include "tests/netns/supervisor_host.h"
-#include "wire/documents.h"
 #include "wire/ping.h"
+#include "wire/tenancy.h"
 
 namespace icon::test {
 namespace {
@@ -120,6 +120,51 @@ TEST_F(SupervisorMarketTest, AnOfferBecomesALease) {
   // Given back, it leaves a receipt; both are in the seller's ledger.
   EXPECT_EQ(ledger(b_.directory() + "/state/ledger.db")["lease"], 1);
   EXPECT_EQ(ledger(b_.directory() + "/state/ledger.db")["life"], 1);
+}
+
+TEST_F(SupervisorMarketTest, ASlotIsLockedThenBoughtThenGivenBack) {
+  const auto offer = ask_offer();
+  ASSERT_TRUE(offer) << offer.error().message;
+  const auto bid = *wire::seal(*key_, bid_on(*offer));
+  const json::Object wish{{"api", b_.api()}, {"bid", bid.to_json()}, {"offer", offer->to_json()}};
+  const auto locked = as_icon("/v2/self/reservations", wish);
+  ASSERT_EQ(locked.status, 200) << locked.body;
+  EXPECT_EQ(lease_role(b_), "sold reserved");
+  EXPECT_EQ(lease_role(a_), "none");
+  EXPECT_EQ(b_.get("/v1/status").at("free").at("cpu_millis"), 1'500);
+  const auto reservation =
+      *wire::parse_envelope(json::parse_object(locked.body, 1 << 20)->at("reservation"));
+  const auto yes = [&](const KeyPair& key) {
+    const wire::Confirmation body{key.public_key(), reservation.digest(),
+                                  wire::open<wire::Bid>(bid)->issued_ms};
+    return json::Object{{"api", b_.api()},
+                        {"reservation", reservation.to_json()},
+                        {"confirmation", wire::seal(key, body)->to_json()}};
+  };
+  EXPECT_EQ(as_icon("/v2/self/leases", yes(KeyPair::generate())).status, 401);
+  EXPECT_EQ(as_icon("/v2/self/leases", {{"api", b_.api()}}).status, 400);
+  wire::Renewal renewal;
+  renewal.icon = key_->public_key();
+  renewal.provider = key_->public_key();
+  renewal.lease_id = "none";
+  renewal.sequence = renewal.seconds = 1;
+  const auto renew = [&](const KeyPair& key) {
+    renewal.icon = key.public_key();
+    return as_icon("/v2/self/renewals", {{"renewal", wire::seal(key, renewal)->to_json()}}).status;
+  };
+  EXPECT_EQ(renew(KeyPair::generate()), 401);
+  EXPECT_EQ(renew(*key_), 404);
+  // A seller that is killed in between has not forgotten the lock.
+  b_.stop(SIGKILL);
+  b_.start();
+  const auto sold = as_icon("/v2/self/leases", yes(*key_));
+  ASSERT_EQ(sold.status, 200) << sold.body;
+  EXPECT_EQ(as_icon("/v2/self/leases", yes(*key_)).body, sold.body);
+  EXPECT_EQ(lease_role(b_), "sold held");
+  EXPECT_EQ(lease_role(a_), "bought active");
+  const auto documents = ledger(b_.directory() + "/state/ledger.db");
+  for (const char* kind : {"lease", "reservation", "confirmation", "lease_terms"})
+    EXPECT_EQ(documents.count(kind), 1U) << kind;
 }
 
 TEST_F(SupervisorMarketTest, AnIconsLedgerIsReadByItsName) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/encoding.h"
+#include "budget/lease/record.h"
 #include "tests/unit/base/http_rig.h"
 
 namespace icon::supervisor {
@@ -41,6 +42,45 @@ class MarketTest : public ::testing::Test {
   }
   Result<wire::Envelope> buy(const wire::Envelope& envelope) {
     return market_->sell(*wire::seal(icon_, bid_on(envelope)), envelope);
+  }
+  wire::Envelope confirmation_of(const wire::Envelope& reservation) {
+    return *wire::seal(
+        icon_, wire::Confirmation{icon_.public_key(), reservation.digest(), clock_.utc_ms()});
+  }
+  Result<wire::Envelope> reserve(const wire::Envelope& envelope) {
+    return market_->reserve(*wire::seal(icon_, bid_on(envelope)), envelope);
+  }
+  // Reserved and confirmed.
+  wire::Lease take(const wire::Envelope& envelope) {
+    const auto reservation = *reserve(envelope);
+    const auto sold = market_->confirm(reservation, confirmation_of(reservation));
+    EXPECT_TRUE(sold) << sold.error().message;
+    return open_lease(sold->lease);
+  }
+  wire::Renewal renewal_of(const wire::Lease& lease, std::int64_t sequence, std::int64_t seconds,
+                           wire::MicroCredits price) {
+    const auto now = clock_.utc_ms();
+    return {
+        icon_.public_key(), provider_.public_key(), lease.lease_id, sequence, seconds, price, now,
+        now + 30'000};
+  }
+  Result<wire::Envelope> renew(const wire::Renewal& renewal) {
+    return market_->renew(*wire::seal(icon_, renewal));
+  }
+  // What its documents say the bill is.
+  budget::lease::Account account(const wire::Lease& lease) {
+    std::vector<wire::Envelope> documents;
+    const auto all = *market_->documents(lease.lease_id);
+    for (const auto& document : all) documents.push_back(*wire::parse_envelope(document));
+    const auto accounts = budget::lease::accounts_of(documents);
+    EXPECT_TRUE(accounts) << accounts.error().message;
+    return accounts ? accounts->front() : budget::lease::Account{};
+  }
+  void run_for(std::int64_t seconds, bool serves = true) {
+    for (std::int64_t i = 0; i < seconds; ++i) {
+      clock_.advance(Millis(1'000));
+      EXPECT_TRUE(market_->meter([&](const std::string&) { return serves; }));
+    }
   }
   static Code code_of(const Result<wire::Envelope>& result) {
     return result ? Code::kInternal : result.error().code;
@@ -246,6 +286,145 @@ TEST_F(MarketTest, BoughtLeasesAreVerified) {
   clock_.advance(Millis(100'000));
   EXPECT_TRUE(home.expire()->empty());
   EXPECT_EQ((*journal->find_lease(open_lease(lease).lease_id))->state, "expired");
+}
+
+TEST_F(MarketTest, AReservationLocksAndLapsesByTheClock) {
+  const auto envelope = offer(1'500);
+  const auto bid = *wire::seal(icon_, bid_on(envelope));
+  const auto reservation = *market_->reserve(bid, envelope);
+  EXPECT_EQ(market_->reserve(bid, envelope)->digest(), reservation.digest());
+  EXPECT_EQ(market_->free()->cpu_millis, 500);
+  EXPECT_TRUE(journal_->leases()->front().state == "reserved");
+  const auto id = journal_->leases()->front().lease_id;
+  // Locked is not sold: it cannot be used, given back or looked at.
+  EXPECT_EQ(market_->usable_lease(id, icon_.id()).error().code, Code::kConflict);
+  EXPECT_EQ(code_of(market_->give_back(id, bid)), Code::kConflict);
+  EXPECT_EQ(market_->documents(id).error().code, Code::kNotFound);
+  EXPECT_EQ(code_of(market_->sell(bid, envelope)), Code::kConflict);
+  clock_.advance(Market::kConfirmWithin);
+  EXPECT_EQ(market_->confirm(reservation, confirmation_of(reservation)).error().code,
+            Code::kExpired);
+  ASSERT_TRUE(market_->expire());
+  EXPECT_EQ(market_->free()->cpu_millis, 2'000);
+  EXPECT_TRUE(journal_->leases()->empty());
+  EXPECT_EQ(market_->confirm(reservation, confirmation_of(reservation)).error().code,
+            Code::kNotFound);
+  EXPECT_EQ(code_of(market_->reserve(bid, envelope)), Code::kConflict) << "its offer is used";
+}
+
+TEST_F(MarketTest, ConfirmedItIsALeaseAlsoTheSecondTime) {
+  const auto reservation = *reserve(offer(1'500));
+  const auto yes = confirmation_of(reservation);
+  const auto sold = market_->confirm(reservation, yes);
+  ASSERT_TRUE(sold) << sold.error().message;
+  EXPECT_TRUE(open_lease(sold->lease).verified_bid());
+  EXPECT_EQ(wire::open<wire::LeaseTerms>(sold->terms)->lease_id, open_lease(sold->lease).lease_id);
+  EXPECT_EQ(market_->confirm(reservation, yes)->lease.digest(), sold->lease.digest());
+  clock_.advance(Market::kConfirmWithin + Millis(1));
+  ASSERT_TRUE(market_->expire());
+  EXPECT_EQ(market_->free()->cpu_millis, 500);
+}
+
+TEST_F(MarketTest, HostileConfirmations) {
+  config_.capacity.memory_bytes = 100'000;
+  const auto reservation = *reserve(offer(100));
+  const auto other = *reserve(offer(100));
+  const auto stranger = KeyPair::generate();
+  const auto by_stranger = *wire::seal(
+      stranger, wire::Confirmation{stranger.public_key(), reservation.digest(), clock_.utc_ms()});
+  EXPECT_EQ(market_->confirm(reservation, by_stranger).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(market_->confirm(reservation, confirmation_of(other)).error().code, Code::kInvalid);
+  auto forged = reservation;
+  forged.body["confirm_until_ms"] = clock_.utc_ms() + 1'000'000;
+  EXPECT_EQ(market_->confirm(forged, confirmation_of(forged)).error().code, Code::kNotFound);
+  EXPECT_EQ(market_->confirm(confirmation_of(other), reservation).error().code, Code::kNotFound);
+  // One ICON cannot lock a host's slots all alone.
+  std::ptrdiff_t locked = 2;
+  while (locked <= Market::kReservationsPerIconMax && reserve(offer(1))) ++locked;
+  EXPECT_EQ(locked, Market::kReservationsPerIconMax);
+  EXPECT_EQ(code_of(reserve(offer(1))), Code::kLimit);
+}
+
+TEST_F(MarketTest, MeteredUsageMakesTheBill) {
+  const auto lease = take(offer(1'000, 1'000));  // 10,100 for 1,000 s
+  ASSERT_TRUE(market_->activate(lease.lease_id));
+  run_for(300);
+  const auto so_far = account(lease);
+  EXPECT_EQ(so_far.wrong, "");
+  EXPECT_EQ(so_far.usages, 2);
+  run_for(100);
+  ASSERT_TRUE(market_->release(lease.lease_id));
+  const auto bill = account(lease);
+  EXPECT_EQ(bill.wrong, "");
+  EXPECT_TRUE(bill.closed);
+  EXPECT_EQ(bill.used_seconds, 400);
+  EXPECT_EQ(bill.charged, 4'040);
+  EXPECT_EQ(bill.refunded, 6'060);
+  EXPECT_EQ(bill.penalty, 0);
+}
+
+TEST_F(MarketTest, TimeThatIsNotServedIsNotPaidAndOwesAPenalty) {
+  const auto lease = take(offer(1'000, 1'000));
+  ASSERT_TRUE(market_->activate(lease.lease_id));
+  run_for(100);
+  run_for(100, false);
+  run_for(100);
+  ASSERT_TRUE(market_->release(lease.lease_id));
+  const auto bill = account(lease);
+  EXPECT_EQ(bill.wrong, "");
+  EXPECT_EQ(bill.used_seconds, 200);
+  EXPECT_EQ(bill.charged, 2'020);
+  EXPECT_EQ(bill.penalty, 979);  // of 99 % of 300 s, 97 s are missing, at 10.1 a second
+}
+
+TEST_F(MarketTest, ARenewalMovesTheEnd) {
+  const auto lease = take(offer(1'000, 100));  // 1,100 for 100 s
+  ASSERT_TRUE(market_->activate(lease.lease_id));
+  run_for(50);
+  const auto asked = renewal_of(lease, 1, 50, 600);
+  EXPECT_EQ(code_of(renew(renewal_of(lease, 1, 50, 599))), Code::kRefused);
+  EXPECT_EQ(code_of(renew(renewal_of(lease, 2, 50, 600))), Code::kConflict);
+  const auto stranger = KeyPair::generate();
+  EXPECT_EQ(code_of(market_->renew(*wire::seal(stranger, asked))), Code::kUnauthenticated);
+  const auto renewed = renew(asked);
+  ASSERT_TRUE(renewed) << renewed.error().message;
+  EXPECT_EQ(renew(asked)->digest(), renewed->digest());
+  run_for(90);
+  EXPECT_TRUE(market_->expire()->empty());
+  EXPECT_EQ(code_of(renew(renewal_of(lease, 2, 50, 600))), Code::kExpired);
+  ASSERT_TRUE(market_->release(lease.lease_id));
+  const auto bill = account(lease);
+  EXPECT_EQ(bill.wrong, "");
+  EXPECT_EQ(bill.used_seconds, 140);
+  EXPECT_EQ(bill.charged, 1'100 + 480);
+  EXPECT_EQ(bill.refunded, 120);
+}
+
+TEST_F(MarketTest, TheEndWaitsForTheGraceAndIsNotCharged) {
+  const auto lease = take(offer(1'000, 100));
+  ASSERT_TRUE(market_->activate(lease.lease_id));
+  run_for(100);
+  EXPECT_TRUE(market_->expire()->empty());
+  EXPECT_EQ(market_->free()->cpu_millis, 1'000);
+  run_for(25);
+  EXPECT_EQ(market_->expire()->size(), 1U);
+  EXPECT_EQ(market_->free()->cpu_millis, 2'000);
+  const auto bill = account(lease);
+  EXPECT_EQ(bill.wrong, "");
+  EXPECT_EQ(bill.charged, 1'100);
+}
+
+TEST_F(MarketTest, ASupervisorThatWasDeadAtTheEndSettlesWhenItIsBack) {
+  const auto lease = take(offer(1'000, 100));
+  ASSERT_TRUE(market_->activate(lease.lease_id));
+  run_for(70);
+  clock_.advance(Millis(500'000));
+  Market again(config_, provider_, clock_, *journal_);
+  ASSERT_TRUE(again.meter([](const std::string&) { return true; }));
+  EXPECT_EQ(again.expire()->size(), 1U);
+  const auto bill = account(lease);
+  EXPECT_EQ(bill.wrong, "");
+  EXPECT_EQ(bill.charged, 1'100);  // its container ran on, to the end of what was paid
 }
 
 }  // namespace
