@@ -79,6 +79,9 @@ class Checkpointer {
   // Whether dump() and restore() can do without the contents of the memory here. Errors:
   // kUnavailable, with the reason.
   virtual Task<Status> memory_can_travel_apart() = 0;
+  // Whether a dump works for processes that are not root's. False where CAP_SYS_RESOURCE is missing
+  // and CRIU lacks foreign-limits.patch.
+  virtual Task<bool> carries_other_users() = 0;
   // What can be found out while the service still runs; it is left in `work_dir`, on tmpfs. Errors:
   // kIo: neither dump() nor restore() would work here.
   virtual Task<Status> prepare(std::string work_dir) = 0;

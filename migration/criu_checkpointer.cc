@@ -1,7 +1,9 @@
 #include "migration/criu_checkpointer.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <deque>
@@ -71,6 +73,14 @@ std::uint64_t directory_bytes(const std::string& directory) {
   return bytes;
 }
 
+// In this thread's effective set: it is what a child of ours keeps across exec as root.
+bool has_sys_resource() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
+  return syscall(SYS_capget, &header, sets) == 0 &&
+         (sets[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective & CAP_TO_MASK(CAP_SYS_RESOURCE)) != 0;
+}
+
 }  // namespace
 
 std::string criu_error_lines(const std::string& log, std::size_t lines_max) {
@@ -104,6 +114,11 @@ Task<Status> CriuCheckpointer::memory_can_travel_apart() {
                                            " lacks the patches in migration/criu/; `make deps` "
                                            "builds one that has them");
   co_return Status{};
+}
+
+Task<bool> CriuCheckpointer::carries_other_users() {
+  if (has_sys_resource()) co_return true;
+  co_return co_await is_patched();
 }
 
 Task<Status> CriuCheckpointer::prepare(std::string work_dir) {

@@ -22,6 +22,7 @@ class CriuCheckpointer final : public Checkpointer {
  public:
   explicit CriuCheckpointer(CriuOptions options) : options_(std::move(options)) {}
   Task<Status> memory_can_travel_apart() override;
+  Task<bool> carries_other_users() override;
   Task<Status> prepare(std::string work_dir) override;
   Task<Result<DumpReport>> dump(DumpRequest request) override;
   Task<Result<std::unique_ptr<PreparedRestore>>> prepare_restore(RestoreRequest request) override;

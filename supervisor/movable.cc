@@ -8,6 +8,7 @@
 #include "migration/movable/movable.h"
 #include "migration/worker.h"
 #include "supervisor/host.h"
+#include "supervisor/mover.h"
 
 namespace icon::supervisor {
 namespace {
@@ -31,6 +32,7 @@ Task<Result<migration::MovableReport>> look(Host& host, std::string icon_id) {
   for (const auto& mount : host.containers->external_mounts(icon_id))
     provisions.external_mounts.insert(mount.mountpoint);
   provisions.quiescing = process->pid;  // the agent
+  provisions.carries_other_users = co_await host.mover->carries_other_users();
   auto work = [pid = process->pid, provisions = std::move(provisions)] {
     return migration::check_movable(pid, provisions);
   };

@@ -54,6 +54,8 @@ class HostMover final : public Mover {
     }
   }
 
+  Task<bool> carries_other_users() override { return checkpointer_.carries_other_users(); }
+
   Task<Status> remove_stub(const std::string& icon_id) override {
     co_return co_await stubs_.remove(icon_id);
   }

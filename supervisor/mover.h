@@ -41,6 +41,8 @@ class Mover {
   virtual Task<void> recover() = 0;
   // Takes a stub down, with its rules and its process. Errors: kNotFound.
   virtual Task<Status> remove_stub(const std::string& icon_id) = 0;
+  // Whether processes that are not root's can leave this host.
+  virtual Task<bool> carries_other_users() = 0;
   // Called about once a second: stubs whose time is over, reservations nobody used.
   virtual Task<void> expire() = 0;
 };

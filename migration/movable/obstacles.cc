@@ -9,6 +9,7 @@
 #include <charconv>
 
 #include "migration/checkpointer.h"
+#include "migration/movable/users.h"
 
 namespace icon::migration {
 namespace {
@@ -133,6 +134,8 @@ class Judge {
         continue;
       }
       judge_state();
+      if (auto user = user_obstacle(tree_, process, provisions_))
+        add(user->kind, "", user->what, user->fix);
       for (const auto& descriptor : process.descriptors) judge_descriptor(descriptor);
       for (const auto& mapped : process.mapped) judge_mapped(mapped);
     }
@@ -164,8 +167,7 @@ class Judge {
     const bool is_root = process_->pid == tree_.root;
     const Namespaces& roots = tree_.processes.front().namespaces;
     for (const auto& [name, inode] : process_->namespaces) {
-      const bool is_time = name == "time_for_children";
-      const std::string word = is_time ? "time" : name;
+      const std::string word = name == "time_for_children" ? "time" : name;
       // CRIU makes mount namespaces again; it works inside the one network namespace (ours).
       if (!is_root && name != "mnt" && roots.contains(name) && roots.at(name) != inode)
         add("namespace", "",

@@ -32,6 +32,7 @@ struct Obstacle {
 struct Provisions {
   std::set<std::string> external_mounts;  // mount points that it mounts again at the destination
   int quiescing = 0;  // closes its connections to the outside when it is asked to: the agent
+  bool carries_other_users = true;  // processes that are not root's: Checkpointer knows
 };
 
 std::vector<Obstacle> find_obstacles(const ProcessTree& tree, const Provisions& provisions);

@@ -5,6 +5,8 @@
 namespace icon::migration {
 namespace {
 
+constexpr int kSavedIds = 3;  // real, effective, saved; the fourth is the file system's
+
 template <class Number>
 bool read_number(std::string_view text, Number& number, int base = 10) {
   const auto read = std::from_chars(text.data(), text.data() + text.size(), number, base);
@@ -105,6 +107,9 @@ Result<ProcessStatus> parse_status(std::string_view text) {
       has_parent = read_number(take_word(line), status.parent);
     } else if (key == "TracerPid") {
       (void)read_number(take_word(line), status.tracer);
+    } else if (key == "Uid" || key == "Gid") {
+      std::uint32_t id = 0;
+      for (int i = 0; i < kSavedIds && read_number(take_word(line), id); ++i) status.ids.insert(id);
     } else if (key == "NSpid") {
       for (int id = 0; read_number(take_word(line), id);) status.inner_ids.push_back(id);
     }

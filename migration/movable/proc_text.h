@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,8 +29,9 @@ struct ProcessStatus {
   std::string name;
   char state = '?';  // 'R', 'S', 'D', 'T' (stopped), 't' (by a tracer), 'Z', 'X', 'I'
   int parent = 0;
-  int tracer = 0;              // 0: nobody
-  std::vector<int> inner_ids;  // from our PID namespace inwards
+  int tracer = 0;               // 0: nobody
+  std::set<std::uint32_t> ids;  // real, effective and saved, of user and group
+  std::vector<int> inner_ids;   // from our PID namespace inwards
 };
 // Errors: kInvalid.
 Result<ProcessStatus> parse_status(std::string_view text);

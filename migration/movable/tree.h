@@ -49,6 +49,7 @@ struct Process {
   std::string name;
   char state = 'S';
   int tracer = 0;
+  std::set<std::uint32_t> ids;  // of user and group, as this host knows them
   bool is_visitor = false;  // came in from outside (`runc exec`, `nsenter`): no child of the tree
   Namespaces namespaces;
   std::vector<Descriptor> descriptors;

@@ -65,6 +65,7 @@ class Reader {
     process.name = candidate.status.name;
     process.state = candidate.status.state;
     process.tracer = candidate.status.tracer;
+    process.ids = candidate.status.ids;
     process.is_visitor = is_visitor;
     process.namespaces = namespaces_in(proc_path(pid, "ns"), kNamespaceNames);
     candidate.taken = true;

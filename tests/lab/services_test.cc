@@ -33,6 +33,7 @@ struct Service {
   std::uint16_t port;
   std::string protocol;  // what icon-lab-load speaks with it
   std::vector<std::string> command;
+  std::int64_t user = 0;  // and group
 };
 
 void PrintTo(const Service& service, std::ostream* stream) { *stream << service.name; }
@@ -122,22 +123,28 @@ class ServicesTest : public ::testing::TestWithParam<Service> {
   std::optional<DemoWorld> world_;
 };
 
+// As people who have containers have them: the bundle says whose the service is.
+Result<std::string> bundle_of(const Service& service, const std::string& directory) {
+  namespace json = boost::json;
+  const json::object config{
+      {"process",
+       json::object{{"args", json::array(service.command.begin(), service.command.end())},
+                    {"cwd", "/"},
+                    {"user", json::object{{"uid", service.user}, {"gid", service.user}}}}},
+      {"root", json::object{{"path", service.rootfs}}}};
+  ICON_CHECK(make_directories(directory));
+  ICON_CHECK(write_file_atomic(directory + "/config.json", json::serialize(config), 0644));
+  return directory;
+}
+
 TEST_P(ServicesTest, MovesThereAndBackWithOpenConnections) {
   const auto& service = GetParam();
   const std::string policy = world_->lab().host_directory("a") + "/policy.yaml";
   ASSERT_TRUE(write_file_atomic(policy, kPolicy, 0644));
-  std::vector<std::string> run{"run",
-                               "--name",
-                               service.name,
-                               "--rootfs",
-                               world_->options().rootfs,
-                               "--policy",
-                               policy,
-                               "-p",
-                               std::to_string(service.port),
-                               "--"};
-  run.insert(run.end(), service.command.begin(), service.command.end());
-  icon("a", run);
+  const auto bundle = bundle_of(service, world_->lab().host_directory("a") + "/bundle");
+  ASSERT_TRUE(bundle) << bundle.error().message;
+  icon("a", {"run", "--name", service.name, "--bundle", *bundle, "--policy", policy, "-p",
+             std::to_string(service.port)});
   auto users = users_of("a");
   expect_served(users);
   icon("a", {"migrate", service.name, "--to", address("b").to_string() + ":7946"});
@@ -164,12 +171,13 @@ INSTANTIATE_TEST_SUITE_P(
                               "http",
                               {"/usr/sbin/nginx", "-c", "/etc/nginx/icon.conf"}},
                       Service{
-                          "python",
+                          "python_as_1000",
                           ICON_SERVICE_ROOTS "/python",
                           8000,
                           "http",
                           {"/usr/bin/python3", "-m", "http.server", "--protocol", "HTTP/1.1",
                            "--directory", "/srv", "8000"},
+                          1000,
                       },
                       Service{"memcached",
                               ICON_SERVICE_ROOTS "/memcached",

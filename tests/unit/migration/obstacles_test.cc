@@ -159,6 +159,26 @@ TEST(Obstacles, Processes) {
   EXPECT_FALSE(found[0].blocks);
 }
 
+TEST(Obstacles, OtherUsersWhereCriuCannotDumpThem) {
+  auto tree = tree_with({});
+  tree.processes[0].ids = {0};
+  Provisions provisions;
+  provisions.carries_other_users = false;
+  EXPECT_EQ(kinds(tree, provisions), Kinds{});
+  tree.processes[0].ids = {0, 33};
+  EXPECT_EQ(kinds(tree, provisions), Kinds{"user"});
+  EXPECT_EQ(kinds(tree), Kinds{});
+}
+
+TEST(Obstacles, AUserNamespaceIsNotRestored) {
+  auto tree = tree_with({});
+  tree.host["user"] = 7;
+  tree.processes[0].namespaces["user"] = 7;
+  EXPECT_EQ(kinds(tree), Kinds{});
+  tree.processes[0].namespaces["user"] = 8;
+  EXPECT_EQ(kinds(tree), Kinds{"namespace"});
+}
+
 TEST(Obstacles, Mounts) {
   const auto with = [](std::vector<Mount> mounts, const Provisions& provisions = {}) {
     auto tree = tree_with({});

@@ -12,13 +12,14 @@ using namespace std::string_literals;
 TEST(ProcStatus, OfAContainersProcess) {
   const auto status = parse_status(
       "Name:\tredis-server\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t4711\nNgid:\t0\nPid:\t4711\n"
-      "PPid:\t4700\nTracerPid:\t12\nUid:\t0\t0\t0\t0\nNSpid:\t4711\t7\n");
+      "PPid:\t4700\nTracerPid:\t12\nUid:\t0\t999\t0\t7\nGid:\t33\t33\t33\t33\nNSpid:\t4711\t7\n");
   ASSERT_TRUE(status) << status.error().message;
   EXPECT_EQ(status->name, "redis-server");
   EXPECT_EQ(status->state, 'S');
   EXPECT_EQ(status->parent, 4700);
   EXPECT_EQ(status->tracer, 12);
   EXPECT_EQ(status->inner_ids, (std::vector<int>{4711, 7}));
+  EXPECT_EQ(status->ids, (std::set<std::uint32_t>{0, 33, 999}));
 }
 
 TEST(ProcStatus, ANameMayHoldAnythingButALineBreak) {
