@@ -28,6 +28,8 @@ Outcome<std::string> existing_directory(const std::string& path, const char* wha
   return absolute.string();
 }
 
+}  // namespace
+
 Outcome<std::string> read_policy_file(const std::string& path) {
   auto text = read_file(path, agent::kPolicyBytesMax);
   if (!text) return failure(kUsage, "policy: " + text.error().message, "Check the path.");
@@ -38,6 +40,8 @@ Outcome<std::string> read_policy_file(const std::string& path) {
     problems += (problems.empty() ? "" : "\n") + path + ": " + problem.to_string();
   return failure(kUsage, std::move(problems), "docs/policy.md describes every key.");
 }
+
+namespace {
 
 Outcome<json::Object> resources_of(const RunOptions& options) {
   json::Object resources;
@@ -198,20 +202,24 @@ Outcome<std::string> api_port(const std::string& text) {
   return fmt::format("{}:{}:{}", proto, container, published);
 }
 
+int show_new_icon(Context& context, const json::Object& icon) {
+  if (context.json) {
+    context.out << boost::json::serialize(icon) << '\n';
+    return kOk;
+  }
+  const auto name = text_of(icon, "name");
+  context.out << name << " runs as ICON " << text_of(icon, "id") << '\n'
+              << "Look at it with: icon ps; icon logs -f " << name << '\n';
+  return kOk;
+}
+
 int run_icon(Context& context, const RunOptions& options) {
   const auto body = run_body(options);
   if (!body) return report(context, body.error());
   const Api api(context.socket);
   const auto answer = api.post_object("/v1/icons", *body);
   if (!answer) return report(context, answer.error());
-  if (context.json) {
-    context.out << boost::json::serialize(*answer) << '\n';
-    return kOk;
-  }
-  const auto name = text_of(*answer, "name");
-  context.out << name << " runs as ICON " << text_of(*answer, "id") << '\n'
-              << "Look at it with: icon ps; icon logs -f " << name << '\n';
-  return kOk;
+  return show_new_icon(context, *answer);
 }
 
 int hold_icon(Context& context, const std::string& icon, bool hold) {

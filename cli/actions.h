@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
+#include "cli/api.h"
 #include "cli/context.h"
 
 namespace icon::cli {
@@ -28,6 +30,11 @@ struct RunOptions {
 // "PUBLIC[:CONTAINER][/tcp|/udp]" -> "proto:container:public" as the API has it.
 Outcome<std::string> api_port(const std::string& text);
 
+// The text of a policy without mistakes.
+Outcome<std::string> read_policy_file(const std::string& path);
+
+// What the API says of an ICON that has just begun.
+int show_new_icon(Context& context, const json::Object& icon);
 int run_icon(Context& context, const RunOptions& options);
 int hold_icon(Context& context, const std::string& icon, bool hold);
 int stop_icon(Context& context, const std::string& icon, std::int64_t grace_ms);

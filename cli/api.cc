@@ -97,8 +97,9 @@ Outcome<json::Object> Api::get_object(const std::string& target) const {
   return parsed(get(target));
 }
 
-Outcome<json::Object> Api::post_object(const std::string& target, const json::Object& body) const {
-  return parsed(post(target, body));
+Outcome<json::Object> Api::post_object(const std::string& target, const json::Object& body,
+                                       Millis timeout) const {
+  return parsed(call("POST", target, boost::json::serialize(body), timeout));
 }
 
 Done Api::stream(const std::string& target, const std::function<bool(const json::Object&)>& on_line,

@@ -28,7 +28,8 @@ class Api {
   Outcome<std::string> remove(const std::string& target, Millis timeout) const;
   // The same, parsed.
   Outcome<json::Object> get_object(const std::string& target) const;
-  Outcome<json::Object> post_object(const std::string& target, const json::Object& body) const;
+  Outcome<json::Object> post_object(const std::string& target, const json::Object& body,
+                                    Millis timeout = kTimeout) const;
 
   // JSON lines until the supervisor ends them or `on_line` returns false. Lines that are no JSON
   // objects are skipped.

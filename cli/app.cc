@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/actions.h"
+#include "cli/adopt.h"
 #include "cli/auction.h"
 #include "cli/check.h"
 #include "cli/check_move.h"
@@ -204,6 +205,9 @@ class Tree {
     run->add_option("--cwd", run_.cwd, "working directory inside");
     run->add_option("command", run_.command, "behind --: the command and its arguments");
     run->positionals_at_end();
+    add_adopt_options(*listing("adopt", "Make an ICON of a container that Docker runs",
+                               [this] { return adopt_container(context_, adopt_); }),
+                      adopt_);
     run->footer(
         "Example: icon run --rootfs ./redis -p 6379 --policy p.yaml -- "
         "/usr/bin/redis-server /etc/redis/icon.conf");
@@ -372,6 +376,7 @@ class Tree {
   DnsRecordOptions records_;
   ProviderCheckOptions provider_check_;
   RunOptions run_;
+  AdoptOptions adopt_;
   LogOptions logs_;
   MigrateOptions migrate_;
 };

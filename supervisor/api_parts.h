@@ -49,6 +49,7 @@ Task<void> stream_log(const std::string& directory, const std::string& name, std
 struct Host;
 // New ICONs: part of add_host_routes().
 void add_run_routes(http::Router& router, Host& host);
+void add_adopt_routes(http::Router& router, Host& host);
 
 // Prometheus text.
 std::string render_metrics(Host& host);

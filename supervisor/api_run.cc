@@ -121,6 +121,7 @@ Task<Result<json::Value>> made_by_docker(Host& host, http::Request request) {
 }  // namespace
 
 void add_run_routes(http::Router& router, Host& host) {
+  add_adopt_routes(router, host);
   router.on("POST", "/v1/icons", answering(201, [&host](http::Request request) {
               return run_icon(host, std::move(request));
             }));

@@ -93,11 +93,12 @@ class Containers {
   // The OCI config.json. `netns_path` becomes the container's network namespace.
   Status write_bundle(const std::string& icon_id, const ContainerSpec& spec,
                       const std::string& netns_path);
-  // All of the above for a new ICON. What was made before it fails goes with destroy(). Errors: as
-  // above, and kInvalid when the command is not in the root.
+  // All of the above for a new ICON; `upper`, when named, becomes its writable layer. What was made
+  // before it fails goes with destroy(). Errors: as above, and kInvalid when the command is not in
+  // the root.
   Status prepare(const std::string& icon_id, const ContainerSpec& spec, const KeyPair& key,
                  const std::vector<std::string>& layers, const std::string& netns_path,
-                 const Address& overlay);
+                 const Address& overlay, const std::string& upper = "");
 
   // --- Docker as the owner of the processes: docker/docker_containers.h says how.
   DockerContainers& docker() { return *docker_; }

@@ -233,8 +233,11 @@ Status Containers::check_command(const std::string& icon_id, const ContainerSpec
 
 Status Containers::prepare(const std::string& icon_id, const ContainerSpec& spec,
                            const KeyPair& key, const std::vector<std::string>& layers,
-                           const std::string& netns_path, const Address& overlay) {
+                           const std::string& netns_path, const Address& overlay,
+                           const std::string& upper) {
   ICON_CHECK(make_directories(icon_id, spec));
+  if (!upper.empty() && rename(upper.c_str(), paths(icon_id).upper.c_str()) != 0)
+    return fail_errno("make " + upper + " the writable layer");
   ICON_CHECK(mount_root(icon_id, layers));
   ICON_CHECK(check_command(icon_id, spec));
   ICON_CHECK(write_files(icon_id, spec, overlay));

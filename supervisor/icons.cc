@@ -89,7 +89,7 @@ Result<IconRecord> Icons::begin(RunRequest& request, const KeyPair& key) {
 Task<Result<IconRecord>> Icons::run(RunRequest request) {
   const KeyPair key = KeyPair::generate();
   ICON_CO_TRY(auto icon, begin(request, key));
-  if (auto started = co_await start_parts(icon, key, request.image); !started) {
+  if (auto started = co_await start_parts(icon, key, request); !started) {
     co_await forget_half_made(icon.id);
     log::warn("icon.not_started", {{"name", icon.name}, {"error", started.error().message}});
     co_return fail(started.error());
@@ -102,22 +102,21 @@ Task<void> Icons::forget_half_made(std::string icon_id) {
   warn_unless(host_.journal->remove_icon(icon_id), icon_id, "journal");
 }
 
-Status Icons::put_together(const IconRecord& icon, const KeyPair& key,
-                           const std::optional<DockerImage>& image) {
+Status Icons::put_together(const IconRecord& icon, const KeyPair& key, const RunRequest& request) {
   std::vector<std::string> layers{icon.lower_dir};
-  if (image) {
-    ICON_CHECK(mount_image(*image, icon.lower_dir));
-    layers = image->layers;
+  if (request.image) {
+    ICON_CHECK(mount_image(*request.image, icon.lower_dir));
+    layers = request.image->layers;
   }
   ICON_CHECK(host_.network->attach(icon_network(host_, icon)));
   const std::string netns = host_.network->netns_path(icon.id);
-  ICON_CHECK(host_.containers->prepare(icon.id, icon.spec, key, layers, netns, icon.overlay));
+  ICON_CHECK(host_.containers->prepare(icon.id, icon.spec, key, layers, netns, icon.overlay,
+                                       request.upper));
   return open_socket(icon.id);
 }
 
-Task<Status> Icons::start_parts(IconRecord& icon, const KeyPair& key,
-                                const std::optional<DockerImage>& image) {
-  ICON_CO_CHECK(put_together(icon, key, image));
+Task<Status> Icons::start_parts(IconRecord& icon, const KeyPair& key, const RunRequest& request) {
+  ICON_CO_CHECK(put_together(icon, key, request));
   if (icon.spec.docker) {
     const std::string netns = host_.network->netns_path(icon.id);
     ICON_CO_TRY(auto order, host_.containers->docker_order(icon.id, icon.spec, netns));

@@ -24,6 +24,7 @@ struct RunRequest {
   ContainerSpec spec;
   std::string rootfs;  // absolute path of a directory, used in place, never written to
   std::optional<DockerImage> image;  // instead of it
+  std::string upper;  // a directory that becomes the writable layer; beside the state
 };
 
 class Icons {
@@ -35,6 +36,8 @@ class Icons {
   // Starts a new ICON: key, network, container, socket. Nothing is left when it fails. Errors:
   // kConflict (name or public port taken), kNotFound, kInvalid, kLimit, kIo.
   Task<Result<IconRecord>> run(RunRequest request);
+  // Whether run() would find room, name and root. Errors: as run().
+  Status check_room(const RunRequest& request) const;
   // A new ICON for a container that Docker is making: all but its processes. Errors: as run().
   // Given up when Docker makes none.
   Task<Result<IconRecord>> prepare_for_docker(RunRequest request, std::string container);
@@ -82,14 +85,11 @@ class Icons {
   void close_all_sockets() { sockets_.clear(); }
 
  private:
-  Status check_room(const RunRequest& request) const;
   // The row of a new ICON, half-made.
   Result<IconRecord> begin(RunRequest& request, const KeyPair& key);
-  Task<Status> start_parts(IconRecord& icon, const KeyPair& key,
-                           const std::optional<DockerImage>& image);
+  Task<Status> start_parts(IconRecord& icon, const KeyPair& key, const RunRequest& request);
   // Network, container and socket, without a process.
-  Status put_together(const IconRecord& icon, const KeyPair& key,
-                      const std::optional<DockerImage>& image);
+  Status put_together(const IconRecord& icon, const KeyPair& key, const RunRequest& request);
   Status note_running(IconRecord& icon, const ProcessIdentity& process);
   Task<void> give_up_unless_made(std::string icon_id);
   Task<void> forget_half_made(std::string icon_id);

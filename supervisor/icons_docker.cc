@@ -21,7 +21,7 @@ Task<Result<IconRecord>> Icons::prepare_for_docker(RunRequest request, std::stri
   const KeyPair key = KeyPair::generate();
   ICON_CO_TRY(const auto icon, begin(request, key));
   const auto prepare = [&]() -> Status {
-    ICON_CHECK(put_together(icon, key, request.image));
+    ICON_CHECK(put_together(icon, key, request));
     const std::string netns = host_.network->netns_path(icon.id);
     ICON_TRY(const auto order, host_.containers->docker_order(icon.id, icon.spec, netns));
     return host_.containers->docker().leave_order(order, container);

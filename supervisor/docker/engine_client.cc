@@ -20,6 +20,7 @@ constexpr std::size_t kPathListBytesMax = 64 << 10;
 constexpr long kConnectionsIdleMax = 2;
 constexpr Millis kImportLimit{60'000};
 constexpr Millis kRemoveLimit{60'000};
+constexpr Millis kStopLimit{120'000};       // the container may have a grace of its own
 constexpr std::size_t kTarEndBytes = 1024;  // an archive without entries
 constexpr const char* kRuntime = "icon";
 
@@ -221,10 +222,33 @@ Task<Status> EngineClient::start_container(std::string id, Millis limit) {
   co_return Status{};
 }
 
-Task<Result<int>> EngineClient::container_pid(std::string id) {
+Task<Result<json::Object>> EngineClient::inspect_container(std::string id_or_name) {
   EngineCall question;
-  question.target = "/containers/" + id + "/json";
-  ICON_CO_TRY(const auto container, co_await ask(std::move(question)));
+  question.target = "/containers/" + id_or_name + "/json";
+  co_return co_await ask(std::move(question));
+}
+
+Task<Status> EngineClient::stop_container(std::string id) {
+  EngineCall stop;
+  stop.method = "POST";
+  stop.target = "/containers/" + id + "/stop";
+  stop.limit = kStopLimit;
+  const auto stopped = co_await call(std::move(stop));
+  if (!stopped) co_return fail(stopped.error());
+  co_return Status{};
+}
+
+Task<Status> EngineClient::rename_container(std::string id, std::string name) {
+  EngineCall renaming;
+  renaming.method = "POST";
+  renaming.target = "/containers/" + id + "/rename?name=" + name;
+  const auto renamed = co_await call(std::move(renaming));
+  if (!renamed) co_return fail(renamed.error());
+  co_return Status{};
+}
+
+Task<Result<int>> EngineClient::container_pid(std::string id) {
+  ICON_CO_TRY(const auto container, co_await inspect_container(id));
   ICON_CO_TRY(const auto* state, json::get_object(container, "State"));
   ICON_CO_TRY(const auto pid, json::get_int(*state, "Pid", 0, 1 << 22));
   if (pid > 0) co_return static_cast<int>(pid);

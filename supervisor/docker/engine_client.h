@@ -52,6 +52,11 @@ class EngineClient {
   Task<Result<std::string>> create_container(std::string name, json::Object body);
   // Returns when it runs, however long that takes (`limit`). Errors: the runtime's own words.
   Task<Status> start_container(std::string id, Millis limit);
+  // As the API says it. Errors: kNotFound.
+  Task<Result<json::Object>> inspect_container(std::string id_or_name);
+  // In its own time (SIGTERM, then SIGKILL). Not running: fine.
+  Task<Status> stop_container(std::string id);
+  Task<Status> rename_container(std::string id, std::string name);
   // PID 1 as this host sees it. Errors: kNotFound when it does not run.
   Task<Result<int>> container_pid(std::string id);
   // The container that was created for an ICON, by its label; empty when there is none.

@@ -226,6 +226,58 @@ TEST_F(DockerMoveTest, DockerRunMakesAnIconThatMoves) {
   EXPECT_EQ(a_.ask({"ps", "--all", "--quiet"}), "");
 }
 
+// A container that knew nothing of ICONs but has the agent in its image.
+TEST_F(DockerMoveTest, AnAdoptedContainerMoves) {
+  a_.ask({"run", "--detach", "--name", "redis", "--network", "none", "icon-redis"});
+  ASSERT_TRUE(a_.said("redis", "Ready to accept connections"));
+  // It lies in the writable layer when the service starts again.
+  EXPECT_EQ(a_.ask({"exec", "redis", "redis-cli", "set", "mark", "written"}), "OK");
+  EXPECT_EQ(a_.ask({"exec", "redis", "redis-cli", "save"}), "OK");
+  const std::string first = a_.ask({"inspect", "--format", "{{.Id}}", "redis"});
+  const std::string policy = world_->lab().host_directory("a") + "/policy.yaml";
+  ASSERT_TRUE(write_file_atomic(policy, kPolicy, 0644));
+  std::vector<std::string> adopt{"adopt", "redis", "--policy",
+                                 policy,  "-p",    std::to_string(kRedisPort)};
+  // Without a yes it is only looked at.
+  const auto asked = world_->run_icon("a", adopt);
+  ASSERT_FALSE(asked);
+  EXPECT_THAT(asked.error().message, HasSubstr("--restart"));
+  EXPECT_EQ(a_.ask({"inspect", "--format", "{{.Id}} {{.State.Status}}", "redis"}),
+            first + " running");
+  EXPECT_EQ(icon_state("a"), "none");
+
+  adopt.insert(adopt.end(), {"--restart", "--output", "json"});
+  EXPECT_THAT(icon("a", adopt), HasSubstr(R"("name":"redis")"));
+  EXPECT_EQ(icon_state("a"), "running");
+  auto users = users_of("a");
+  expect_served(users);
+  expect_owned(a_);
+  EXPECT_EQ(a_.ask({"exec", "redis", "redis-cli", "get", "mark"}), "written");
+  EXPECT_EQ(a_.ask({"ps", "--all", "--format", "{{.Names}}"}), "redis");
+
+  move("a", "b");
+  EXPECT_TRUE(eventually([&] { return icon_state("a") == "moved"; }));
+  expect_served(users);
+  expect_exact(users->stop());
+  expect_owned(b_);
+  EXPECT_EQ(b_.ask({"exec", "redis", "redis-cli", "get", "mark"}), "written");
+  EXPECT_EQ(a_.ask({"ps", "--all", "--quiet"}), "");
+  b_.ask({"stop", "--time", "20", "redis"});
+  EXPECT_TRUE(eventually([&] { return icon_state("b") == "stopped"; }));
+}
+
+// What fails after the container has been stopped leaves it running as before.
+TEST_F(DockerMoveTest, AFailedAdoptionGivesTheContainerBack) {
+  a_.ask({"run", "--detach", "--name", "redis", "--network", "none", "icon-redis"});
+  ASSERT_TRUE(a_.said("redis", "Ready to accept connections"));
+  a_.ask({"create", "--name", "redis.before-icon", "--network", "none", "icon-redis"});
+  const auto failed = world_->run_icon("a", {"adopt", "redis", "--restart"});
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.error().message, HasSubstr("runs again"));
+  EXPECT_EQ(a_.ask({"inspect", "--format", "{{.State.Status}}", "redis"}), "running");
+  EXPECT_EQ(icon_state("a"), "none");
+}
+
 // b has Docker, c has not: there the same ICON is the supervisor's alone. Then it comes home.
 TEST_F(DockerMoveTest, GoesRoundByAHostWithoutDocker) {
   run_redis();

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "supervisor/docker/adoption.h"
 #include "supervisor/docker/container_bundle.h"
 #include "supervisor/docker/image_root.h"
 #include "supervisor/docker/oci_arguments.h"
@@ -223,6 +224,103 @@ TEST(ImageDefaults, WhatTheCallerSaysWins) {
   image.user = "redis";
   ContainerSpec other;
   EXPECT_EQ(take_image_defaults(image, other).error().code, Code::kInvalid);
+}
+
+// The image's own files say who that is, the topmost layer's first.
+TEST_F(DockerRuncTest, ANamedUserIsLookedUpInTheImage) {
+  auto image = image_of({"entry"}, {});
+  image.layers = {directory_ + "/top", directory_ + "/base"};
+  ASSERT_TRUE(make_directories(directory_ + "/top/etc"));
+  ASSERT_TRUE(make_directories(directory_ + "/base/etc"));
+  ASSERT_TRUE(write_file_atomic(directory_ + "/base/etc/passwd", "redis:x:1:1::/:/x\n", 0644));
+  ASSERT_TRUE(write_file_atomic(directory_ + "/top/etc/passwd",
+                                "root:x:0:0\nredis:x:102:103::/:/x\nbad:x:y:z\nshort\n", 0644));
+  ASSERT_TRUE(write_file_atomic(directory_ + "/base/etc/group", "www-data:x:33:\n", 0644));
+  const auto ids = [&](const std::string& user) {
+    image.user = user;
+    ContainerSpec spec;
+    const auto taken = take_image_defaults(image, spec);
+    return taken ? std::to_string(spec.uid) + ":" + std::to_string(spec.gid)
+                 : std::string(to_string(taken.error().code));
+  };
+  EXPECT_EQ(ids("redis"), "102:103");
+  EXPECT_EQ(ids("redis:www-data"), "102:33");
+  EXPECT_EQ(ids("102"), "102:103");
+  EXPECT_EQ(ids("1000"), "1000:0");
+  EXPECT_EQ(ids("1000:www-data"), "1000:33");
+  EXPECT_EQ(ids("nobody"), to_string(Code::kInvalid));
+  EXPECT_EQ(ids("redis:nogroup"), to_string(Code::kInvalid));
+  EXPECT_EQ(ids("bad"), to_string(Code::kInvalid));
+  EXPECT_EQ(ids("4294967296"), to_string(Code::kInvalid));
+}
+
+// As the Engine 20.10 says it, less what nobody reads.
+constexpr const char* kInspected = R"({"Id":"4f1c","Name":"/redis","Path":"/icon-agent",
+  "Args":["--","/usr/bin/redis-server","/etc/redis/icon.conf"],"Image":"sha256:12",
+  "State":{"Status":"running","Running":true,"Paused":false,"Restarting":false,"Pid":4711},
+  "HostConfig":{"Memory":268435456,"NanoCpus":500000000,"CpuQuota":0,"CpuPeriod":0,
+    "NetworkMode":"default","ReadonlyRootfs":false,"Privileged":false,"AutoRemove":false,
+    "PidMode":"","IpcMode":"private","CapAdd":null,"Devices":[],
+    "PortBindings":{"6379/tcp":[{"HostIp":"","HostPort":"16379"}],"53/udp":[{"HostPort":""}]}},
+  "GraphDriver":{"Name":"overlay2","Data":{"UpperDir":"/d/diff"}},"Mounts":[],
+  "Config":{"Hostname":"4f1c","User":"redis","Tty":false,"Env":["PATH=/bin","A=b"],
+    "Image":"icon-redis","WorkingDir":"/srv","Labels":{}}})";
+
+json::Object inspected() { return *json::parse_object(kInspected, 1 << 20); }
+
+TEST(Adoption, AContainerAsDockerRunMakesIt) {
+  const auto adoption = read_adoption(inspected());
+  ASSERT_TRUE(adoption) << adoption.error().message;
+  EXPECT_EQ(adoption->container, "4f1c");
+  EXPECT_EQ(adoption->name, "redis");
+  EXPECT_EQ(adoption->pid, 4711);
+  EXPECT_EQ(adoption->upper, "/d/diff");
+  EXPECT_EQ(adoption->service.command,
+            (std::vector<std::string>{"/usr/bin/redis-server", "/etc/redis/icon.conf"}));
+  EXPECT_EQ(adoption->service.user, "redis");
+  EXPECT_EQ(adoption->service.cwd, "/srv");
+  EXPECT_EQ(adoption->spec.resources.memory_bytes, 256 << 20);
+  EXPECT_EQ(adoption->spec.resources.cpu_millis, 500);
+  EXPECT_EQ(adoption->spec.ports,
+            (std::vector<PortMapping>{{"tcp", 6379, 16379}, {"udp", 53, 53}}));
+  EXPECT_TRUE(adoption->spec.docker);
+}
+
+TEST(Adoption, WhatAnIconCannotHaveIsNamedWithTheWayOut) {
+  auto container = inspected();
+  container["Path"] = "/usr/bin/redis-server";
+  container["Mounts"] = json::Array{json::Object{{"Destination", "/data"}}};
+  container["Config"].as_object()["Tty"] = true;
+  container["HostConfig"].as_object()["Privileged"] = true;
+  container["HostConfig"].as_object()["PidMode"] = "host";
+  const auto adoption = read_adoption(container);
+  ASSERT_FALSE(adoption);
+  EXPECT_EQ(adoption.error().code, Code::kRefused);
+  for (const char* part : {"container redis", "volume at /data", "the agent's two lines", "--tty",
+                           "--privileged", "PidMode is host"})
+    EXPECT_NE(adoption.error().message.find(part), std::string::npos) << part;
+}
+
+TEST(Adoption, WhatDoesNotRunOrIsOneAlready) {
+  auto stopped = inspected();
+  stopped["State"].as_object()["Pid"] = 0;
+  EXPECT_EQ(read_adoption(stopped).error().code, Code::kRefused);
+  auto labelled = inspected();
+  labelled["Config"].as_object()["Labels"] = json::Object{{kIconLabel, "x"}};
+  EXPECT_EQ(read_adoption(labelled).error().code, Code::kConflict);
+  auto named = inspected();
+  named["Config"].as_object()["Env"] = json::Array{"ICON_NAME=redis"};
+  EXPECT_EQ(read_adoption(named).error().code, Code::kConflict);
+  EXPECT_FALSE(read_adoption({}));
+}
+
+TEST(Adoption, DockersStreamsAndMountsDoNotCount) {
+  migration::MovableReport report;
+  for (const char* kind : {"pipe_outside", "io_uring", "volume", "outside_mount"})
+    report.obstacles.push_back({kind, 1, 1, "x", "", "", "", true});
+  drop_dockers_own(report);
+  ASSERT_EQ(report.obstacles.size(), 1u);
+  EXPECT_EQ(report.obstacles[0].kind, "io_uring");
 }
 
 }  // namespace
