@@ -69,6 +69,8 @@ Result<std::unique_ptr<SourceMove>> SourceMove::create(Host& host, Stubs& stubs,
                     {"api", request.api.to_string()}};
   std::unique_ptr<SourceMove> move(new SourceMove(host, stubs, checkpointer, std::move(record)));
   ICON_CHECK(move->read_documents());
+  // As in the journal: the row is written again when the image has its digest.
+  move->icon_.state = icon_state::kMigrating;
   ICON_CHECK(host.journal->transaction([&]() -> Status {
     ICON_CHECK(move->record_.save());
     return host.journal->set_icon_state(request.icon_id, icon_state::kMigrating);

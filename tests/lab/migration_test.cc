@@ -75,6 +75,7 @@ TEST_F(MigrationTest, TheDestinationsSupervisorDiesDuringTheTransfer) {
   auto users = load("a");
   const auto id = order_move("a", "b");
   wait_for_phase("a", id, "transfer");
+  EXPECT_EQ(icon_state("a"), "migrating");
   must(world_->kill_supervisor("b"));
   EXPECT_EQ(outcome("a", id), "rolled_back");
   EXPECT_EQ(icon_state("a"), "running");
