@@ -46,6 +46,8 @@ constexpr std::uint64_t kZeroPage = 1 << 5;
 constexpr std::uint64_t kRearm = 1 << 0;          // PM_SCAN_WP_MATCHING
 constexpr std::uint64_t kMustBeTracked = 1 << 1;  // PM_SCAN_CHECK_WPASYNC
 
+constexpr std::uint64_t kHardlyUsed = 1 << 20;  // below any program; to unmark it does no harm
+
 constexpr int kKernelMin = 6'014;
 constexpr std::size_t kRegions = 16'384;  // per call; 384 KiB
 
@@ -185,7 +187,22 @@ Status MemoryTracker::begin_tracking(const MemoryRange& area) {
   return {};
 }
 
+// After execve(2) the descriptors mean memory that is gone: it would look as if nothing had been
+// written, while what was sent before is not what is there now.
+bool MemoryTracker::has_lost_memory() const {
+  uffdio_writeprotect nothing{};
+  nothing.range = {kHardlyUsed, kPageBytes};
+  return ioctl(userfault_.get(), UFFDIO_WRITEPROTECT, &nothing) != 0 && errno == ESRCH;
+}
+
 Result<std::vector<MemoryRange>> MemoryTracker::written() {
+  ICON_TRY(auto ranges, scan_all());
+  if (has_lost_memory())
+    return fail(Code::kNotFound, "process " + std::to_string(pid_) + " is another program now");
+  return ranges;
+}
+
+Result<std::vector<MemoryRange>> MemoryTracker::scan_all() {
   ICON_TRY(const auto areas, anonymous_areas(pid_));
   std::vector<MemoryRange> ranges;
   for (const auto& area : areas) {

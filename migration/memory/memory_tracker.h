@@ -32,13 +32,16 @@ class MemoryTracker {
   static Result<MemoryTracker> attach(int pid);
 
   // What was written since the last call, in ascending order; everything that is there the first
-  // time. New memory is tracked from this call on. Errors: kNotFound (it ended), kIo.
+  // time. New memory is tracked from this call on. Errors: kNotFound (it ended, or has become
+  // another program: attach again), kIo.
   Result<std::vector<MemoryRange>> written();
 
  private:
   MemoryTracker(int pid, UniqueFd userfault, UniqueFd pagemap)
       : pid_(pid), userfault_(std::move(userfault)), pagemap_(std::move(pagemap)) {}
   Status begin_tracking(const MemoryRange& area);
+  Result<std::vector<MemoryRange>> scan_all();
+  bool has_lost_memory() const;
 
   int pid_;
   UniqueFd userfault_;

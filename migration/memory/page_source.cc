@@ -133,20 +133,27 @@ class PageSource::Work {
     });
     std::vector<Written> written;
     for (const int pid : pids) {
-      auto found = tracked_.find(pid);
-      if (found == tracked_.end()) {
-        auto tracked = track(pid, frozen);
-        if (!tracked && !frozen) continue;  // it ended, or is about to: the next round looks again
-        if (!tracked) return fail(tracked.error());
-        found = tracked_.emplace(pid, std::move(*tracked)).first;
-      }
-      auto& tracker = found->second.tracker;
-      auto ranges = tracker ? tracker->written() : present_memory(pid);
-      if (!ranges && !frozen && ranges.error().code == Code::kNotFound) continue;
+      auto ranges = scan_process(pid, frozen);
+      // Another program since the last look, or another process of that number: from the beginning.
+      if (!ranges && ranges.error().code == Code::kNotFound && tracked_.erase(pid) > 0)
+        ranges = scan_process(pid, frozen);
+      // It ended, or is about to: the next round looks again.
+      if (!ranges && !frozen && (ranges.error().code == Code::kNotFound || !tracked_.contains(pid)))
+        continue;
       if (!ranges) return fail(ranges.error());
-      written.push_back({&found->second, pid, std::move(*ranges)});
+      written.push_back({&tracked_.at(pid), pid, std::move(*ranges)});
     }
     return written;
+  }
+
+  Result<std::vector<MemoryRange>> scan_process(int pid, bool frozen) {
+    auto found = tracked_.find(pid);
+    if (found == tracked_.end()) {
+      ICON_TRY(auto tracked, track(pid, frozen));
+      found = tracked_.emplace(pid, std::move(tracked)).first;
+    }
+    auto& tracker = found->second.tracker;
+    return tracker ? tracker->written() : present_memory(pid);
   }
 
   Result<Tracked> track(int pid, bool frozen) {

@@ -111,7 +111,9 @@ int restless(int ready) {
 
 using Stream = std::vector<std::uint8_t>;
 
-Task<void> copy_of(const Child& child, std::unique_ptr<PageSource>& source, Stream& stream) {
+// `at_last` happens between the rounds and the freeze.
+Task<void> copy_of(const Child& child, std::unique_ptr<PageSource>& source, Stream& stream,
+                   std::function<void()> at_last) {
   const auto executor = co_await boost::asio::this_coro::executor;
   auto started = PageSource::start(
       executor, [&child]() -> Result<std::vector<int>> { return std::vector<int>{child.pid()}; });
@@ -123,6 +125,7 @@ Task<void> copy_of(const Child& child, std::unique_ptr<PageSource>& source, Stre
   };
   boost::asio::co_spawn(executor, test::carry(*source, std::move(take)), boost::asio::detached);
   co_await test::until_converged(*source);
+  at_last();
   child.stop();
   must(co_await source->finish());
 }
@@ -146,6 +149,38 @@ void store(const Stream& stream, PageStore& pages) {
   ADD_FAILURE() << "the stream has no end";
 }
 
+void expect_exact_copy(const Child& child, const std::function<void()>& at_last,
+                       std::size_t pages_min) {
+  std::unique_ptr<PageSource> source;
+  Stream stream;
+  IoContext loop;
+  boost::asio::co_spawn(loop, copy_of(child, source, stream, at_last),
+                        [](std::exception_ptr error) {
+                          if (error) std::rethrow_exception(error);
+                        });
+  loop.run();
+  EXPECT_GE(source->report().rounds.size(), 2u);
+  PageStore pages(1 << 30);
+  store(stream, pages);
+  const UniqueFd memory(
+      open(("/proc/" + std::to_string(child.pid()) + "/mem").c_str(), O_RDONLY | O_CLOEXEC));
+  const auto present = present_memory(child.pid());
+  ASSERT_TRUE(present);
+  std::size_t compared = 0;
+  for (const auto& range : *present) {
+    for (std::uint64_t at = range.start; at < range.end; at += kPageBytes, ++compared) {
+      std::array<std::uint8_t, kPageBytes> truth{};
+      ASSERT_EQ(pread(memory.get(), truth.data(), truth.size(), static_cast<off_t>(at)),
+                static_cast<ssize_t>(truth.size()));
+      const auto copy = pages.find(static_cast<std::uint32_t>(child.pid()), at, 1);
+      ASSERT_EQ(copy.size(), kPageBytes) << "page " << std::hex << at << " is missing";
+      ASSERT_EQ(std::memcmp(copy.data(), truth.data(), kPageBytes), 0)
+          << "page " << std::hex << at << " is an old one";
+    }
+  }
+  EXPECT_GT(compared, pages_min);
+}
+
 TEST(MemoryOnTheKernel, ARestlessProcessIsCopiedExactly) {
   must(MemoryTracker::available());
   for (int run = 0; run < 6; ++run) {
@@ -155,34 +190,33 @@ TEST(MemoryOnTheKernel, ARestlessProcessIsCopiedExactly) {
     char byte = 0;
     ASSERT_EQ(read(ready[0], &byte, 1), 1);
     for (const int fd : ready) close(fd);
-    std::unique_ptr<PageSource> source;
-    Stream stream;
-    IoContext loop;
-    boost::asio::co_spawn(loop, copy_of(child, source, stream), [](std::exception_ptr error) {
-      if (error) std::rethrow_exception(error);
-    });
-    loop.run();
-    EXPECT_GE(source->report().rounds.size(), 2u);
-    PageStore pages(1 << 30);
-    store(stream, pages);
-    const UniqueFd memory(
-        open(("/proc/" + std::to_string(child.pid()) + "/mem").c_str(), O_RDONLY | O_CLOEXEC));
-    const auto present = present_memory(child.pid());
-    ASSERT_TRUE(present);
-    std::size_t compared = 0;
-    for (const auto& range : *present) {
-      for (std::uint64_t at = range.start; at < range.end; at += kPageBytes, ++compared) {
-        std::array<std::uint8_t, kPageBytes> truth{};
-        ASSERT_EQ(pread(memory.get(), truth.data(), truth.size(), static_cast<off_t>(at)),
-                  static_cast<ssize_t>(truth.size()));
-        const auto copy = pages.find(static_cast<std::uint32_t>(child.pid()), at, 1);
-        ASSERT_EQ(copy.size(), kPageBytes) << "page " << std::hex << at << " is missing";
-        ASSERT_EQ(std::memcmp(copy.data(), truth.data(), kPageBytes), 0)
-            << "page " << std::hex << at << " is an old one";
-      }
-    }
-    EXPECT_GT(compared, kPages / 2);
+    expect_exact_copy(
+        child, [] {}, kPages / 2);
   }
+}
+
+TEST(MemoryOnTheKernel, AProcessThatBecomesAnotherProgramIsCopiedExactly) {
+  must(MemoryTracker::available());
+  int go[2], gone[2];
+  ASSERT_EQ(pipe2(go, O_CLOEXEC), 0);
+  ASSERT_EQ(pipe2(gone, O_CLOEXEC), 0);
+  const Child child([&] {
+    std::memset(map(kPages), 1, kPages * kPageBytes);
+    char byte = 0;
+    if (read(go[0], &byte, 1) != 1) return 1;
+    execl("/bin/sleep", "sleep", "60", nullptr);
+    return 2;
+  });
+  close(gone[1]);
+  expect_exact_copy(
+      child,
+      [&] {
+        char byte = 0;
+        EXPECT_EQ(write(go[1], "x", 1), 1);
+        EXPECT_EQ(read(gone[0], &byte, 1), 0) << "its end goes with the old program";
+      },
+      0);
+  for (const int fd : {go[0], go[1], gone[0]}) close(fd);
 }
 
 // --- The other side.
