@@ -8,18 +8,22 @@
 #include "base/log.h"
 #include "base/tls.h"
 #include "supervisor/api.h"
+#include "supervisor/docker/docker_containers.h"
 
 namespace icon::supervisor {
 namespace {
 
 namespace asio = boost::asio;
 constexpr Millis kLookAfterEvery{1'000};
+constexpr std::uint64_t kTidyTurns = 60;  // what is seldom, once in so many
 constexpr Millis kStopGrace{5'000};
 constexpr unsigned kHostSocketMode = 0600;
 
 http::Limits peer_limits() {
   http::Limits limits;
   limits.body_bytes_max = 2 << 20;  // a RESERVE with order, lease and spec; bulk is streamed
+  // A stream is silent while its source dumps, for a minute at most.
+  limits.upload_idle = Millis(90'000);
   return limits;
 }
 
@@ -63,7 +67,8 @@ Endpoint Daemon::api_endpoint() const {
 
 Task<void> Daemon::look_after() {
   asio::steady_timer timer(host_->loop);
-  for (;;) {
+  for (std::uint64_t i = 0;; ++i) {
+    if (i % kTidyTurns == 0) co_await host_->containers->docker().remove_left_over();
     timer.expires_after(kLookAfterEvery);
     const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
     if (error) co_return;

@@ -4,10 +4,13 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "base/log.h"
 #include "migration/criu_checkpointer.h"
+#include "migration/worker.h"
 #include "supervisor/host.h"
+#include "supervisor/image_store.h"
 #include "supervisor/move_destination.h"
 #include "supervisor/move_parts.h"
 #include "supervisor/move_source.h"
@@ -16,6 +19,8 @@
 
 namespace icon::supervisor {
 namespace {
+
+constexpr std::uint64_t kForgetTurns = 600;  // once in so many calls of expire()
 
 class HostMover final : public Mover {
  public:
@@ -63,6 +68,7 @@ class HostMover final : public Mover {
   Task<void> expire() override {
     co_await stubs_.expire();
     co_await arriving_.expire();
+    if (expirations_++ % kForgetTurns == 0) co_await forget_old_images();
   }
 
  private:
@@ -82,6 +88,33 @@ class HostMover final : public Mover {
     for (const auto& entry : images)
       if (entry.path().filename().string().find('.') != std::string::npos)
         std::filesystem::remove_all(entry.path(), error);
+  }
+
+  Task<void> forget_old_images() {
+    const std::string directory = host_.config.state_dir + "/images";
+    auto measure = [directory]() -> Status {
+      measure_images(directory);
+      return {};
+    };
+    (void)co_await migration::run_on(worker_pool(), std::move(measure));
+    // From here to the renaming without a pause: nobody begins to use one meanwhile.
+    const auto icons = host_.journal->icons();
+    if (!icons) co_return;
+    std::set<std::string> used;
+    for (const auto& icon : *icons)
+      if (icon.state != icon_state::kMoved && icon.state != icon_state::kStopped &&
+          icon.state != icon_state::kFailed)
+        used.insert(icon.image_digest);
+    auto old = set_old_images_aside(directory, used, ImageLimits{},
+                                    std::filesystem::file_time_type::clock::now());
+    if (old.empty()) co_return;
+    log::info("images.forgotten", {{"count", old.size()}});
+    auto remove = [old = std::move(old)]() -> Status {
+      std::error_code error;
+      for (const auto& path : old) std::filesystem::remove_all(path, error);
+      return {};
+    };
+    (void)co_await migration::run_on(worker_pool(), std::move(remove));
   }
 
   // Tunnels outlive the supervisor as processes; here they get their peers' ends again.
@@ -107,6 +140,7 @@ class HostMover final : public Mover {
   Stubs stubs_;
   DestinationMoves arriving_;
   std::map<std::string, std::unique_ptr<SourceMove>> leaving_;  // by ICON
+  std::uint64_t expirations_ = 0;
 };
 
 }  // namespace

@@ -205,7 +205,30 @@ Task<Status> DockerContainers::remove(std::string icon_id, const ContainerPaths&
     ICON_CO_TRY(shell->container, co_await engine_.find_container(icon_id));
     if (shell->container.empty()) co_return Status{};
   }
-  co_return co_await engine_.remove_container(shell->container);
+  auto removed = co_await engine_.remove_container(shell->container);
+  if (!removed && make_directories(left_over_directory(), 0700))
+    (void)write_file_atomic(left_over_directory() + "/" + shell->container, icon_id, 0600);
+  co_return removed;
+}
+
+std::string DockerContainers::left_over_directory() const {
+  return config_.state_dir + "/docker-left-over";
+}
+
+Task<void> DockerContainers::remove_left_over() {
+  std::error_code error;
+  std::vector<std::string> containers;
+  for (const auto& entry : std::filesystem::directory_iterator(left_over_directory(), error))
+    if (entry.path().filename().string().find('.') == std::string::npos)
+      containers.push_back(entry.path().filename());
+  for (const auto& container : containers) {
+    const auto removed = co_await engine_.remove_container(container);
+    if (removed)
+      unlink((left_over_directory() + "/" + container).c_str());
+    else
+      log::warn("docker.left_over",
+                {{"container", container.substr(0, 12)}, {"error", removed.error().message}});
+  }
 }
 
 }  // namespace icon::supervisor

@@ -55,10 +55,14 @@ class DockerContainers {
   // Docker's container for an ICON that arrives: everything but CRIU is done when this returns.
   // Errors: as make(); kTimeout.
   Task<Result<std::unique_ptr<DockerShell>>> open_shell(DockerOrder order);
-  // Ends and removes it. Not owned by Docker: fine.
+  // Ends and removes it. Not owned by Docker: fine. What could not be removed is noted below
+  // state_dir, for remove_left_over(): the ICON's own files may go.
   Task<Status> remove(std::string icon_id, const ContainerPaths& place);
+  // At a start and now and then: tries again.
+  Task<void> remove_left_over();
 
  private:
+  std::string left_over_directory() const;
   Task<Status> create(const DockerOrder& order, bool restore);
   Status write_shell_bundle(const DockerOrder& order) const;
   Status write_order(const DockerOrder& order, std::string container, bool restore) const;

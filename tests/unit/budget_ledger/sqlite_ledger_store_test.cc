@@ -104,8 +104,7 @@ TEST_F(DiaryTest, GoesOnWhereItEnded) {
 TEST_F(DiaryTest, ACrashBetweenTwoFilesLosesNeither) {
   {
     auto diary = *open();
-    for (std::size_t i = 0; i < 5; ++i)
-      ASSERT_TRUE(diary.record(life_.documents[i], time_of(i)));
+    for (std::size_t i = 0; i < 5; ++i) ASSERT_TRUE(diary.record(life_.documents[i], time_of(i)));
   }
   // As if the process had ended before the second rename, then before the first.
   std::filesystem::rename(path_, directory_ + "/ledger.next.db");

@@ -2,19 +2,26 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <filesystem>
 #include <thread>
 
 #include "base/file.h"
+#include "base/http_server.h"
 #include "base/json.h"
+#include "supervisor/config.h"
+#include "supervisor/container.h"
 #include "supervisor/docker/adoption.h"
 #include "supervisor/docker/container_bundle.h"
+#include "supervisor/docker/docker_containers.h"
 #include "supervisor/docker/image_root.h"
 #include "supervisor/docker/oci_arguments.h"
 #include "supervisor/docker/restore_launcher.h"
 #include "supervisor/docker/runc_state.h"
 #include "supervisor/docker/shell_order.h"
 #include "supervisor/docker/supervisor_call.h"
+#include "supervisor/image_store.h"
 
 namespace icon::supervisor {
 namespace {
@@ -32,6 +39,73 @@ class DockerRuncTest : public ::testing::Test {
   std::string root_;
   std::string directory_;
 };
+
+// An engine that is busy (or gone) when its container should go.
+TEST_F(DockerRuncTest, AContainerThatDockerDidNotRemoveIsNotForgotten) {
+  IoContext loop;
+  http::Router engine;
+  int asked = 0;
+  engine.on("DELETE", "/containers/{id}", [&](http::Request request) -> Task<http::Response> {
+    EXPECT_EQ(request.params["id"], "0123abcd");
+    http::Response answer{++asked < 3 ? 500 : 204, "application/json", "{}"};
+    co_return answer;
+  });
+  Config config;
+  config.state_dir = directory_ + "/state";
+  config.docker_socket = directory_ + "/docker.sock";
+  auto server = http::serve_unix(loop, config.docker_socket, 0600, "", engine, {});
+  ASSERT_TRUE(server) << server.error().message;
+  ContainerPaths place;
+  place.directory = directory_ + "/icon";
+  std::filesystem::create_directories(place.directory);
+  ShellOrder order;
+  order.container = "0123abcd";
+  order.rootfs = "/rootfs";
+  order.runc = "runc";
+  ASSERT_TRUE(order.write(place.directory));
+  DockerContainers containers(loop, config);
+  auto work = [&]() -> Task<void> {
+    EXPECT_FALSE(co_await containers.remove("icon", place));
+    // Its files are gone, and the supervisor is another one.
+    std::filesystem::remove_all(place.directory);
+    DockerContainers later(loop, config);
+    co_await later.remove_left_over();
+    EXPECT_EQ(asked, 2);
+    co_await later.remove_left_over();
+    EXPECT_EQ(asked, 3);
+    co_await later.remove_left_over();
+    EXPECT_EQ(asked, 3) << "it is gone";
+    (*server)->stop();
+  };
+  boost::asio::co_spawn(loop, work, boost::asio::detached);
+  loop.run_for(std::chrono::seconds(20));
+  EXPECT_EQ(asked, 3);
+}
+
+TEST(ImageStore, KeepsWhatIsUsedAndTheNewest) {
+  char path[] = "/tmp/icimages.XXXXXX";
+  const std::filesystem::path store = mkdtemp(path);
+  const auto now = std::filesystem::file_time_type::clock::now();
+  const auto put = [&](const std::string& digest, std::size_t bytes, int days) {
+    std::filesystem::create_directories(store / digest / "rootfs/bin");
+    ASSERT_TRUE(write_file_atomic(store / digest / "rootfs/bin/x", std::string(bytes, 'x'), 0600));
+    std::filesystem::last_write_time(store / digest, now - std::chrono::hours(24 * days));
+  };
+  put("used", 100, 30);
+  put("ancient", 100, 8);
+  put("older", 600, 3);
+  put("newer", 600, 2);
+  put("half.migration", 100, 30);
+  measure_images(store);
+  const ImageLimits limits{std::chrono::hours(7 * 24), 1000};
+  const auto gone = set_old_images_aside(store, {"used"}, limits, now);
+  EXPECT_EQ(gone, (std::vector<std::string>{store / "ancient.old", store / "older.old"}));
+  for (const auto* stays : {"used", "newer", "half.migration"})
+    EXPECT_TRUE(std::filesystem::exists(store / stays / "rootfs")) << stays;
+  // Its use has just ended: its days begin.
+  EXPECT_TRUE(set_old_images_aside(store, {}, limits, now).empty());
+  std::filesystem::remove_all(store);
+}
 
 TEST(OciArguments, WhatContainerdSays) {
   const std::vector<std::string> words{"--root",
