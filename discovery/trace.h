@@ -37,8 +37,9 @@ struct TraceLimits {
   bool global_stops = false;
   int first_ttl = 0;      // where traces begin; 0: learnt from the first ones
   int pioneers_max = 16;  // traces that begin at TTL 1 to learn that
-  // With global_stops and no distance learnt yet, others to a pioneer's block begin here; 0: they
-  // wait. No more of them than one router may be asked at once: they may all meet the same.
+  // With global_stops and no distance learnt yet, others to a pioneer's block begin here, if one
+  // router may be asked by all targets at once (they may all meet the same); else, and with 0, they
+  // wait.
   int middle_ttl = 6;
   int flows_max = 1;  // flow ids tried at a hop to see whether it is load-balanced; 1: none
   int probes_per_second = 2000;

@@ -65,7 +65,9 @@ TracePlan::TracePlan(std::vector<Address> targets, TraceMethod method, TraceLimi
       guess_pace_(limits.probes_per_router_per_second, now),
       tokens_at_(now) {
   ICON_ASSERT(check_limits(limits));
-  if (limits_.global_stops && limits_.middle_ttl > 0) blind_left_ = pace_.burst();
+  // A guess costs a probe or two where ways are short: only for who lets a router be asked by all.
+  if (limits_.global_stops && limits_.middle_ttl > 0 && pace_.burst() >= std::ssize(targets))
+    blind_left_ = pace_.burst();
   burst_ = std::max(kBurstProbes, limits_.probes_per_second * kBurstSeconds);
   tokens_ = burst_;
   targets_.resize(targets.size());

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "base/log.h"
 #include "supervisor/market_rules.h"
 
 namespace icon::supervisor {
@@ -31,6 +32,7 @@ Status Market::record(LeaseRecord lease) {
   if (diary_ == nullptr || lease.role != "sold" || lease.state == "reserved" ||
       lease.state == "lapsed")
     return {};
+  if (lease.lease.empty()) return {};  // nothing of it is signed
   std::vector<const json::Object*> signed_so_far{&lease.lease};
   for (const auto& document : lease.documents)
     if (document.is_object()) signed_so_far.push_back(&document.get_object());
@@ -48,8 +50,15 @@ Status Market::record(LeaseRecord lease) {
 
 Status Market::record_missed() {
   ICON_TRY(const auto leases, journal_.leases());
-  for (const auto& lease : leases) ICON_CHECK(record(lease));
+  for (const auto& lease : leases) try_to_record(lease);
   return {};
+}
+
+void Market::try_to_record(const LeaseRecord& lease) {
+  if (const auto recorded = record(lease); !recorded)
+    log::error("ledger.not_recorded", {{"lease", lease.lease_id},
+                                       {"code", to_string(recorded.error().code)},
+                                       {"message", recorded.error().message}});
 }
 
 Result<wire::Resources> Market::free() const {
@@ -236,7 +245,7 @@ Result<wire::Envelope> Market::close(LeaseRecord lease, std::string_view state) 
     return journal_.put_lease(lease);
   }));
   meters_.erase(lease.lease_id);
-  ICON_CHECK(record(std::move(lease)));
+  try_to_record(lease);  // a full disk must not keep a lease from its end
   return envelope;
 }
 
@@ -296,7 +305,15 @@ Result<std::vector<LeaseRecord>> Market::expire() {
       if (now < lease.expires_ms + terms.grace_ms) continue;
       were_active.push_back(lease);
     }
-    ICON_CHECK(close(lease, "expired"));
+    if (const auto closed = close(lease, "expired"); !closed) {
+      // It ends all the same, and so do the others.
+      log::error("lease.no_receipt", {{"lease", lease.lease_id},
+                                      {"code", to_string(closed.error().code)},
+                                      {"message", closed.error().message}});
+      LeaseRecord over = lease;
+      over.state = "expired";
+      ICON_CHECK(journal_.put_lease(over));
+    }
   }
   ICON_CHECK(journal_.forget_expired_nonces(now));
   ICON_CHECK(journal_.forget_closed_leases(now - kClosedLeasesKept.count()));

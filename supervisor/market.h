@@ -101,6 +101,8 @@ class Market {
   Result<wire::Envelope> close(LeaseRecord lease, std::string_view state);
   // Into the ledger, after the journal: whoever holds a document of ours finds it there.
   Status record(LeaseRecord lease);
+  // Later is soon enough: the next start brings along what is missing.
+  void try_to_record(const LeaseRecord& lease);
 
   const Config& config_;
   const KeyPair& key_;

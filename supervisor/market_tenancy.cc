@@ -48,6 +48,12 @@ wire::LeaseTerms terms_for(const PublicKey& provider, const LeaseRecord& record,
 }  // namespace
 
 Result<Papers> papers_of(const LeaseRecord& record) {
+  if (record.lease.empty()) {  // nothing of it is signed: the row alone tells
+    Papers papers;
+    papers.expires_ms = record.expires_ms;
+    papers.segments.push_back({record.start_ms, record.slot_seconds, record.price_ucredits, 0});
+    return papers;
+  }
   ICON_TRY(const auto envelope, wire::parse_envelope(json::Value(record.lease)));
   ICON_TRY(const auto lease, wire::Lease::from_json(envelope.body));
   ICON_TRY(const auto bid, wire::Bid::from_json(lease.bid.body));

@@ -7,6 +7,7 @@
 #include <optional>
 #include <sstream>
 
+#include "base/socket_path.h"
 #include "supervisor/curl_loop.h"
 
 namespace icon::supervisor {
@@ -66,6 +67,7 @@ struct EngineClient::Transfer {
   asio::steady_timer news;  // cancelled at the end
   std::unique_ptr<CURL, FreeEasy> easy;
   std::unique_ptr<curl_slist, FreeList> headers;
+  SocketPath socket;
   char error_text[CURL_ERROR_SIZE] = {};
   std::string body;
   std::optional<CURLcode> done;
@@ -79,13 +81,18 @@ struct EngineClient::Transfer {
 
   // `call` must outlive the transfer.
   Status set_up(const std::string& socket_path, const EngineCall& call) {
+    auto place = SocketPath::of(socket_path);
+    if (!place)
+      return fail(Code::kUnavailable,
+                  "no Docker Engine at " + socket_path + ": " + place.error().message);
+    socket = std::move(*place);
     easy.reset(curl_easy_init());
     if (!easy) return fail(Code::kInternal, "libcurl: no handle");
     const std::string url = "http://docker" + call.target;
     curl_easy_setopt(easy.get(), CURLOPT_URL, url.c_str());
     curl_easy_setopt(easy.get(), CURLOPT_PROTOCOLS_STR, "http");
     curl_easy_setopt(easy.get(), CURLOPT_PROXY, "");
-    curl_easy_setopt(easy.get(), CURLOPT_UNIX_SOCKET_PATH, socket_path.c_str());
+    curl_easy_setopt(easy.get(), CURLOPT_UNIX_SOCKET_PATH, socket.text.c_str());
     curl_easy_setopt(easy.get(), CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy.get(), CURLOPT_ERRORBUFFER, error_text);
     curl_easy_setopt(easy.get(), CURLOPT_WRITEFUNCTION, &Transfer::on_body);

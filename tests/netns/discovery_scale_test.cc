@@ -98,7 +98,7 @@ TEST_F(ScaleTest, EveryRouterAtTheKernelsDefaultLimits) {
 TEST_F(ScaleTest, StopSetsSaveProbes) {
   kernel_setting(0, "net/ipv4/ping_group_range", "1000 1000");
   const std::vector<std::string> common{"--no-names",    "--rate",    "20000",
-                                        "--router-rate", "20000",     "--in-flight",
+                                        "--router-rate", "1000",      "--in-flight",
                                         "1024",          "--targets", target_file(4, 250)};
   auto with = common;
   with.push_back("--global-stops");

@@ -256,6 +256,23 @@ TEST_F(MarketTest, SlotsEnd) {
   EXPECT_TRUE(journal_->leases()->empty());
 }
 
+TEST_F(MarketTest, WhatCannotBeBilledEndsAllTheSame) {
+  const auto damaged = open_lease(*buy(offer(100, 10)));
+  const auto sound = open_lease(*buy(offer(100, 10)));
+  ASSERT_TRUE(market_->activate(damaged.lease_id));
+  ASSERT_TRUE(market_->activate(sound.lease_id));
+  auto row = **journal_->find_lease(damaged.lease_id);
+  row.lease = {{"type", "lease"}};
+  ASSERT_TRUE(journal_->put_lease(row));
+  clock_.advance(Millis(10'000));
+  const auto over = market_->expire();
+  ASSERT_TRUE(over) << over.error().message;
+  EXPECT_EQ(over->size(), 2u);
+  for (const auto& lease : *journal_->leases()) EXPECT_EQ(lease.state, "expired");
+  EXPECT_TRUE((*journal_->find_lease(damaged.lease_id))->receipt.empty());
+  EXPECT_FALSE((*journal_->find_lease(sound.lease_id))->receipt.empty());
+}
+
 TEST_F(MarketTest, LocalIconsTakeRoomToo) {
   IconRecord icon;
   icon.id = icon_.id();
