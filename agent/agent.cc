@@ -274,6 +274,7 @@ void Agent::report_periodically() {
   report_timer_.expires_after(kReportInterval);
   report_timer_.async_wait([this](boost::system::error_code error) {
     if (error) return;
+    rounds_.tick();
     report_status();
     limit_logs();
     report_periodically();

@@ -57,6 +57,12 @@ std::vector<budget::RttEstimate> estimates_for(const ProviderView& provider,
     input.provider_connect_rtt_us = provider.connect_rtt_us;
     input.configured_rtt_us = configured_rtt(known, view.prefix);
     input.measured_rtt_us = find(provider.measured_rtt_us, view.prefix);
+    input.trust = provider.trust;
+    if (const auto delivered = provider.delivered.find(view.prefix);
+        delivered != provider.delivered.end()) {
+      input.delivered_rtt_us = delivered->second.rtt_us;
+      input.delivered_age_ms = delivered->second.age_ms;
+    }
     estimates.push_back(budget::estimate_rtt(input));
   }
   return estimates;

@@ -17,6 +17,12 @@ struct TraceView {
   std::vector<budget::HopRtt> hops;
 };
 
+// What the ICON's users had at a provider when it was there.
+struct DeliveredView {
+  std::int64_t rtt_us = 0;
+  std::int64_t age_ms = 0;
+};
+
 struct ProviderView {
   budget::ProviderNames names;
   std::string source;  // "dns", "configured", "operator"
@@ -25,6 +31,8 @@ struct ProviderView {
   std::map<Prefix, int> on_path_ttl;  // the first hop of the provider's domain towards a prefix
   std::optional<std::int64_t> connect_rtt_us;
   std::map<Prefix, std::int64_t> measured_rtt_us;  // by the provider's own ping
+  std::map<Prefix, DeliveredView> delivered;
+  std::int64_t trust = budget::kCertain;  // percent: how far it kept its promises
   std::optional<wire::Offer> offer;
   std::optional<budget::Rejection> rejection;
 };

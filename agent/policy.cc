@@ -74,6 +74,8 @@ json::Object Policy::to_json() const {
   object["dns"] = json::Object{{"dnssec", agent::to_string(dns.dnssec)},
                                {"anchors", array_of(dns.anchors)},
                                {"servers", array_of(dns.servers)}};
+  object["promise"] =
+      json::Object{{"pings", ask_pings}, {"window_ms", promise_window_ms}, {"keep", promise_keep}};
   object["watch"] = std::move(ports);
   return object;
 }

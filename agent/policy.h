@@ -65,7 +65,10 @@ struct Policy {
   std::int64_t slot_seconds = 3600;
   std::vector<ConfiguredProvider> providers;
   DnsPolicy dns;
-  std::vector<std::uint16_t> watch;  // service ports; empty: the published ones
+  bool ask_pings = true;                     // name users' addresses to those who make an offer
+  std::int64_t promise_window_ms = 120'000;  // by then the promised gain must have appeared,
+  std::int64_t promise_keep = 50;            // so many percent of it
+  std::vector<std::uint16_t> watch;          // service ports; empty: the published ones
 
   json::Object to_json() const;
   budget::DecisionPolicy decision_policy() const;

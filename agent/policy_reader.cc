@@ -67,6 +67,7 @@ class Reader {
   void latency(const YAML::Node& node, const std::string& key);
   void slot(const YAML::Node& node, const std::string& key);
   void dns(const YAML::Node& node, const std::string& key);
+  void promise(const YAML::Node& node, const std::string& key);
   void root(const YAML::Node& node);
   void contradictions();
 
@@ -372,6 +373,22 @@ void Reader::dns(const YAML::Node& node, const std::string& key) {
         }}});
 }
 
+void Reader::promise(const YAML::Node& node, const std::string& key) {
+  map(node, key,
+      {{"window",
+        duration(policy_.promise_window_ms, kUsPerMs, kUsPerSecond, 24 * kUsPerHour, "2m")},
+       {"keep", integer(policy_.promise_keep, 1, 100)},
+       {"pings", [this](const YAML::Node& entry, const std::string& entry_key) {
+          const char* hint = "Write true or false.";
+          const auto value = text(entry, entry_key, hint);
+          if (!value) return;
+          if (*value == "true" || *value == "false")
+            policy_.ask_pings = *value == "true";
+          else
+            problem(entry, entry_key, fmt::format("'{}' does not do", value->substr(0, 40)), hint);
+        }}});
+}
+
 void Reader::root(const YAML::Node& node) {
   const auto member = [this](void (Reader::*method)(const YAML::Node&, const std::string&)) {
     return [this, method](const YAML::Node& entry, const std::string& key) {
@@ -400,6 +417,7 @@ void Reader::root(const YAML::Node& node) {
        {"redirect", member(&Reader::redirect)},
        {"slot", member(&Reader::slot)},
        {"dns", member(&Reader::dns)},
+       {"promise", member(&Reader::promise)},
        {"providers",
         [this](const YAML::Node& entry, const std::string& key) {
           list(entry, key, kPolicyListMax,

@@ -16,6 +16,7 @@ constexpr std::size_t kHistoryBytesMax = 64 << 10;
 // What the discovery saw goes along with a decision unless it is larger than this.
 constexpr std::size_t kDiscoveryEvidenceBytesMax = 128 << 10;
 constexpr std::size_t kDecidedPrefixesMax = 1024;  // those with most weight
+constexpr int kFastestTenth = 10;
 // An offer that runs out sooner is asked for again before it is taken.
 constexpr Millis kOfferLeftMin{3'000};
 
@@ -55,8 +56,12 @@ Rounds::Rounds(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGr
       monitor_(monitor),
       options_(std::move(options)),
       feed_(std::move(feed)),
-      survey_(loop, clock, link, tasks, survey_limits(options_.policy)) {
-  if (options_.key) buyer_.emplace(link_, *options_.key, clock_);
+      survey_(loop, clock, link, tasks, survey_limits(options_.policy)),
+      promises_(clock, options_.state_dir + "/record.json") {
+  if (options_.key) {
+    buyer_.emplace(link_, *options_.key, clock_);
+    if (options_.policy.ask_pings) survey_.ask_pings_with(*options_.key);
+  }
   load_history();
 }
 
@@ -123,6 +128,7 @@ void Rounds::arrived(const Self& self, bool moved) {
     users_.clear();
     estimates_us_.clear();
     survey_.forget();
+    promises_.arrived();
   }
   read_lease();
   open_wallet();
@@ -194,6 +200,7 @@ Task<void> Rounds::discovery_task(std::int64_t round) {
       later(event::RoundFailed{round, "discovery: " + status.error().message});
       co_return;
     }
+    if (promises_.previous()) survey_.add(*promises_.previous());
   }
   later(event::DiscoveryDone{round});
 }
@@ -211,11 +218,18 @@ Observations Rounds::observations() const {
       prefix_views(users_, table_, static_cast<int>(options_.policy.percentile), survey_.reached());
   seen.traces = survey_.traces();
   for (const auto& provider : survey_.providers()) seen.providers.push_back(provider.view);
+  promises_.apply(seen.providers);
   seen.budget_left_ucredits = money_left();
   return seen;
 }
 
 Task<void> Rounds::decision_task(std::int64_t round) {
+  // Connections that still come by the old host are slower: the fastest tenth speaks for a place
+  // that has a promise to keep.
+  const int percentile =
+      promises_.pending() ? kFastestTenth : static_cast<int>(options_.policy.percentile);
+  const auto delivered = prefix_views(users_, table_, percentile, survey_.reached());
+  promises_.look(here_, delivered, options_.policy);
   if (objective_met()) {
     if (std::exchange(last_posted_, "objective_met") != "objective_met")
       log::info("round.objective_met", {{"round", round},
@@ -226,8 +240,9 @@ Task<void> Rounds::decision_task(std::int64_t round) {
     co_return;
   }
   const auto seen = observations();
-  const auto decision =
-      budget::decide(decision_input(options_.policy, seen, history_), clock_.utc_ms());
+  auto input = decision_input(options_.policy, seen, history_);
+  input.broken_promise = promises_.broken();
+  const auto decision = budget::decide(input, clock_.utc_ms());
   history_ = decision.history;
   estimates_us_ = estimates_of(decision.evidence);
   co_await post(decision.evidence);
@@ -241,7 +256,8 @@ Task<void> Rounds::decision_task(std::int64_t round) {
 
 // A decision that repeats the last one in outcome and reasons is neither logged nor kept again.
 Task<void> Rounds::post(const budget::Evidence& evidence) {
-  std::string summary = evidence.outcome + ' ' + evidence.reason + ' ' + evidence.to_id;
+  std::string summary =
+      evidence.outcome + ' ' + evidence.reason + ' ' + evidence.to_id + ' ' + evidence.promise;
   for (const auto& candidate : evidence.candidates)
     summary += ' ' + candidate.id + candidate.reason;
   const bool repeated = std::exchange(last_posted_, summary) == summary;
@@ -272,7 +288,21 @@ Task<Result<PurchaseRequest>> Rounds::decided_move(std::string target) {
   if (provider.view.rejection)
     co_return fail(Code::kRefused,
                    provider.view.rejection->code + ": " + provider.view.rejection->message);
+  auto seen = observations();
+  std::vector<ProviderView> chosen{provider.view};
+  promises_.apply(chosen);
+  KnownProvider promising = provider;
+  promising.view = std::move(chosen.front());
+  promises_.prepare(promising, seen, options_.policy, here_as_provider());
   co_return PurchaseRequest{std::move(provider), "latency", move_evidence_};
+}
+
+KnownProvider Rounds::here_as_provider() const {
+  KnownProvider here;
+  here.view.names.name = self_->provider_name;
+  here.view.names.id = self_->supervisor.id();
+  here.view.api = self_->api;
+  return here;
 }
 
 // Among what is known, else by a discovery for this purpose.
@@ -313,6 +343,7 @@ Task<Result<PurchaseRequest>> Rounds::operators_move(std::string target) {
     co_return fail(Code::kRefused, view.rejection->code + ": " + view.rejection->message);
   }
   co_await post(evidence);
+  promises_.prepare(provider, Observations{}, options_.policy, here_as_provider());
   co_return PurchaseRequest{std::move(provider), "operator", evidence.to_json()};
 }
 
@@ -377,8 +408,9 @@ void Rounds::move_ended(const action::MoveEnded& ended) {
                                 {"outcome", name_of(outcome)},
                                 {"reason", ended.reason},
                                 {"provider", purchase.provider_name}});
-  if (id.empty() || !wallet_ || outcome == MoveOutcome::kUnknown) return;
   const bool moved = outcome == MoveOutcome::kMoved;
+  promises_.ended(moved, purchase.price_ucredits);
+  if (id.empty() || !wallet_ || outcome == MoveOutcome::kUnknown) return;
   const auto status =
       moved ? wallet_->settle(id, clock_.utc_ms()) : wallet_->release(id, clock_.utc_ms());
   // A move that we did not order was not paid by us.
@@ -408,6 +440,7 @@ StatusInput Rounds::status() const {
   input.estimates_us = estimates_us_;
   if (wallet_) input.purse = wallet_->totals();
   if (self_) input.epoch = self_->epoch;
+  input.record = promises_.status_json();
   return input;
 }
 

@@ -13,6 +13,7 @@
 #include "agent/latency_monitor.h"
 #include "agent/lifecycle.h"
 #include "agent/policy.h"
+#include "agent/promises.h"
 #include "agent/purchase.h"
 #include "agent/status_report.h"
 #include "agent/supervisor_link.h"
@@ -52,6 +53,8 @@ class Rounds {
   void close(const std::string& migration);
   // The service has ended.
   void ended();
+  // At every report: the record counts the time.
+  void tick() { promises_.tick(); }
 
   // Users, providers, money: everything of the status that is not the lifecycle's.
   StatusInput status() const;
@@ -74,6 +77,7 @@ class Rounds {
   Task<Result<KnownProvider>> locate(std::string target);
   Task<void> post(const budget::Evidence& evidence);
   Task<void> post_refusal(budget::Evidence evidence);
+  KnownProvider here_as_provider() const;
   budget::Evidence refusal(const std::string& target, const std::string& why) const;
   Observations observations() const;
   bool objective_met() const;
@@ -90,6 +94,7 @@ class Rounds {
   RoundsOptions options_;
   std::function<void(Event)> feed_;
   Survey survey_;
+  Promises promises_;
   std::optional<Buyer> buyer_;
   std::optional<Wallet> wallet_;
   std::optional<Chronicle> chronicle_;

@@ -63,6 +63,7 @@ json::Object status_json(const StatusInput& input) {
     status["purse"] = json::Object{{"budget_ucredits", input.purse->budget_ucredits},
                                    {"held_ucredits", input.purse->held_ucredits},
                                    {"spent_ucredits", input.purse->spent_ucredits}};
+  status["record"] = input.record;
   return status;
 }
 

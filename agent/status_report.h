@@ -28,6 +28,7 @@ struct StatusInput {
   // The last decision's estimates per provider id, for the heaviest prefix.
   std::vector<std::pair<std::string, std::int64_t>> estimates_us;
   std::optional<Wallet::Totals> purse;
+  json::Array record;  // of promises, a row for each provider
 };
 // The body of PUT /v1/self/status.
 json::Object status_json(const StatusInput& input);

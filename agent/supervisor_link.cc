@@ -175,7 +175,7 @@ Task<Result<OfferAnswer>> SupervisorLink::ask_offer(OfferQuestion question) {
   ICON_CO_TRY(answer.observed_id, json::get_string_or(object, "observed_id", ""));
   ICON_CO_TRY(const std::int64_t rtt_us,
               json::get_int_or(object, "connect_rtt_us", -1, -1, kConnectRttUsMax));
-  if (rtt_us >= 0) answer.connect_rtt_us = rtt_us;
+  if (rtt_us > 0) answer.connect_rtt_us = rtt_us;  // 0: the connection was open already
   const auto* offer = object.if_contains("offer");
   if (offer == nullptr) co_return fail(Code::kInvalid, "the answer holds no offer");
   answer.offer = *offer;
@@ -205,6 +205,16 @@ Task<Result<Confirmed>> SupervisorLink::confirm(Endpoint api, wire::Envelope res
   ICON_CO_TRY(confirmed.lease, get_envelope(object, "lease"));
   ICON_CO_TRY(confirmed.terms, get_envelope(object, "terms"));
   co_return confirmed;
+}
+
+Task<Result<wire::Envelope>> SupervisorLink::ask_pings(Endpoint api, wire::Envelope request) {
+  json::Object body{{"api", api.to_string()}, {"request", request.to_json()}};
+  ICON_CO_TRY(const std::string text,
+              co_await call("POST", "/v1/self/pings", std::move(body), kRemoteCall));
+  ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
+  const auto* report = object.if_contains("report");
+  if (report == nullptr) co_return fail(Code::kInvalid, "the answer holds no report");
+  co_return wire::parse_envelope(*report);
 }
 
 Task<Result<std::string>> SupervisorLink::order_migration(MigrationOrder order) {

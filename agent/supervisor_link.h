@@ -109,6 +109,8 @@ class SupervisorLink {
   Task<Result<wire::Envelope>> reserve(LeaseQuestion question);
   Task<Result<Confirmed>> confirm(Endpoint api, wire::Envelope reservation,
                                   wire::Envelope confirmation);
+  // A provider's signed answer to a signed wire::PingRequest.
+  Task<Result<wire::Envelope>> ask_pings(Endpoint api, wire::Envelope request);
   // The supervisor's id for the migration. Errors also: kConflict (one is under way).
   Task<Result<std::string>> order_migration(MigrationOrder order);
   Task<Status> post_decision(std::string id, std::string outcome, json::Object evidence);

@@ -17,6 +17,7 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::size_t kNonceBytes = 16;
+constexpr std::size_t kConnectRttsMax = 1'024;
 
 budget::Rejection rejection_of(const Error& error) {
   switch (error.code) {
@@ -108,6 +109,13 @@ void Survey::take_over(const discovery::DiscoveryReport& report) {
                                {"took_us", report.timings.total.count()}});
 }
 
+void Survey::add(const KnownProvider& provider) {
+  const auto known = [&](const KnownProvider& one) {
+    return one.view.names.id == provider.view.names.id || one.view.api == provider.view.api;
+  };
+  if (std::none_of(providers_.begin(), providers_.end(), known)) providers_.push_back(provider);
+}
+
 struct Survey::OfferQueue {
   OfferQueue(IoContext& loop, const Policy& for_policy)
       : policy(for_policy), finished(loop, SteadyTime::max()) {}
@@ -123,10 +131,28 @@ Task<void> Survey::offer_worker(std::shared_ptr<OfferQueue> queue) {
     const std::size_t index = queue->waiting.back();
     queue->waiting.pop_back();
     auto answered = co_await ask_offer(providers_[index], queue->policy, queue->budget_left);
+    if (!answered.view.rejection) co_await ask_pings(answered);
+    answered.view.measured_rtt_us = pings_.figures(answered.view.names.id);
     if (index < providers_.size()) providers_[index] = std::move(answered);
     --queue->unfinished;
   }
   if (queue->unfinished == 0) queue->finished.cancel();
+}
+
+// What it says is one figure among others: without it the decision goes by the path.
+Task<void> Survey::ask_pings(KnownProvider provider) {
+  if (key_ == nullptr || !provider.view.offer) co_return;
+  const PublicKey id = provider.view.offer->provider;
+  auto request = pings_.due(*key_, id, users_, provider.view.names.configured);
+  if (!request) co_return;
+  const std::string digest = request->digest();
+  const auto report = co_await link_.ask_pings(provider.view.api, std::move(*request));
+  const auto status = report ? pings_.take(*report, id, digest) : Status(fail(report.error()));
+  if (!status) pings_.put_off(id);
+  log::info("pings.answer", {{"provider", provider.view.names.name},
+                             {"figures", pings_.figures(id.id()).size()},
+                             {"code", status ? "" : to_string(status.error().code)},
+                             {"message", status ? "" : status.error().message}});
 }
 
 Task<void> Survey::ask_offers(const Policy& policy, std::string here_id,
@@ -172,7 +198,7 @@ Task<KnownProvider> Survey::ask_offer(KnownProvider provider, const Policy& poli
     }
     const auto verdict = budget::check_offer(answer->offer, *request, clock_.utc_ms());
     view.api = api;
-    view.connect_rtt_us = answer->connect_rtt_us;
+    view.connect_rtt_us = connect_rtt(api, answer->connect_rtt_us);
     view.offer = verdict.offer;
     view.rejection = verdict.rejection;
     if (auto envelope = wire::parse_envelope(answer->offer); envelope && verdict.offer)
@@ -183,6 +209,19 @@ Task<KnownProvider> Survey::ask_offer(KnownProvider provider, const Policy& poli
   }
   log_answer(view);
   co_return provider;
+}
+
+// An answer on a connection that was open already has measured nothing: then the last one counts.
+std::optional<std::int64_t> Survey::connect_rtt(const Endpoint& api,
+                                                std::optional<std::int64_t> now_us) {
+  const std::string name = api.to_string();
+  if (now_us) {
+    if (connect_rtt_us_.size() >= kConnectRttsMax) connect_rtt_us_.clear();
+    connect_rtt_us_[name] = *now_us;
+    return now_us;
+  }
+  const auto known = connect_rtt_us_.find(name);
+  return known == connect_rtt_us_.end() ? now_us : known->second;
 }
 
 // An answer like the one before is no news.
@@ -212,8 +251,10 @@ void Survey::forget() {
   providers_.clear();
   traces_.clear();
   reached_.clear();
+  pings_.clear();
   evidence_.clear();
   logged_.clear();
+  connect_rtt_us_.clear();
 }
 
 }  // namespace icon::agent

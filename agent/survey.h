@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "agent/ping_book.h"
 #include "agent/policy.h"
 #include "agent/provider_book.h"
 #include "agent/supervisor_link.h"
 #include "agent/task_group.h"
 #include "base/clock.h"
+#include "base/keys.h"
 #include "base/task.h"
 #include "discovery/discovery.h"
 #include "discovery/dns_stack.h"
@@ -39,7 +41,9 @@ class Survey {
   // `tasks`.
   Survey(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGroup& tasks,
          SurveyLimits limits)
-      : loop_(loop), clock_(clock), link_(link), tasks_(tasks), limits_(limits) {}
+      : loop_(loop), clock_(clock), link_(link), tasks_(tasks), limits_(limits), pings_(clock) {}
+  // With a key, providers that made an offer are asked how far our users are from them.
+  void ask_pings_with(const KeyPair& key) { key_ = &key; }
 
   // Traces to the users, looks for providers on the way and merges the configured ones. Findings
   // that are fresh and for the same users are used again. Errors: of the resolver, and as
@@ -52,6 +56,9 @@ class Survey {
   // The same for one; its offer, envelope and rejection are filled in.
   Task<KnownProvider> ask_offer(KnownProvider provider, const Policy& policy,
                                 wire::MicroCredits budget_left);
+
+  // Somebody whom no source has named; does nothing when he is known.
+  void add(const KnownProvider& provider);
 
   const std::vector<KnownProvider>& providers() const { return providers_; }
   const std::vector<TraceView>& traces() const { return traces_; }
@@ -68,8 +75,10 @@ class Survey {
   struct OfferQueue;
   Result<Engine*> engine();
   void take_over(const discovery::DiscoveryReport& report);
+  Task<void> ask_pings(KnownProvider provider);
   Task<void> offer_worker(std::shared_ptr<OfferQueue> queue);
   void log_answer(const ProviderView& view);
+  std::optional<std::int64_t> connect_rtt(const Endpoint& api, std::optional<std::int64_t> now_us);
   bool fresh(const Representatives& users) const;
 
   IoContext& loop_;
@@ -84,7 +93,10 @@ class Survey {
   std::vector<TraceView> traces_;
   ReachedRtts reached_;
   json::Object evidence_;
-  std::map<std::string, std::string> logged_;  // the last answer of each API
+  const KeyPair* key_ = nullptr;
+  PingBook pings_;
+  std::map<std::string, std::string> logged_;           // the last answer of each API
+  std::map<std::string, std::int64_t> connect_rtt_us_;  // of each API, as last measured from here
 };
 
 }  // namespace icon::agent

@@ -81,6 +81,7 @@ void Round::fill_policy() {
   evidence.budget_left_ucredits = input_.budget_left_ucredits;
   evidence.rounds_needed = policy_.rounds;
   evidence.prefixes_total = static_cast<std::int64_t>(input_.prefixes.size());
+  evidence.promise = input_.broken_promise;
   evidence.candidates_total = static_cast<std::int64_t>(input_.candidates.size());
 }
 
@@ -113,14 +114,25 @@ void Round::add_value(const Candidate& candidate, EvidenceCandidate& evidence) c
   const auto estimate_of = [&](std::size_t index) {
     return index < candidate.estimates.size() ? candidate.estimates[index] : RttEstimate{};
   };
+  // A gain counts as far as it is certain, a loss in full.
   const auto value_of = [&](std::size_t index) {
-    return demand_value(curve_, input_.prefixes[index].connections, estimate_of(index).rtt_us);
+    const auto& prefix = input_.prefixes[index];
+    const auto estimate = estimate_of(index);
+    const auto there = demand_value(curve_, prefix.connections, estimate.rtt_us);
+    const auto at_home = demand_value(curve_, prefix.connections, prefix.rtt_us);
+    if (there <= at_home) return there;
+    __extension__ using Wide = __int128;
+    const auto sure = std::clamp<std::int64_t>(estimate.confidence, 0, kCertain);
+    return at_home + static_cast<MicroCredits>(Wide(there - at_home) * sure / kCertain);
   };
   for (std::size_t i = 0; i < input_.prefixes.size(); ++i)
     evidence.value_ucredits = saturating_add(evidence.value_ucredits, value_of(i));
-  for (const auto index : shown_prefixes_)
+  for (const auto index : shown_prefixes_) {
     evidence.estimates.push_back(
         {input_.prefixes[index].prefix.to_string(), estimate_of(index), value_of(index)});
+    if (evidence.estimates.size() > kEvidenceDetailsMax)
+      evidence.estimates.back().estimate.detail.clear();
+  }
   const auto& here = decision_.evidence;
   evidence.scored = true;
   evidence.slots = slots_for(policy_.horizon_ms, candidate.offer->slot_seconds);
@@ -303,9 +315,10 @@ void Round::conclude_with_winner() {
 
   // A clock that jumped back must not hold the ICON for ever: a time far ahead is no last move.
   const auto until = history.last_move_ms + policy_.cooldown_ms;
-  const bool cooling = history.last_move_ms > 0 && now_ms_ < until &&
+  const bool broken = !input_.broken_promise.empty();
+  const bool cooling = !broken && history.last_move_ms > 0 && now_ms_ < until &&
                        history.last_move_ms <= now_ms_ + policy_.cooldown_ms;
-  const auto missing = policy_.rounds - rounds;
+  const auto missing = (broken ? 1 : policy_.rounds) - rounds;
   if (missing > 0)
     evidence.would_change.push_back({"rounds", winner.name, missing,
                                      fmt::format("{} more {} with the same winner", missing,

@@ -64,6 +64,9 @@ struct DecisionInput {
   DecisionPolicy policy;
   MicroCredits budget_left_ucredits = 0;
   DecisionHistory history;
+  // The present place has not kept what it promised, and how: then neither several rounds nor a
+  // pause after the last move are waited for.
+  std::string broken_promise;
 };
 
 struct Decision {

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::int64_t kNumberMax = std::numeric_limits<std::int64_t>::max();
 constexpr std::size_t kTextBytesMax = 4096;
+constexpr std::size_t kEstimateDetailBytesMax = 512;
 constexpr std::size_t kWouldChangeMax = 2 * kEvidenceCandidatesMax;
 
 constexpr std::array<std::pair<Verdict, std::string_view>, 3> kVerdicts{{
@@ -83,6 +84,8 @@ json::Object write_estimate(const EvidenceEstimate& estimate) {
   return {{"prefix", estimate.prefix},
           {"rtt_us", or_null(estimate.estimate.rtt_us)},
           {"basis", to_string(estimate.estimate.basis)},
+          {"confidence", estimate.estimate.confidence},
+          {"detail", estimate.estimate.detail},
           {"value_ucredits", estimate.value_ucredits}};
 }
 
@@ -92,6 +95,10 @@ Result<EvidenceEstimate> read_estimate(const json::Object& object) {
   ICON_TRY(estimate.estimate.rtt_us, optional_number(object, "rtt_us"));
   ICON_TRY(const auto basis, text(object, "basis"));
   estimate.estimate.basis = estimate_basis(basis);
+  ICON_TRY(estimate.estimate.confidence,
+           json::get_int_or(object, "confidence", kCertain, 0, kCertain));
+  ICON_TRY(estimate.estimate.detail,
+           json::get_string_or(object, "detail", "", kEstimateDetailBytesMax));
   ICON_TRY(estimate.value_ucredits, number(object, "value_ucredits"));
   return estimate;
 }
@@ -204,6 +211,7 @@ json::Object Evidence::to_json() const {
   json::Object object{{"version", kEvidenceVersion}};
   visit_texts(*this, [&](std::string_view key, const std::string& value) { object[key] = value; });
   visit_numbers(*this, [&](std::string_view key, std::int64_t value) { object[key] = value; });
+  if (!promise.empty()) object["promise"] = promise;
   object["prefixes"] = array_of(prefixes, write_prefix);
   object["candidates"] = array_of(candidates, write_candidate);
   object["would_change"] = array_of(would_change, write_change);
@@ -228,6 +236,7 @@ Result<Evidence> Evidence::from_json(const json::Object& object) {
   visit_texts(evidence, [&](std::string_view key, auto& value) { read(text, key, value); });
   visit_numbers(evidence, [&](std::string_view key, auto& value) { read(number, key, value); });
   ICON_CHECK(status);
+  ICON_TRY(evidence.promise, json::get_string_or(object, "promise", "", kTextBytesMax));
   ICON_TRY(evidence.prefixes, items_of(object, "prefixes", kEvidencePrefixesMax, read_prefix));
   ICON_TRY(evidence.candidates,
            items_of(object, "candidates", kEvidenceCandidatesMax, read_candidate));

@@ -17,6 +17,8 @@ namespace icon::budget {
 inline constexpr std::int64_t kEvidenceVersion = 1;
 // What is kept of a large decision: the prefixes with the most connections, the best candidates.
 inline constexpr std::size_t kEvidencePrefixesMax = 32;
+// Of so many of them it is told how each figure was made.
+inline constexpr std::size_t kEvidenceDetailsMax = 8;
 inline constexpr std::size_t kEvidenceCandidatesMax = 64;
 inline constexpr std::size_t kEvidenceBytesMax = 1 << 20;
 
@@ -71,6 +73,7 @@ struct Evidence {
   std::string outcome;  // "stay" or "move"
   std::string reason;   // won, no_users, no_candidates, none_worth_it, rounds, cooldown
   std::string message;
+  std::string promise;  // how the present place has broken its own; empty: it has not
   std::string to_name;  // empty unless there is a winner, moved to or not
   std::string to_id;
   std::string here_name;

@@ -48,6 +48,8 @@ std::string when(UtcMillis at_ms) {
 
 std::string basis_in_words(EstimateBasis basis) {
   switch (basis) {
+    case EstimateBasis::kDelivered:
+      return "as it was when the ICON was there";
     case EstimateBasis::kMeasured:
       return "measured by the provider";
     case EstimateBasis::kOnPath:
@@ -62,11 +64,20 @@ std::string basis_in_words(EstimateBasis basis) {
   return "not known";
 }
 
+// Where a figure came from, and how far it is believed.
+std::string source_in_words(const RttEstimate& estimate) {
+  std::string words = basis_in_words(estimate.basis);
+  if (estimate.confidence < kCertain) words += fmt::format(", {} % sure", estimate.confidence);
+  if (!estimate.detail.empty()) words += ": " + estimate.detail;
+  return words;
+}
+
 // An operator's order is not weighed: there is nothing to tell about worth.
 bool weighed(const Evidence& e) { return e.zero_us > 0; }
 
 void render_head(const Evidence& e, std::vector<std::string>& lines) {
   lines.push_back(fmt::format("Decided {}: {}.", when(e.decided_ms), e.message));
+  if (!e.promise.empty()) lines.push_back("A promise was broken: " + e.promise + ".");
   if (!weighed(e)) return;
   lines.push_back(fmt::format(
       "The policy wants {} or less for {} of 100 measurements; a connection served so well is "
@@ -107,7 +118,7 @@ void render_candidate(const EvidenceCandidate& c, std::vector<std::string>& line
     lines.push_back(estimate.estimate.rtt_us
                         ? fmt::format("  {} would be at {} ({}), worth {}.", estimate.prefix,
                                       millis(*estimate.estimate.rtt_us),
-                                      basis_in_words(estimate.estimate.basis),
+                                      source_in_words(estimate.estimate),
                                       credits(estimate.value_ucredits))
                         : fmt::format("  how far {} would be is not known: counted as worthless.",
                                       estimate.prefix));

@@ -162,9 +162,12 @@ class Tree {
     auto* ps = command("ps", "List the ICONs of this host",
                        [this] { return list_icons(context_, output_ == "names"); });
     add_output(ps, true);
-    listing("providers", "List the providers that ICONs found, and what became of them", [this] {
-      return list_providers(context_, icon_);
-    })->add_option("icon", icon_, "only those of one ICON");
+    auto* providers = listing(
+        "providers", "List the providers that ICONs found, and what became of them", [this] {
+          return record_ ? list_record(context_, icon_) : list_providers(context_, icon_);
+        });
+    providers->add_option("icon", icon_, "only those of one ICON");
+    providers->add_flag("--record", record_, "what they promised, and what they delivered");
     listing("leases", "List the slots sold and bought", [this] { return list_leases(context_); });
     listing("history", "List migrations, newest first", [this] {
       return list_history(context_, icon_);
@@ -360,6 +363,7 @@ class Tree {
   std::function<int()> action_;
   std::string output_ = "table";
   std::string icon_;
+  bool record_ = false;
   std::string explained_;
   std::string checked_to_;
   int checked_pid_ = 0;

@@ -11,6 +11,7 @@
 #include "cli/text.h"
 #include "discovery/provider.h"
 #include "discovery/registrable_domain.h"
+#include "wire/ping.h"
 
 namespace icon::cli {
 namespace {
@@ -21,6 +22,7 @@ using discovery::RecordType;
 constexpr std::size_t kEndpointsMax = 16;
 constexpr std::size_t kTargetsMax = 8;  // as many as an ICON looks up
 constexpr std::size_t kNonceBytes = 16;
+constexpr std::int64_t kPingLifetimeMs = 60'000;
 constexpr std::int64_t kSlotSeconds = 3600;
 const wire::Resources kSlot{500, 256LL << 20, 100'000'000};  // what a policy asks for by default
 
@@ -221,6 +223,51 @@ class Walk {
                 "key that is announced (key_file)");
     }
     check_offer(where, *answer, nonce);
+    co_await check_pings(api, answer->peer);
+  }
+
+  // The host is asked for the round trip to itself: nobody else is bothered.
+  Task<void> check_pings(Endpoint api, PublicKey provider) {
+    const auto name = "pings " + api.to_string();
+    const auto key = KeyPair::generate();
+    wire::PingRequest request;
+    request.icon = key.public_key();
+    request.provider = provider;
+    request.targets = {api.address};
+    request.nonce = random_token(kNonceBytes);
+    request.issued_ms = parts_.clock.utc_ms();
+    request.expires_ms = request.issued_ms + kPingLifetimeMs;
+    const auto envelope = wire::seal(key, request);
+    if (!envelope) co_return warn(name, envelope.error().message, "");
+    json::Object question{{"request", envelope->to_json()}};
+    const std::optional<PublicKey> peer = provider;
+    const std::string target = "/v1/pings";
+    const auto answer = co_await parts_.caller.post(api, peer, target, std::move(question));
+    if (!answer)
+      co_return warn(name, answer.error().message,
+                     "ICONs trust their own guess less: say ping_api: true in the supervisor's "
+                     "file, or install a version that has it");
+    const auto problem = problem_of(answer->body, provider, envelope->digest());
+    if (problem.empty())
+      ok(name, "signed; it answers within its limits");
+    else
+      warn(name, problem, "Is it icon-supervisor, with the key that it proves?");
+  }
+
+  std::string problem_of(const json::Object& body, const PublicKey& provider,
+                         const std::string& digest) const {
+    const auto* field = body.if_contains("report");
+    if (field == nullptr) return "the answer holds no report";
+    const auto envelope = wire::parse_envelope(*field);
+    if (!envelope) return envelope.error().message;
+    const auto report = wire::open<wire::PingReport>(*envelope);
+    if (!report) return report.error().message;
+    if (report->provider != provider) return "the report is signed by another key";
+    if (report->request_digest != digest) return "the report is about another request";
+    const auto times =
+        wire::check_times(report->issued_ms, report->expires_ms, parts_.clock.utc_ms());
+    if (!times) return times.error().message;
+    return report->figures.size() == 1 ? "" : "the report is about other targets";
   }
 
   void call_failed(const std::string& where, const Error& error) {

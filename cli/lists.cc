@@ -142,9 +142,12 @@ int list_icons(Context& context, bool names_only) {
               add_icon);
 }
 
-int list_providers(Context& context, const std::string& icon) {
+namespace {
+
+// The rows under `key` in the status of each ICON, or of the one that is named.
+Outcome<json::Array> rows_of_icons(Context& context, const std::string& icon, const char* key) {
   const auto answer = Api(context.socket).get_object("/v1/icons");
-  if (!answer) return report(context, answer.error());
+  if (!answer) return tl::unexpected(answer.error());
   json::Array all;
   bool found = icon.empty();
   for (const auto& value : array_of(*answer, "icons")) {
@@ -153,16 +156,25 @@ int list_providers(Context& context, const std::string& icon) {
     if (!icon.empty() && text_of(entry, "name") != icon && !text_of(entry, "id").starts_with(icon))
       continue;
     found = true;
-    for (const auto& provider : array_of(object_of(entry, "status"), "providers")) {
-      if (!provider.is_object()) continue;
-      json::Object row = provider.get_object();
+    for (const auto& item : array_of(object_of(entry, "status"), key)) {
+      if (!item.is_object()) continue;
+      json::Object row = item.get_object();
       row["icon"] = text_of(entry, "id");
       row["icon_name"] = text_of(entry, "name");
       all.push_back(std::move(row));
     }
   }
   if (!found)
-    return report(context, {kNotFound, "no ICON called " + icon, "`icon ps` lists them."});
+    return tl::unexpected(Failure{kNotFound, "no ICON called " + icon, "`icon ps` lists them."});
+  return all;
+}
+
+}  // namespace
+
+int list_providers(Context& context, const std::string& icon) {
+  const auto rows = rows_of_icons(context, icon, "providers");
+  if (!rows) return report(context, rows.error());
+  const json::Array& all = *rows;
   if (context.json) {
     context.out << boost::json::serialize(json::Object{{"providers", all}}) << '\n';
     return kOk;
@@ -186,6 +198,63 @@ int list_providers(Context& context, const std::string& icon) {
                or_dash(number_of(row, "rtt_us_estimate"), human_us), why});
   }
   context.out << (table.empty() ? "No ICON has found a provider yet.\n"
+                                : table.render(context.colour));
+  return kOk;
+}
+
+namespace {
+
+std::string share(std::int64_t part, std::int64_t whole) {
+  return whole > 0 ? fmt::format("{} %", std::clamp<std::int64_t>(part * 100 / whole, 0, 100))
+                   : "-";
+}
+
+void add_record(Table& table, const json::Object& row) {
+  const auto figure = [&](const char* key) { return number_of(row, key).value_or(0); };
+  const auto state = text_of(row, "state");
+  const auto colour = state == "broken" ? Colour::kRed
+                      : state == "kept" ? Colour::kGreen
+                                        : Colour::kNone;
+  const auto* here = row.if_contains("here");
+  const bool is_here = here != nullptr && here->is_bool() && here->get_bool();
+  table.add({text_of(row, "icon_name"), text_of(row, "name") + (is_here ? " (here)" : ""),
+             short_of(row, "id"), Table::Cell(state, colour), plain(figure("trust")) + " %",
+             fmt::format("{}/{}", figure("kept"), figure("broken")),
+             or_dash(number_of(row, "rtt_before_us"), human_us),
+             or_dash(number_of(row, "rtt_promised_us"), human_us),
+             or_dash(number_of(row, "rtt_delivered_us"), human_us),
+             share(figure("cpu_got_us"), figure("cpu_wanted_us")),
+             fmt::format("{} of {}", human_bits(figure("bandwidth_seen_bps")),
+                         human_bits(figure("bandwidth_promised_bps"))),
+             share(figure("up_ms"), figure("up_ms") + figure("down_ms")),
+             fmt::format("{} of {}", human_credits(figure("price_paid_ucredits")),
+                         human_credits(figure("price_promised_ucredits")))});
+}
+
+}  // namespace
+
+int list_record(Context& context, const std::string& icon) {
+  const auto all = rows_of_icons(context, icon, "record");
+  if (!all) return report(context, all.error());
+  if (context.json) {
+    context.out << boost::json::serialize(json::Object{{"record", *all}}) << '\n';
+    return kOk;
+  }
+  Table table({{"ICON"},
+               {"PROVIDER"},
+               {"KEY"},
+               {"PROMISE"},
+               {"TRUST", kRight},
+               {"KEPT/BROKEN", kRight},
+               {"RTT before", kRight},
+               {"promised", kRight},
+               {"delivered", kRight},
+               {"CPU got", kRight},
+               {"BANDWIDTH seen"},
+               {"UP", kRight},
+               {"PAID (credits)"}});
+  for (const auto& value : *all) add_record(table, value.get_object());
+  context.out << (table.empty() ? "No ICON on this host has bought anywhere yet.\n"
                                 : table.render(context.colour));
   return kOk;
 }

@@ -8,6 +8,8 @@ namespace icon::cli {
 // Each prints and returns the exit code.
 int list_icons(Context& context, bool names_only);
 int list_providers(Context& context, const std::string& icon);  // "" = of all ICONs
+// Promised against delivered.
+int list_record(Context& context, const std::string& icon);
 int list_leases(Context& context);
 int list_history(Context& context, const std::string& icon);
 int list_stubs(Context& context);

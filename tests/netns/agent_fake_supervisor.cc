@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/encoding.h"
+#include "wire/ping.h"
 
 namespace icon::agent {
 namespace {
@@ -35,6 +36,7 @@ FakeSupervisor::FakeSupervisor(IoContext& loop, std::string socket_path, PublicK
   router_.on("POST", "/v2/self/reservations",
              plain([this](const auto& body) { return reserve(body); }));
   router_.on("POST", "/v2/self/leases", plain([this](const auto& body) { return sell(body); }));
+  router_.on("POST", "/v1/self/pings", plain([this](const auto& body) { return pings(body); }));
   router_.on("POST", "/v1/self/migrations",
              plain([this](const auto& body) { return order(body); }));
   router_.on("POST", "/v1/self/decisions", plain([this](const auto& body) {
@@ -142,7 +144,25 @@ http::Response FakeSupervisor::offer(const json::Object& body) {
   return http::json_response(200,
                              json::Object{{"offer", wire::seal(provider.key, offer)->to_json()},
                                           {"observed_id", provider.key.id()},
-                                          {"connect_rtt_us", 900}});
+                                          {"connect_rtt_us", provider.connect_rtt_us}});
+}
+
+http::Response FakeSupervisor::pings(const json::Object& body) {
+  FakeProvider& provider = *providers.at(std::string(body.at("api").as_string()));
+  ++provider.pings;
+  if (!provider.ping_us) return http::error_response({Code::kNotFound, "no such path"});
+  const auto envelope = wire::parse_envelope(body.at("request"));
+  const auto asked = envelope ? wire::open<wire::PingRequest>(*envelope) : fail(envelope.error());
+  if (!asked) return http::error_response(asked.error());
+  wire::PingReport report;
+  report.provider = provider.key.public_key();
+  report.request_digest = envelope->digest();
+  for (const auto& target : asked->targets)
+    report.figures.push_back({target, *provider.ping_us, 3, ""});
+  report.issued_ms = now_ms();
+  report.expires_ms = now_ms() + 60'000;
+  const auto sealed = wire::seal(provider.key, report);
+  return http::json_response(200, json::Object{{"report", sealed->to_json()}});
 }
 
 http::Response FakeSupervisor::reserve(const json::Object& body) {

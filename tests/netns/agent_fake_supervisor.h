@@ -23,9 +23,12 @@ struct FakeProvider {
   std::string api;  // as the policy names it
   KeyPair key = KeyPair::generate();
   wire::MicroCredits price_ucredits = 1'000;
-  bool lies = false;  // TLS shows another key than the one that was expected
+  bool lies = false;                    // TLS shows another key than the one that was expected
+  std::optional<std::int64_t> ping_us;  // what it says about every user; absent: no ping API
+  std::int64_t connect_rtt_us = 900;
   int offers = 0;
   int leases = 0;
+  int pings = 0;
 };
 
 class FakeSupervisor {
@@ -66,6 +69,7 @@ class FakeSupervisor {
   json::Object host_join() const;
   http::Response offer(const json::Object& body);
   http::Response reserve(const json::Object& body);
+  http::Response pings(const json::Object& body);
   http::Response sell(const json::Object& body);
   std::int64_t purse_held() const;
   http::Response order(const json::Object& body);

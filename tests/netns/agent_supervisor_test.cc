@@ -26,6 +26,7 @@
 #include "base/subprocess.h"
 #include "budget/ledger/prov.h"
 #include "budget/ledger/sqlite_ledger_store.h"
+#include "budget/promise_record.h"
 #include "lab/relay.h"
 
 namespace icon::agent {
@@ -309,6 +310,45 @@ TEST_F(AgentSupervisorTest, MovesToItsUsersAndGoesOn) {
   agent_->signal(SIGTERM);
   EXPECT_EQ(agent_->wait(kLimit), 128 + SIGTERM);
   EXPECT_EQ(ledger().count("end"), 1U);
+}
+
+// It promises 1.5 ms by its own pings, and its users stay at 20 ms: the ICON goes on, long before
+// the pause after a move is over, and has it on record.
+TEST_F(AgentSupervisorTest, LeavesWhoeverDoesNotKeepItsPromise) {
+  near_.ping_us = 1'500;
+  near_.connect_rtt_us = 19'000;
+  FakeProvider other;
+  other.name = "other";
+  other.api = "192.0.2.13:7946";
+  other.price_ucredits = 2'000;
+  fake_->providers[other.api] = &other;
+  start_agent(policy("  - {name: other, id: " + other.key.id() + ", api: \"" + other.api +
+                     "\", rtt: 1ms}\npromise: {window: 1s}\n"));
+  start_users(4);
+  ASSERT_TRUE(fake_->run_until([&] { return !fake_->orders.empty() && !fake_->connected(); }));
+  EXPECT_GT(near_.pings, 0);
+  EXPECT_EQ(fake_->orders[0].to, near_.key.public_key());
+  fake_->become(near_);
+  agent_->signal(SIGUSR1);
+  ASSERT_TRUE(fake_->run_until([&] { return fake_->connected(); }));
+  fake_->send({{"event", "moved"}, {"migration", fake_->orders[0].migration_id}, {"epoch", 2}});
+
+  ASSERT_TRUE(fake_->run_until([&] { return fake_->orders.size() == 2; }));
+  EXPECT_EQ(fake_->orders[1].to, other.key.public_key());
+  EXPECT_THAT(log_text(), HasSubstr("promise.broken"));
+  EXPECT_THAT(log_text(), HasSubstr("near promised its users 1.5 ms instead of"));
+  EXPECT_THAT(boost::json::serialize(fake_->decisions.back()), HasSubstr("near promised"));
+  const auto file = read_file(run_dir_ + "/state/record.json", 1 << 20);
+  ASSERT_TRUE(file);
+  const auto record = budget::PromiseRecord::from_json(*json::parse_object(*file, 1 << 20));
+  ASSERT_TRUE(record) << record.error().message;
+  const auto& promise = record->here();
+  ASSERT_TRUE(promise);
+  EXPECT_EQ(promise->provider_id, near_.key.id());
+  EXPECT_EQ(promise->state, budget::PromiseState::kBroken);
+  EXPECT_EQ(promise->promised_us, 1'500);
+  EXPECT_GE(promise->delivered_us, 19'000);
+  EXPECT_LT(record->trust(near_.key.id(), SystemClock().utc_ms()), 70);
 }
 
 TEST_F(AgentSupervisorTest, ARollbackGivesTheMoneyBack) {

@@ -68,7 +68,7 @@ TEST(DecisionInput, ThePolicysWordCountsForItsUsersOnly) {
 
 TEST(DecisionInput, LeadsToTheDecision) {
   Policy policy;
-  policy.value_ucredits = 60'000;
+  policy.value_ucredits = 240'000;  // of the gain half counts, of the loss of the near users all
   policy.rounds = 2;
   policy.budget_ucredits = 5'000'000;
   const auto seen = world();

@@ -37,6 +37,18 @@ TEST(Policy, MistakesAboutTheDns) {
                                    problem(1, "dns.servers[0]", "is no DNS server")));
 }
 
+TEST(Policy, Promises) {
+  const auto policy = parse_policy("promise: {window: 30s, keep: 80, pings: false}");
+  ASSERT_TRUE(policy);
+  EXPECT_EQ(policy->promise_window_ms, 30'000);
+  EXPECT_EQ(policy->promise_keep, 80);
+  EXPECT_FALSE(policy->ask_pings);
+  EXPECT_THAT(problems("promise: {window: 1ms, keep: 0, pings: on}"),
+              testing::ElementsAre(testing::Field(&PolicyProblem::key, "promise.window"),
+                                   testing::Field(&PolicyProblem::key, "promise.keep"),
+                                   problem(1, "promise.pings", "'on' does not do")));
+}
+
 TEST(Policy, ReadsEveryKey) {
   const auto policy = parse_policy(R"(
 name: redis-users

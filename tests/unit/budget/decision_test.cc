@@ -69,6 +69,23 @@ TEST(Decide, MovesToWhereTheUsersAre) {
   EXPECT_EQ(change(decision, "winner_price_over")->amount, 269'999);
 }
 
+// Of two that promise the same, the surer one; a gain counts as far as it is certain, a loss in
+// full.
+TEST(Decide, CountsGainsAsFarAsTheyAreCertain) {
+  auto input = world();
+  input.candidates = {candidate("guess", 100'000, {5'000, 60'000}),
+                      candidate("known", 100'000, {5'000, 60'000})};
+  for (auto& estimate : input.candidates[0].estimates) estimate.confidence = 50;
+  const auto decision = decide(input, kNow);
+  EXPECT_EQ(decision.winner, 1u);
+  EXPECT_EQ(of(decision, "known").gain_ucredits, 280'000);
+  // 360000 gained at one network counts by half, 80000 lost at the other in full.
+  EXPECT_EQ(of(decision, "guess").gain_ucredits, 100'000);
+  const auto again = Evidence::from_json(decision.evidence.to_json());
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->candidates[1].estimates[0].estimate.confidence, 50);
+}
+
 TEST(Decide, TheWinningPriceIsExact) {
   auto input = world();
   input.candidates = {candidate("edge", 100'000, {5'000, 60'000})};

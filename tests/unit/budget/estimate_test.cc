@@ -84,6 +84,72 @@ TEST(Estimate, MeasuredBeatsAll) {
   EXPECT_EQ(estimate_rtt(input).rtt_us, 33'000);
 }
 
+// What contradicts itself is believed less, and never becomes negative.
+TEST(Estimate, ContradictionsCostConfidence) {
+  const auto sure = estimate_rtt(on_path()).confidence;
+  EXPECT_LT(sure, kCertain) << "a first guess";
+  const std::array<HopRtt, 2> behind{{{3, 130'000}, {4, 120'000}}};
+  auto input = on_path();
+  input.hops = behind;  // the hop and all behind it are farther than the user himself
+  const auto asymmetric = estimate_rtt(input);
+  EXPECT_LT(asymmetric.confidence, sure);
+  EXPECT_EQ(asymmetric.rtt_us, kRttFloorUs);
+  EXPECT_NE(asymmetric.detail.find("farther than the user"), std::string::npos);
+  const std::array<HopRtt, 2> late{{{3, 300'000}, {4, 70'000}}};
+  input.hops = late;
+  EXPECT_LT(estimate_rtt(input).confidence, sure);
+  EXPECT_GT(estimate_rtt(input).confidence, asymmetric.confidence);
+}
+
+TEST(Estimate, PingsAndPathsThatAgreeAreSurest) {
+  auto input = on_path();
+  input.provider_connect_rtt_us = 70'000;
+  const auto guess = estimate_rtt(input);
+  input.measured_rtt_us = *guess.rtt_us + 1'000;
+  const auto agrees = estimate_rtt(input);
+  input.measured_rtt_us = *guess.rtt_us * 3;
+  const auto differs = estimate_rtt(input);
+  EXPECT_GT(agrees.confidence, differs.confidence);
+  EXPECT_GT(differs.confidence, guess.confidence);
+  EXPECT_NE(differs.detail.find("it says 30.0 ms; 10.0 ms by the path"), std::string::npos)
+      << differs.detail;
+}
+
+// It sits beside us and says that it sits beside them, who are far from us.
+TEST(Estimate, AWordThatCannotBeTrue) {
+  EstimateInput input;
+  input.user_rtt_us = 80'000;
+  input.provider_connect_rtt_us = 2'000;
+  input.measured_rtt_us = 1'000;
+  const auto estimate = estimate_rtt(input);
+  EXPECT_EQ(estimate.basis, EstimateBasis::kMeasured);
+  EXPECT_LE(estimate.confidence, 20);
+  input.provider_connect_rtt_us = 75'000;
+  EXPECT_GT(estimate_rtt(input).confidence, 70);
+}
+
+TEST(Estimate, WhatWasDeliveredBeatsEveryWord) {
+  auto input = on_path();
+  input.measured_rtt_us = 1'000;
+  input.delivered_rtt_us = 79'000;
+  input.delivered_age_ms = 60'000;
+  const auto fresh = estimate_rtt(input);
+  EXPECT_EQ(fresh.basis, EstimateBasis::kDelivered);
+  EXPECT_EQ(fresh.rtt_us, 79'000);
+  input.delivered_age_ms = kDeliveredAgeMaxMs;
+  EXPECT_LT(estimate_rtt(input).confidence, fresh.confidence);
+  input.delivered_age_ms = kDeliveredAgeMaxMs + 1;
+  EXPECT_EQ(estimate_rtt(input).basis, EstimateBasis::kMeasured);
+}
+
+TEST(Estimate, TrustScalesConfidence) {
+  auto input = on_path();
+  const auto before = estimate_rtt(input);
+  input.trust = 50;
+  EXPECT_EQ(estimate_rtt(input).confidence, before.confidence / 2);
+  EXPECT_EQ(estimate_rtt(input).rtt_us, before.rtt_us);
+}
+
 TEST(Estimate, ImplausibleNumbersDoNotCount) {
   EstimateInput input;
   input.user_rtt_us = -1;
@@ -95,8 +161,8 @@ TEST(Estimate, ImplausibleNumbersDoNotCount) {
 
 TEST(Estimate, BasisNamesGoBothWays) {
   for (const auto basis :
-       {EstimateBasis::kMeasured, EstimateBasis::kOnPath, EstimateBasis::kConfigured,
-        EstimateBasis::kViaHere, EstimateBasis::kNone})
+       {EstimateBasis::kDelivered, EstimateBasis::kMeasured, EstimateBasis::kOnPath,
+        EstimateBasis::kConfigured, EstimateBasis::kViaHere, EstimateBasis::kNone})
     EXPECT_EQ(estimate_basis(to_string(basis)), basis);
   EXPECT_EQ(estimate_basis("guessed"), EstimateBasis::kNone);
 }
