@@ -22,9 +22,8 @@ std::string shown_ms(std::int64_t us) {
 
 std::string broken_promise(const budget::Promise& promise, UtcMillis now_ms) {
   return fmt::format(
-      "{} promised its users {} instead of {} and gives them {} after {} s: back or on, wherever "
-      "it "
-      "is worth it",
+      "{} promised its users {} instead of {} and gives them {} after {} s: back or on, "
+      "wherever it is worth it",
       promise.provider_name, shown_ms(promise.promised_us), shown_ms(promise.before_us),
       shown_ms(promise.delivered_us), (now_ms - promise.since_ms) / 1000);
 }

@@ -77,8 +77,8 @@ Result<Promise> read_promise(const json::Object& object) {
   ICON_CHECK(status);
   ICON_TRY(const auto* prefixes, json::get_array(object, "prefixes", kRecordPrefixesMax));
   for (const auto& item : *prefixes) {
-    ICON_TRY(auto prefix, read_promised(item));
-    promise.prefixes.push_back(std::move(prefix));
+    ICON_TRY(const auto prefix, read_promised(item));
+    promise.prefixes.push_back(prefix);
   }
   return promise;
 }

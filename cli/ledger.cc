@@ -18,6 +18,11 @@
 namespace icon::cli {
 namespace {
 
+// What is no file here; a directory of the ICON's name is its root, not its ledger.
+bool names_an_icon(const std::string& file) {
+  return !std::filesystem::exists(file) || std::filesystem::is_directory(file);
+}
+
 using budget::ledger::LedgerStore;
 using budget::ledger::Verifier;
 
@@ -116,7 +121,7 @@ Outcome<Reading> read_ledger(Context& context, const LedgerOptions& options) {
     if (const auto read = read_etcd(options, reading); !read) return tl::unexpected(read.error());
     return reading;
   }
-  if (!std::filesystem::exists(options.file)) {
+  if (names_an_icon(options.file)) {
     if (const auto read = read_of_icon(context, options, reading); !read)
       return tl::unexpected(read.error());
     return reading;
@@ -149,7 +154,7 @@ json::Object as_json(const budget::ledger::Report& report) {
 }  // namespace
 
 bool is_ledger(const std::string& file) {
-  if (!std::filesystem::exists(file)) return true;
+  if (names_an_icon(file)) return true;
   std::ifstream stream(file, std::ios::binary);
   std::string begin(kSqliteMagic.size(), ' ');
   stream.read(begin.data(), static_cast<std::streamsize>(begin.size()));

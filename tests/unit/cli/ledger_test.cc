@@ -40,6 +40,11 @@ TEST_F(LedgerTest, VerifiesOffline) {
   EXPECT_THAT(out(), HasSubstr("\"documents\":{\"lease\":1,\"life\":9}"));
 }
 
+TEST_F(LedgerTest, ADirectoryOfTheNameIsNotTheLedger) {
+  EXPECT_NE(icon({"ledger", "verify", directory_}), kOk);  // asks the supervisor for that ICON
+  EXPECT_THAT(err(), testing::Not(HasSubstr("directory")));
+}
+
 TEST_F(LedgerTest, WhatIsExportedVerifiesToo) {
   ASSERT_EQ(icon({"ledger", "export", file_}), kOk) << err();
   const auto lines = out();
