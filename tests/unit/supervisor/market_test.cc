@@ -268,7 +268,8 @@ TEST_F(MarketTest, WhatCannotBeBilledEndsAllTheSame) {
   const auto over = market_->expire();
   ASSERT_TRUE(over) << over.error().message;
   EXPECT_EQ(over->size(), 2u);
-  for (const auto& lease : *journal_->leases()) EXPECT_EQ(lease.state, "expired");
+  const auto leases = *journal_->leases();
+  for (const auto& lease : leases) EXPECT_EQ(lease.state, "expired");
   EXPECT_TRUE((*journal_->find_lease(damaged.lease_id))->receipt.empty());
   EXPECT_FALSE((*journal_->find_lease(sound.lease_id))->receipt.empty());
 }
