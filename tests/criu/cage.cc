@@ -1,5 +1,6 @@
 #include "tests/criu/cage.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
 #include <sys/mount.h>
@@ -157,11 +158,39 @@ Status Cage::remove_namespace() {
   return must_run({"ip", "netns", "delete", tag_});
 }
 
+// Tidies up when this process is ended from outside, and no destructor runs.
+Status Cage::start_guard() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe");
+  const UniqueFd input(ends[0]);
+  guarded_ = UniqueFd(ends[1]);
+  constexpr const char* kTidy = R"(
+    read -r word
+    for group in /sys/fs/cgroup/$1 /sys/fs/cgroup/*/$1; do
+      [ -d "$group" ] || continue
+      [ ! -e "$group/freezer.state" ] || echo THAWED > "$group/freezer.state"
+      for pid in $(cat "$group/cgroup.procs"); do kill -KILL "$pid"; done
+    done
+    runc --root "$2/runc" delete --force "$1"
+    umount -l "$2/images" "$2/root"
+    ip netns delete "$1"
+    rmdir /sys/fs/cgroup/$1 /sys/fs/cgroup/*/$1
+    rm -rf --one-file-system "$2")";
+  ChildProcess::Options options;
+  options.argv = {"sh", "-c", kTidy, "sh", tag_, base_};
+  options.input_fd = input.get();
+  options.die_with_parent = false;
+  options.new_session = true;
+  ICON_TRY(guard_, ChildProcess::start(std::move(options)));
+  return {};
+}
+
 Status Cage::set_up(const Options& options) {
   char name[] = "/tmp/icon-cage.XXXXXX";
   if (mkdtemp(name) == nullptr) return fail_errno("mkdtemp");
   base_ = name;
   tag_ = "icon-cage-" + base_.substr(base_.rfind('.') + 1);
+  ICON_CHECK(start_guard());
   for (const char* directory : {"upper", "work", "root", "run"})
     fs::create_directories(base_ + "/" + directory);
   for (const char* directory : {"proc", "dev", "sys", "tmp", "etc", "run/icon"})

@@ -46,6 +46,7 @@ class Cage {
  private:
   Cage() = default;
   Status set_up(const Options& options);
+  Status start_guard();
   Status start(const Options& options);
   Status make_namespace();
   Status remove_namespace();
@@ -61,6 +62,8 @@ class Cage {
   supervisor::MemoryDirectory images_;
   std::unique_ptr<CriuCheckpointer> checkpointer_;
   IoContext loop_;
+  UniqueFd guarded_;  // its end is the guard's sign
+  std::optional<ChildProcess> guard_;
 };
 
 }  // namespace icon::migration
