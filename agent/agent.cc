@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/log_limit.h"
+#include "agent/reseed.h"
 #include "base/log.h"
 
 namespace icon::agent {
@@ -45,10 +46,9 @@ Agent::Agent(IoContext& loop, const Clock& clock, AgentOptions options)
       link_(options_.run_dir + "/supervisor.sock"),
       table_(clock),
       monitor_(loop, table_),
-      rounds_(
-          loop, clock, link_, work_, table_, monitor_,
-          {options_.policy, std::exchange(options_.key, std::nullopt), options_.run_dir + "/state"},
-          [this](const Event& event) { feed(event); }),
+      rounds_(loop, clock, link_, work_, table_, monitor_,
+              {options_.policy, std::exchange(options_.identity, {}), options_.run_dir + "/state"},
+              [this](const Event& event) { feed(event); }),
       report_timer_(loop),
       stop_timer_(loop) {}
 
@@ -78,12 +78,7 @@ void Agent::perform(const Action& what) {
                  [&](const action::AskOffers& a) { rounds_.start_offers(a.round); },
                  [&](const action::Decide& a) { rounds_.start_decision(a.round); },
                  [&](const action::OrderMove& a) { rounds_.start_order(a.target, a.reason); },
-                 [&](const action::OrderReplica& a) {
-                   log::warn("replica.not_ordered", {{"to", a.target}, {"reason", "unavailable"}});
-                   boost::asio::post(loop_, [this] {
-                     feed(event::OrderFailed{"the supervisor's API has no replicas yet"});
-                   });
-                 },
+                 [&](const action::OrderReplica& a) { rounds_.start_replica_order(a.target); },
                  [&](const action::CancelWork&) { work_.cancel(); },
                  [&](const action::MoveEnded& a) { rounds_.move_ended(a); },
                  [&](const action::ReportStatus&) { report_status(); },
@@ -162,12 +157,33 @@ Task<void> Agent::supervisor_session() {
     boost::asio::post(loop_, [this] { feed(event::SupervisorLost{}); });
     co_return;
   }
+  if (rounds_.has_forgotten_key()) co_await learn_identity(*self);
   take_over(std::move(*self));
   const auto status = co_await link_.events(
       [this](const SupervisorEvent& event) { return on_supervisor_event(event); });
   if (closing_) co_return;
   log::warn("supervisor.lost", {{"message", status ? "the stream ended" : status.error().message}});
   boost::asio::post(loop_, [this] { feed(event::SupervisorLost{}); });
+}
+
+// A snapshot was taken of us. Whose key lies here now says which of the two we are.
+Task<void> Agent::learn_identity(const Self& self) {
+  auto identity = load_identity(options_.run_dir);
+  const bool is_copy = self_ && self_->icon != self.icon;
+  rounds_.take_identity(std::move(identity));
+  if (!is_copy) co_return;
+  log::info("replica.born", {{"icon", short_id(self.icon.id())},
+                             {"parent", short_id(self_->icon.id())},
+                             {"epoch", self.epoch}});
+  table_.reset();
+  self_.reset();
+  const auto reseeded = co_await reseed(init_, options_.policy.replicate, options_.run_dir);
+  if (!reseeded) log::error("replica.not_reseeded", {{"message", reseeded.error().message}});
+  const std::string error = reseeded ? "" : reseeded.error().message;
+  const std::size_t processes = reseeded ? *reseeded : 0;
+  const auto told = co_await link_.post_reseeded(processes, error);
+  if (!told) log::error("replica.not_told", {{"message", told.error().message}});
+  boost::asio::post(loop_, [this, epoch = self.epoch] { feed(event::Born{epoch}); });
 }
 
 void Agent::take_over(Self self) {
@@ -211,7 +227,18 @@ bool Agent::on_supervisor_event(const SupervisorEvent& event) {
     boost::asio::post(loop_, [this, what = std::move(what)] { feed(what); });
   };
   switch (event.kind) {
+    case Kind::kReplicate:
+      if (lifecycle_.state() != State::kActive)
+        rounds_.refuse(event.target, "the ICON is " + std::string(to_string(lifecycle_.state())) +
+                                         "; try again when it is ACTIVE");
+      else
+        later(event::Replicate{event.target});
+      break;
+    case Kind::kReplicaStarted:
+      later(event::ReplicaStarted{event.migration});
+      break;
     case Kind::kQuiesce:
+      forget_key_ = event.replica;
       later(event::Quiesce{event.migration});
       break;
     case Kind::kMoved:
@@ -254,6 +281,7 @@ void Agent::close_descriptors(const std::string& migration) {
   work_.cancel();
   work_.when_empty([this, migration] {
     rounds_.close(migration);
+    if (std::exchange(forget_key_, false)) rounds_.forget_key();
     // Its end is the answer: from here on we may be frozen at any instruction.
     session_.cancel();
   });

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/identity.h"
 #include "agent/init.h"
 #include "agent/latency_monitor.h"
 #include "agent/latency_table.h"
@@ -26,8 +27,8 @@ struct AgentOptions {
   // A run directory with a log folder is there: somebody supervises us.
   bool supervised = false;
   Policy policy;
-  std::optional<KeyPair> key;  // without it nothing is bought
-  Millis stop_grace{0};        // 0: the runtime's own limit counts
+  Identity identity;
+  Millis stop_grace{0};  // 0: the runtime's own limit counts
 };
 
 // One per process. Loop thread. Lives until the loop has ended.
@@ -49,6 +50,7 @@ class Agent {
   Task<void> supervisor_session();
   bool on_supervisor_event(const SupervisorEvent& event);
   void take_over(Self self);
+  Task<void> learn_identity(const Self& self);
   void watch_ports();
   void woken();
   void signalled(int number);
@@ -81,7 +83,8 @@ class Agent {
   bool reporting_ = false;
   bool report_again_ = false;
   bool stopping_ = false;
-  bool closing_ = false;  // for the freeze, until the wake
+  bool forget_key_ = false;  // with the descriptors: a copy is made
+  bool closing_ = false;     // for the freeze, until the wake
   int exit_code_ = 0;
 };
 

@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/discover_command.h"
+#include "agent/identity.h"
 #include "agent/options.h"
 #include "agent/policy.h"
 #include "agent/service.h"
@@ -64,14 +65,6 @@ Result<Policy> load_policy(const Options& options) {
   return policy;
 }
 
-std::optional<KeyPair> load_key(const std::string& run_dir) {
-  auto key = KeyPair::load(run_dir + "/icon.key", false);
-  if (key) return std::optional<KeyPair>(std::move(*key));
-  log::error("key.unavailable",
-             {{"message", key.error().message}, {"consequence", "nothing will be bought"}});
-  return std::nullopt;
-}
-
 // True: supervised, and our own streams now lie inside the container.
 bool prepare_streams(const Options& options) {
   if (!is_directory(options.run_dir + "/log")) {
@@ -101,7 +94,7 @@ int run(Options options) {
     }
     agent_options.policy = std::move(*policy);
   }
-  if (supervised) agent_options.key = load_key(options.run_dir);
+  if (supervised) agent_options.identity = load_identity(options.run_dir);
   agent_options.supervised = supervised;
   agent_options.command = std::move(options.command);
   agent_options.run_dir = options.run_dir;

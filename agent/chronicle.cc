@@ -94,6 +94,10 @@ Status Chronicle::arrived(const Whereabouts& at) {
     if (at.lease) ICON_CHECK(record(*at.lease));
     auto joined = life::icon_joins(occasion({}), self, at.host, lease);
     joined.made.front().entity = life::state_entity(self, at.epoch);
+    if (at.birth) {
+      ICON_CHECK(record(*at.birth));
+      joined.used.push_back(life::document_entity(*at.birth));
+    }
     return record(joined);
   }
   // Nobody asked us before the freeze, or a cold start: what it was made of is its last state.
@@ -115,6 +119,19 @@ Status Chronicle::checkpointed(const std::string& migration) {
     id += "-" + random_token(kOccasionIdBytes);
   }
   return record(life::checkpointed(occasion(id), key_->public_key(), current, id));
+}
+
+Status Chronicle::replicated(const Replica& replica, const std::string& migration,
+                             const PublicKey& host) {
+  // It may stand there under a longer name. A fresh one is made of no checkpoint.
+  const auto last = checkpoint();
+  const bool clone = replica.mode == wire::Birth::Mode::kClone &&
+                     last.starts_with(life::checkpoint_entity(migration));
+  const auto made_of = clone ? last.substr(std::string_view("checkpoint-").size()) : std::string();
+  const auto lease = replica.lease ? life::document_entity(*replica.lease) : std::string();
+  auto event = life::replicated(occasion({}), replica.child, made_of, host, lease);
+  event.used.push_back(life::document_entity(replica.birth));
+  return record(event);
 }
 
 Status Chronicle::ended() {

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/keys.h"
 #include "budget/ledger/diary.h"
+#include "wire/birth.h"
 
 namespace icon::agent {
 
@@ -19,8 +20,17 @@ inline constexpr std::int64_t kChronicleEntriesMax = 2'000;
 struct Whereabouts {
   PublicKey host;
   std::int64_t epoch = 0;
-  std::optional<wire::Envelope> lease;      // under which it runs there
-  std::optional<wire::Envelope> host_join;  // the host's own word that it has joined
+  std::optional<wire::Envelope> lease;                 // under which it runs there
+  std::optional<wire::Envelope> host_join;             // the host's own word that it has joined
+  std::optional<wire::Envelope> birth = std::nullopt;  // a replica's: its parent's word
+};
+
+// A child of this ICON, as far as its ledger is concerned. No secret of anybody's.
+struct Replica {
+  PublicKey child;
+  wire::Birth::Mode mode = wire::Birth::Mode::kClone;
+  wire::Envelope birth;
+  std::optional<wire::Envelope> lease;  // the child's
 };
 
 // Owner: the agent. One thread. Holds no descriptor between calls.
@@ -31,12 +41,15 @@ class Chronicle {
                                 const Clock& clock);
 
   // Durable when it returns: call it before the act that the document authorises. The same document
-  // again is recorded once. Errors: of Diary::record.
+  // again is recorded once. Whoever signed it: a replica's are its parent's to record. Errors: of
+  // Diary::record.
   Status record(const wire::Envelope& document);
   // The ICON runs there in that epoch: it has joined, or moved. What is known changes nothing.
   Status arrived(const Whereabouts& at);
   // Before it is frozen for `migration`.
   Status checkpointed(const std::string& migration);
+  // The replica runs at `host`. Its own life is in a ledger of its own.
+  Status replicated(const Replica& replica, const std::string& migration, const PublicKey& host);
   Status ended();
 
  private:

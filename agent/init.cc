@@ -32,6 +32,13 @@ Status Init::start(const std::vector<std::string>& argv, const ServiceStreams& s
   return {};
 }
 
+Result<pid_t> Init::run(const std::vector<std::string>& argv,
+                        std::function<void(int status)> on_exit) {
+  ICON_TRY(const pid_t pid, start_service(argv, {}, true));
+  commands_[pid] = std::move(on_exit);
+  return pid;
+}
+
 void Init::forward(int number) {
   if (service_pid_ > 0) kill(service_pid_, number);
 }
@@ -59,6 +66,7 @@ void Init::reap() {
   int status = 0;
   pid_t pid;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    if (auto command = commands_.extract(pid)) command.mapped()(shell_status(status));
     if (pid != service_pid_) continue;
     service_pid_ = -1;
     handlers_.service_exited(shell_status(status));

@@ -6,6 +6,7 @@
 
 #include <boost/asio/signal_set.hpp>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,9 @@ class Init {
   // Errors: as start_service. Signals that arrived before are for the caller to deliver.
   Status start(const std::vector<std::string>& argv, const ServiceStreams& streams,
                bool own_session);
+  // A command beside the service, with its streams where ours are; `on_exit` gets its status as a
+  // shell has it. Errors: as start_service.
+  Result<pid_t> run(const std::vector<std::string>& argv, std::function<void(int status)> on_exit);
   // To the service alone, as a container runtime would do without us.
   void forward(int number);
   // SIGKILL to the service and, as PID 1, to everything else in the container.
@@ -44,6 +48,7 @@ class Init {
   Handlers handlers_;
   boost::asio::signal_set signals_;
   pid_t service_pid_ = -1;
+  std::map<pid_t, std::function<void(int status)>> commands_;
 };
 
 // 128 + signal, or the exit code.

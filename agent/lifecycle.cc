@@ -31,6 +31,7 @@ struct Lifecycle::Handler {
   void operator()(const event::OperatorMigrate& migrate);
   void operator()(const event::Replicate& replicate);
   void operator()(const event::ReplicaStarted& started);
+  void operator()(const event::Born& born);
   void operator()(const event::Hold&) { set_held(true); }
   void operator()(const event::Unhold&) { set_held(false); }
   void operator()(const event::DiscoveryDone& done);
@@ -196,7 +197,9 @@ void Lifecycle::Handler::wake() {
   cancel({Timer::kWake});
   self.phase_ = Phase::kVerdict;
   self.reconnect_delay_ = Millis{0};
-  set(Timer::kVerdict, self.limits_.verdict);
+  // A parent serves on long before its replica is there.
+  const bool is_parent = self.state_ == State::kReplicating;
+  set(Timer::kVerdict, is_parent ? self.limits_.stage : self.limits_.verdict);
   connect_again();
 }
 
@@ -245,6 +248,21 @@ void Lifecycle::Handler::order(State state, Action order) {
 void Lifecycle::Handler::operator()(const event::ReplicaStarted& started) {
   if (self.state_ != State::kReplicating || self.quiesced()) return ignore();
   finish(MoveOutcome::kMoved, started.migration, "the replica runs");
+}
+
+// What the parent was in the middle of is not ours to end.
+void Lifecycle::Handler::operator()(const event::Born& born) {
+  if (!alive() || self.quiesced()) return ignore();
+  if (self.round_running_ || self.phase_ == Phase::kOrdering) drop_round();
+  cancel({Timer::kDecide, Timer::kOrder, Timer::kStage, Timer::kWake, Timer::kVerdict,
+          Timer::kDrain, Timer::kKill});
+  self.phase_ = Phase::kNone;
+  self.migration_.clear();
+  self.host_.clear();
+  self.epoch_ = born.epoch;
+  self.held_ = false;
+  self.draining_ = false;
+  settle_down();
 }
 
 void Lifecycle::Handler::set_held(bool held) {

@@ -23,6 +23,7 @@ constexpr std::array<std::string_view, std::variant_size_v<Event>> kEvents{"boot
                                                                            "operator_migrate",
                                                                            "replicate",
                                                                            "replica_started",
+                                                                           "born",
                                                                            "hold",
                                                                            "unhold",
                                                                            "discovery_done",

@@ -60,6 +60,10 @@ struct Replicate {
 struct ReplicaStarted {
   std::string migration;
 };
+// This process is the replica: it has woken in another ICON's place.
+struct Born {
+  std::int64_t epoch = 0;
+};
 struct Hold {};
 struct Unhold {};
 struct DiscoveryDone {
@@ -104,7 +108,7 @@ using Event =
     std::variant<event::Boot, event::ServiceStarted, event::ServiceExited, event::SupervisorFound,
                  event::SupervisorLost, event::Quiesce, event::Woken, event::Moved,
                  event::RolledBack, event::OperatorMigrate, event::Replicate, event::ReplicaStarted,
-                 event::Hold, event::Unhold, event::DiscoveryDone, event::OffersDone,
+                 event::Born, event::Hold, event::Unhold, event::DiscoveryDone, event::OffersDone,
                  event::DecidedStay, event::DecidedMove, event::RoundFailed, event::OrderAccepted,
                  event::OrderFailed, event::Drain, event::ConnectionsGone, event::StopSignal,
                  event::OtherSignal, event::TimerFired>;

@@ -76,6 +76,10 @@ json::Object Policy::to_json() const {
                                {"servers", array_of(dns.servers)}};
   object["promise"] =
       json::Object{{"pings", ask_pings}, {"window_ms", promise_window_ms}, {"keep", promise_keep}};
+  object["replicate"] = json::Object{{"mode", wire::to_string(replicate.mode)},
+                                     {"command", array_of(replicate.command)},
+                                     {"signal", replicate.signal},
+                                     {"limit_ms", replicate.limit_ms}};
   object["watch"] = std::move(ports);
   return object;
 }

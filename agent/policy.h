@@ -11,6 +11,7 @@
 #include "base/address.h"
 #include "base/json.h"
 #include "budget/decision.h"
+#include "wire/birth.h"
 #include "wire/documents.h"
 
 namespace icon::agent {
@@ -19,7 +20,8 @@ inline constexpr std::size_t kPolicyBytesMax = 64 << 10;
 inline constexpr std::size_t kPolicyListMax = 256;      // entries of one list
 inline constexpr std::size_t kPolicyProblemsMax = 100;  // then reading stops
 inline constexpr std::size_t kPolicyPortsMax = 64;
-inline constexpr std::size_t kPolicyDnsMax = 16;  // servers, trust anchors
+inline constexpr std::size_t kPolicyDnsMax = 16;        // servers, trust anchors
+inline constexpr std::size_t kPolicyArgumentsMax = 32;  // of a hook's command
 
 struct ConfiguredProvider {
   std::string name;
@@ -45,6 +47,14 @@ struct DnsPolicy {
 enum class RedirectMode { kForward, kRedirect };
 std::string_view to_string(RedirectMode mode);  // as in wire::MoveOrder::redirect
 
+// How a replica is made, and what makes its randomness its own.
+struct ReplicatePolicy {
+  wire::Birth::Mode mode = wire::Birth::Mode::kClone;
+  std::vector<std::string> command;  // run in the copy before it serves; must end with 0
+  int signal = 0;                    // to the service in the copy; 0: none
+  std::int64_t limit_ms = 5'000;     // for all of that
+};
+
 struct Policy {
   std::string name = "default";
   std::int64_t version = 1;
@@ -68,7 +78,8 @@ struct Policy {
   bool ask_pings = true;                     // name users' addresses to those who make an offer
   std::int64_t promise_window_ms = 120'000;  // by then the promised gain must have appeared,
   std::int64_t promise_keep = 50;            // so many percent of it
-  std::vector<std::uint16_t> watch;          // service ports; empty: the published ones
+  ReplicatePolicy replicate;
+  std::vector<std::uint16_t> watch;  // service ports; empty: the published ones
 
   json::Object to_json() const;
   budget::DecisionPolicy decision_policy() const;

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <signal.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -20,6 +21,8 @@ constexpr std::int64_t kUsPerHour = 3'600 * kUsPerSecond;
 constexpr std::int64_t kUsPerYear = 366 * 24 * kUsPerHour;
 constexpr std::size_t kPatternBytesMax = 255;
 constexpr std::size_t kAnchorBytesMax = 4096;
+constexpr std::pair<std::string_view, int> kHookSignals[] = {
+    {"HUP", SIGHUP}, {"USR2", SIGUSR2}, {"WINCH", SIGWINCH}, {"ALRM", SIGALRM}};
 constexpr std::int64_t kCpuMillisMax = 1'000'000;
 
 // Reads one document and collects every problem. A member per key; the tables at the end say which
@@ -61,6 +64,7 @@ class Reader {
   Handler name(std::string& out);
   Handler patterns(std::vector<std::string>& out);
   void redirect(const YAML::Node& node, const std::string& key);
+  void replicate(const YAML::Node& node, const std::string& key);
   void cpu(const YAML::Node& node, const std::string& key);
   void port(const YAML::Node& node, const std::string& key);
   void provider(const YAML::Node& node, const std::string& key);
@@ -389,6 +393,43 @@ void Reader::promise(const YAML::Node& node, const std::string& key) {
         }}});
 }
 
+void Reader::replicate(const YAML::Node& node, const std::string& key) {
+  auto& replicate = policy_.replicate;
+  map(node, key,
+      {{"mode",
+        [&](const YAML::Node& entry, const std::string& entry_key) {
+          const char* hint = "Write clone (of the running service) or fresh (of its image).";
+          const auto value = text(entry, entry_key, hint);
+          if (!value) return;
+          for (const auto mode : {wire::Birth::Mode::kClone, wire::Birth::Mode::kFresh}) {
+            if (*value != wire::to_string(mode)) continue;
+            replicate.mode = mode;
+            return;
+          }
+          problem(entry, entry_key, fmt::format("'{}' does not do", value->substr(0, 40)), hint);
+        }},
+       {"command",
+        [&](const YAML::Node& entry, const std::string& entry_key) {
+          list(entry, entry_key, kPolicyArgumentsMax, [&](const auto& item, const auto& item_key) {
+            const auto value = text(item, item_key, "Write a program and its arguments.");
+            if (value) replicate.command.push_back(*value);
+          });
+        }},
+       {"signal",
+        [&](const YAML::Node& entry, const std::string& entry_key) {
+          const char* hint = "Write HUP, USR2, WINCH or ALRM.";
+          const auto value = text(entry, entry_key, hint);
+          if (!value) return;
+          for (const auto& [name, number] : kHookSignals) {
+            if (*value != name) continue;
+            replicate.signal = number;
+            return;
+          }
+          problem(entry, entry_key, fmt::format("'{}' does not do", value->substr(0, 40)), hint);
+        }},
+       {"limit", duration(replicate.limit_ms, kUsPerMs, 10 * kUsPerMs, 10 * kUsPerSecond, "5s")}});
+}
+
 void Reader::root(const YAML::Node& node) {
   const auto member = [this](void (Reader::*method)(const YAML::Node&, const std::string&)) {
     return [this, method](const YAML::Node& entry, const std::string& key) {
@@ -418,6 +459,7 @@ void Reader::root(const YAML::Node& node) {
        {"slot", member(&Reader::slot)},
        {"dns", member(&Reader::dns)},
        {"promise", member(&Reader::promise)},
+       {"replicate", member(&Reader::replicate)},
        {"providers",
         [this](const YAML::Node& entry, const std::string& key) {
           list(entry, key, kPolicyListMax,

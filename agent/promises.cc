@@ -122,6 +122,15 @@ void Promises::ended(bool moved, wire::MicroCredits paid) {
   save();
 }
 
+void Promises::forget() {
+  record_ = {};
+  prepared_.reset();
+  prepared_from_.reset();
+  previous_.reset();
+  broken_.clear();
+  arrived();
+}
+
 void Promises::tick() {
   const UtcMillis now_ms = clock_.utc_ms();
   const auto passed = now_ms - std::exchange(ticked_, now_ms).value_or(now_ms);

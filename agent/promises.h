@@ -27,6 +27,8 @@ class Promises {
   void ended(bool moved, wire::MicroCredits paid);
   // We are somewhere: nothing that was measured elsewhere counts.
   void arrived() { meter_.restart(), ticked_.reset(); }
+  // We are somebody else: all of it was another's.
+  void forget();
   // At every report: time passes.
   void tick();
   // At every decision. A sentence when the place has broken its promise, the first time or again.

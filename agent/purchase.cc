@@ -23,7 +23,8 @@ bool ambiguous(const Error& error) {
   return error.code == Code::kTimeout || error.code == Code::kIo || error.code == Code::kCancelled;
 }
 
-wire::Bid make_bid(const KeyPair& key, const Self& self, const Policy& policy,
+// `key` is that of who will run there: ours, or our replica's.
+wire::Bid make_bid(const KeyPair& key, std::int64_t epoch, const Policy& policy,
                    const KnownProvider& provider, const std::string& nonce, UtcMillis now_ms) {
   wire::Bid bid;
   bid.icon = key.public_key();
@@ -32,19 +33,19 @@ wire::Bid make_bid(const KeyPair& key, const Self& self, const Policy& policy,
   bid.resources = policy.slot;
   bid.slot_seconds = policy.slot_seconds;
   bid.price_ucredits = provider.view.offer->price_ucredits;
-  bid.epoch = self.epoch + 1;
+  bid.epoch = epoch;
   bid.nonce = nonce;
   bid.issued_ms = now_ms;
   bid.expires_ms = now_ms + kBidLifetime.count();
   return bid;
 }
 
-wire::MoveOrder make_order(const KeyPair& key, const Self& self, const Policy& policy,
-                           const Purchase& purchase, UtcMillis now_ms) {
+wire::MoveOrder make_order(const KeyPair& key, std::int64_t epoch, const Self& self,
+                           const Policy& policy, const Purchase& purchase, UtcMillis now_ms) {
   wire::MoveOrder order;
   order.icon = key.public_key();
   order.migration_id = purchase.migration;
-  order.epoch = self.epoch + 1;
+  order.epoch = epoch;
   order.from = self.supervisor;
   order.to = purchase.provider;
   order.lease_id = purchase.lease_id;
@@ -115,14 +116,34 @@ void Buyer::give_back(Wallet& wallet, Purchase& purchase, std::string_view reaso
   purchase = {};
 }
 
-Task<Result<wire::Envelope>> Buyer::take_lease(const Self& self, const Policy& policy,
+Status Buyer::choose_signer(const Self& self, Chronicle& chronicle, PurchaseRequest& request,
+                            Purchase& purchase, Signer& signer) {
+  signer.epoch = self.epoch + 1;
+  if (!request.birth) return {};
+  const UtcMillis now_ms = clock_.utc_ms();
+  auto& birth = *request.birth;
+  signer.child = KeyPair::generate();
+  signer.epoch = 1;
+  birth.child = signer.child->public_key();
+  birth.migration_id = purchase.migration;
+  birth.issued_ms = now_ms;
+  birth.expires_ms = now_ms + kOrderLifetime.count();
+  ICON_TRY(signer.birth, wire::seal(key_, birth));
+  ICON_CHECK(chronicle.record(*signer.birth));
+  purchase.replica = Replica{birth.child, birth.mode, *signer.birth, {}};
+  return {};
+}
+
+Task<Result<wire::Envelope>> Buyer::take_lease(const Signer& signer, const Policy& policy,
                                                const KnownProvider& provider, Wallet& wallet,
                                                Chronicle& chronicle, Purchase& purchase) {
   const UtcMillis now_ms = clock_.utc_ms();
-  const auto bid = make_bid(key_, self, policy, provider, purchase.migration, now_ms);
-  ICON_CO_TRY(const auto sealed_bid, wire::seal(key_, bid));
+  const KeyPair& key = signer.child ? *signer.child : key_;
+  const auto bid = make_bid(key, signer.epoch, policy, provider, purchase.migration, now_ms);
+  ICON_CO_TRY(const auto sealed_bid, wire::seal(key, bid));
   ICON_CO_CHECK(chronicle.record(sealed_bid));
-  LeaseQuestion question{provider.view.api, purchase.provider.id(), sealed_bid, *provider.offer};
+  LeaseQuestion question{provider.view.api, purchase.provider.id(), sealed_bid, *provider.offer,
+                         signer.birth};
   ICON_CO_TRY(const auto reservation, co_await link_.reserve(std::move(question)));
   ICON_CO_CHECK(check_reservation(reservation, sealed_bid, clock_.utc_ms()));
   ICON_CO_CHECK(chronicle.record(reservation));
@@ -131,13 +152,14 @@ Task<Result<wire::Envelope>> Buyer::take_lease(const Self& self, const Policy& p
                            {"provider", purchase.provider_name},
                            {"price_ucredits", purchase.price_ucredits},
                            {"left_ucredits", wallet.available()}});
-  const wire::Confirmation yes{key_.public_key(), reservation.digest(), clock_.utc_ms()};
-  ICON_CO_TRY(const auto confirmation, wire::seal(key_, yes));
+  const wire::Confirmation yes{key.public_key(), reservation.digest(), clock_.utc_ms()};
+  ICON_CO_TRY(const auto confirmation, wire::seal(key, yes));
   ICON_CO_CHECK(chronicle.record(confirmation));
-  auto confirmed = co_await link_.confirm(provider.view.api, reservation, confirmation);
+  const ConfirmQuestion confirming{provider.view.api, reservation, confirmation, signer.birth};
+  auto confirmed = co_await link_.confirm(confirming);
   // Its answer may be lost on the way; the same again is answered alike.
   if (!confirmed && ambiguous(confirmed.error()) && confirmed.error().code != Code::kCancelled)
-    confirmed = co_await link_.confirm(provider.view.api, reservation, confirmation);
+    confirmed = co_await link_.confirm(confirming);
   if (!confirmed) co_return fail(confirmed.error());
   ICON_CO_TRY(const auto lease, check_lease(confirmed->lease, sealed_bid, clock_.utc_ms()));
   ICON_CO_TRY(const auto terms, wire::open<wire::LeaseTerms>(confirmed->terms));
@@ -146,6 +168,7 @@ Task<Result<wire::Envelope>> Buyer::take_lease(const Self& self, const Policy& p
   ICON_CO_CHECK(chronicle.record(confirmed->lease));
   ICON_CO_CHECK(chronicle.record(confirmed->terms));
   purchase.lease_id = lease.lease_id;
+  if (purchase.replica) purchase.replica->lease = confirmed->lease;
   log::info("lease.bought", {{"migration", purchase.migration},
                              {"lease", lease.lease_id},
                              {"provider", purchase.provider_name},
@@ -155,13 +178,18 @@ Task<Result<wire::Envelope>> Buyer::take_lease(const Self& self, const Policy& p
 
 Task<Status> Buyer::buy_and_order(const Self& self, const Policy& policy, PurchaseRequest request,
                                   Wallet& wallet, Chronicle& chronicle, Purchase& purchase) {
+  Signer signer;
+  ICON_CO_CHECK(choose_signer(self, chronicle, request, purchase, signer));
   ICON_CO_TRY(const auto lease_envelope,
-              co_await take_lease(self, policy, request.provider, wallet, chronicle, purchase));
-  ICON_CO_TRY(const auto sealed_order,
-              wire::seal(key_, make_order(key_, self, policy, purchase, clock_.utc_ms())));
+              co_await take_lease(signer, policy, request.provider, wallet, chronicle, purchase));
+  const KeyPair& key = signer.child ? *signer.child : key_;
+  const auto wish = make_order(key, signer.epoch, self, policy, purchase, clock_.utc_ms());
+  ICON_CO_TRY(const auto sealed_order, wire::seal(key, wish));
   ICON_CO_CHECK(chronicle.record(sealed_order));
-  MigrationOrder order{sealed_order, lease_envelope, request.provider.view.api,
-                       std::move(request.evidence)};
+  MigrationOrder order{
+      sealed_order, lease_envelope, request.provider.view.api, std::move(request.evidence),
+      signer.birth, std::nullopt};
+  if (signer.child) order.child_seed_hex = hex_encode(signer.child->seed());
   purchase.order_sent = true;
   ICON_CO_TRY(const std::string migration, co_await link_.order_migration(std::move(order)));
   if (migration != purchase.migration)

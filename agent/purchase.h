@@ -2,6 +2,7 @@
 // next one begins: bid, let the slot be locked, hold the money, confirm, verify the lease, order.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "agent/chronicle.h"
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "base/keys.h"
 #include "base/task.h"
+#include "wire/birth.h"
 #include "wire/tenancy.h"
 
 namespace icon::agent {
@@ -27,8 +29,9 @@ struct Purchase {
   std::string lease_id;
   wire::MicroCredits price_ucredits = 0;
   std::int64_t slot_seconds = 0;
-  std::string reason;  // "latency", "operator"
+  std::string reason;  // "latency", "operator", "replica"
   bool order_sent = false;
+  std::optional<Replica> replica;  // what was bought is its slot
   bool empty() const { return migration.empty(); }
 };
 
@@ -36,6 +39,9 @@ struct PurchaseRequest {
   KnownProvider provider;  // with an accepted offer
   std::string reason;
   json::Object evidence;
+  // For a replica, which is made of this: everything but the migration's id, the times and the
+  // child, whose key is made here.
+  std::optional<wire::Birth> birth = std::nullopt;
 };
 
 // Owner: the agent. Loop thread. Everything is borrowed.
@@ -55,8 +61,16 @@ class Buyer {
  private:
   // Releases the hold of a purchase that came to nothing, and empties it.
   void give_back(Wallet& wallet, Purchase& purchase, std::string_view reason);
+  // Who signs: we for our next epoch, or the replica, with a key that is made here.
+  struct Signer {
+    std::optional<KeyPair> child;
+    std::optional<wire::Envelope> birth;
+    std::int64_t epoch = 0;
+  };
+  Status choose_signer(const Self& self, Chronicle& chronicle, PurchaseRequest& request,
+                       Purchase& purchase, Signer& signer);
   // Both step by step into `purchase`.
-  Task<Result<wire::Envelope>> take_lease(const Self& self, const Policy& policy,
+  Task<Result<wire::Envelope>> take_lease(const Signer& signer, const Policy& policy,
                                           const KnownProvider& provider, Wallet& wallet,
                                           Chronicle& chronicle, Purchase& purchase);
   Task<Status> buy_and_order(const Self& self, const Policy& policy, PurchaseRequest request,

@@ -58,11 +58,13 @@ Rounds::Rounds(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGr
       feed_(std::move(feed)),
       survey_(loop, clock, link, tasks, survey_limits(options_.policy)),
       promises_(clock, options_.state_dir + "/record.json") {
-  if (options_.key) {
-    buyer_.emplace(link_, *options_.key, clock_);
-    if (options_.policy.ask_pings) survey_.ask_pings_with(*options_.key);
-  }
+  use_key();
   load_history();
+}
+
+void Rounds::use_key() {
+  if (key()) buyer_.emplace(link_, *key(), clock_);
+  survey_.ask_pings_with(key() && options_.policy.ask_pings ? &*key() : nullptr);
 }
 
 void Rounds::later(Event event) {
@@ -84,13 +86,14 @@ void Rounds::save_history() {
 }
 
 void Rounds::open_wallet() {
-  if (wallet_ || !options_.key) return;
+  if (wallet_ || !key()) return;
   if (const auto made = make_directories(options_.state_dir, 0700); !made) {
     log::error("purse.open_failed", {{"message", made.error().message}});
     return;
   }
-  auto wallet = Wallet::open(options_.state_dir + "/purse.db", options_.policy.budget_ucredits,
-                             clock_.utc_ms());
+  // A child has what its parent gives it: the policy's budget is the whole tree's.
+  const auto budget = options_.identity.is_child ? 0 : options_.policy.budget_ucredits;
+  auto wallet = Wallet::open(options_.state_dir + "/purse.db", budget, clock_.utc_ms());
   if (!wallet) {
     log::error("purse.open_failed", {{"code", to_string(wallet.error().code)},
                                      {"message", wallet.error().message},
@@ -107,18 +110,19 @@ void Rounds::note(const Status& recorded) const {
 }
 
 void Rounds::open_chronicle() {
-  if (!chronicle_ && options_.key && options_.key->public_key() == self_->icon) {
-    auto chronicle = Chronicle::open(options_.state_dir, *options_.key, clock_);
+  if (!chronicle_ && key() && key()->public_key() == self_->icon) {
+    auto chronicle = Chronicle::open(options_.state_dir, *key(), clock_);
     if (!chronicle) return note(fail(chronicle.error()));
     chronicle_.emplace(std::move(*chronicle));
   }
   if (chronicle_)
-    note(chronicle_->arrived({self_->supervisor, self_->epoch, self_->lease, self_->host_join}));
+    note(chronicle_->arrived({self_->supervisor, self_->epoch, self_->lease, self_->host_join,
+                              options_.identity.birth_document}));
 }
 
 void Rounds::arrived(const Self& self, bool moved) {
-  if (options_.key && options_.key->public_key() != self.icon && !self_)
-    log::error("agent.key_mismatch", {{"key", short_id(options_.key->id())},
+  if (key() && key()->public_key() != self.icon && !self_)
+    log::error("agent.key_mismatch", {{"key", short_id(key()->id())},
                                       {"supervisor_says", short_id(self.icon.id())},
                                       {"consequence", "nothing will be bought"}});
   const bool first = !self_;
@@ -168,7 +172,7 @@ void Rounds::reconcile_holds(bool first) {
 }
 
 bool Rounds::may_buy() const {
-  return wallet_ && chronicle_ && buyer_ && self_ && options_.key->public_key() == self_->icon;
+  return wallet_ && chronicle_ && buyer_ && self_ && key() && key()->public_key() == self_->icon;
 }
 
 void Rounds::start_discovery(std::int64_t round) {
@@ -409,7 +413,10 @@ void Rounds::move_ended(const action::MoveEnded& ended) {
                                 {"reason", ended.reason},
                                 {"provider", purchase.provider_name}});
   const bool moved = outcome == MoveOutcome::kMoved;
-  promises_.ended(moved, purchase.price_ucredits);
+  // A replica is no move of ours: nothing was promised for here.
+  promises_.ended(moved && !purchase.replica, purchase.price_ucredits);
+  if (moved && purchase.replica && chronicle_)
+    note(chronicle_->replicated(*purchase.replica, purchase.migration, purchase.provider));
   if (id.empty() || !wallet_ || outcome == MoveOutcome::kUnknown) return;
   const auto status =
       moved ? wallet_->settle(id, clock_.utc_ms()) : wallet_->release(id, clock_.utc_ms());

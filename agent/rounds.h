@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/chronicle.h"
+#include "agent/identity.h"
 #include "agent/latency_monitor.h"
 #include "agent/lifecycle.h"
 #include "agent/policy.h"
@@ -25,8 +26,8 @@ namespace icon::agent {
 
 struct RoundsOptions {
   Policy policy;
-  std::optional<KeyPair> key;  // without it nothing is bought
-  std::string state_dir;       // purse and history; travels with the ICON
+  Identity identity;
+  std::string state_dir;  // purse and history; travels with the ICON
 };
 
 // Owner: the agent. Loop thread. Its memory travels with the process; it opens nothing outside of
@@ -46,9 +47,15 @@ class Rounds {
   void start_offers(std::int64_t round);
   void start_decision(std::int64_t round);
   void start_order(std::string target, std::string reason);
+  void start_replica_order(std::string target);
   // Tells the operator that his order is not even tried.
   void refuse(const std::string& target, const std::string& why);
   void move_ended(const action::MoveEnded& ended);
+  // A copy is about to be made: it must not find our key in its memory.
+  void forget_key();
+  // Afterwards, also in the copy, which is then somebody else: nothing of its parent's is left.
+  void take_identity(Identity identity);
+  bool has_forgotten_key() const { return has_forgotten_key_; }
   // Before the freeze for `migration`: records it, and closes whatever sockets the tasks left.
   void close(const std::string& migration);
   // The service has ended.
@@ -60,6 +67,7 @@ class Rounds {
   StatusInput status() const;
 
  private:
+  void use_key();
   void open_wallet();
   void open_chronicle();
   void note(const Status& recorded) const;
@@ -72,6 +80,9 @@ class Rounds {
   Task<void> decision_task(std::int64_t round);
   Task<void> order_task(std::string target, std::string reason);
   Task<Status> order(std::string target, std::string reason);
+  Task<void> replica_order_task(std::string target);
+  Task<Status> replica_order(std::string target);
+  const std::optional<KeyPair>& key() const { return options_.identity.key; }
   Task<Result<PurchaseRequest>> decided_move(std::string target);
   Task<Result<PurchaseRequest>> operators_move(std::string target);
   Task<Result<KnownProvider>> locate(std::string target);
@@ -95,6 +106,7 @@ class Rounds {
   std::function<void(Event)> feed_;
   Survey survey_;
   Promises promises_;
+  bool has_forgotten_key_ = false;
   std::optional<Buyer> buyer_;
   std::optional<Wallet> wallet_;
   std::optional<Chronicle> chronicle_;

@@ -69,10 +69,16 @@ Result<std::string> read_target(const json::Object& object) {
 SupervisorEvent::Kind kind_of(std::string_view name) {
   using Kind = SupervisorEvent::Kind;
   constexpr std::pair<std::string_view, Kind> kNames[] = {
-      {"hello", Kind::kHello},     {"quiesce", Kind::kQuiesce},
-      {"moved", Kind::kMoved},     {"rolled_back", Kind::kRolledBack},
-      {"migrate", Kind::kMigrate}, {"hold", Kind::kHold},
-      {"unhold", Kind::kUnhold},   {"ping", Kind::kPing},
+      {"hello", Kind::kHello},
+      {"quiesce", Kind::kQuiesce},
+      {"moved", Kind::kMoved},
+      {"rolled_back", Kind::kRolledBack},
+      {"migrate", Kind::kMigrate},
+      {"replicate", Kind::kReplicate},
+      {"replica_started", Kind::kReplicaStarted},
+      {"hold", Kind::kHold},
+      {"unhold", Kind::kUnhold},
+      {"ping", Kind::kPing},
   };
   for (const auto& [known, kind] : kNames)
     if (known == name) return kind;
@@ -122,7 +128,10 @@ Result<SupervisorEvent> parse_event(std::string_view line) {
   ICON_TRY(event.migration, json::get_string_or(object, "migration", ""));
   ICON_TRY(event.epoch, json::get_int_or(object, "epoch", 0, 0, kEpochMax));
   ICON_TRY(event.reason, json::get_string_or(object, "reason", "", kEventBytesMax));
-  if (event.kind == SupervisorEvent::Kind::kMigrate) {
+  if (const auto* replica = object.if_contains("replica"))
+    event.replica = replica->is_bool() && replica->get_bool();
+  if (event.kind == SupervisorEvent::Kind::kMigrate ||
+      event.kind == SupervisorEvent::Kind::kReplicate) {
     ICON_TRY(event.target, read_target(object));
   }
   return event;
@@ -187,17 +196,18 @@ Task<Result<wire::Envelope>> SupervisorLink::reserve(LeaseQuestion question) {
                     {"id", question.id},
                     {"bid", question.bid.to_json()},
                     {"offer", question.offer.to_json()}};
+  if (question.birth) body["birth"] = question.birth->to_json();
   ICON_CO_TRY(const std::string text,
               co_await call("POST", "/v2/self/reservations", std::move(body), kRemoteCall));
   ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
   co_return get_envelope(object, "reservation");
 }
 
-Task<Result<Confirmed>> SupervisorLink::confirm(Endpoint api, wire::Envelope reservation,
-                                                wire::Envelope confirmation) {
-  json::Object body{{"api", api.to_string()},
-                    {"reservation", reservation.to_json()},
-                    {"confirmation", confirmation.to_json()}};
+Task<Result<Confirmed>> SupervisorLink::confirm(ConfirmQuestion question) {
+  json::Object body{{"api", question.api.to_string()},
+                    {"reservation", question.reservation.to_json()},
+                    {"confirmation", question.confirmation.to_json()}};
+  if (question.birth) body["birth"] = question.birth->to_json();
   ICON_CO_TRY(const std::string text,
               co_await call("POST", "/v2/self/leases", std::move(body), kRemoteCall));
   ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
@@ -222,10 +232,19 @@ Task<Result<std::string>> SupervisorLink::order_migration(MigrationOrder order) 
                     {"lease", order.lease.to_json()},
                     {"api", order.api.to_string()},
                     {"evidence", std::move(order.evidence)}};
+  if (order.birth) body["birth"] = order.birth->to_json();
+  if (order.child_seed_hex) body["key"] = *order.child_seed_hex;
   ICON_CO_TRY(const std::string text,
               co_await call("POST", "/v1/self/migrations", std::move(body), kRemoteCall));
   ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
   co_return json::get_string(object, "migration");
+}
+
+Task<Status> SupervisorLink::post_reseeded(std::size_t processes, std::string error) {
+  json::Object body{{"processes", processes}, {"error", std::move(error)}};
+  ICON_CO_TRY(const std::string ignored,
+              co_await call("POST", "/v1/self/reseeded", std::move(body), kLocalCall));
+  co_return Status{};
 }
 
 Task<Status> SupervisorLink::post_decision(std::string id, std::string outcome,

@@ -46,6 +46,8 @@ struct SupervisorEvent {
     kMoved,
     kRolledBack,
     kMigrate,
+    kReplicate,
+    kReplicaStarted,
     kHold,
     kUnhold,
     kPing,
@@ -56,7 +58,8 @@ struct SupervisorEvent {
   std::string migration;
   std::int64_t epoch = 0;
   std::string reason;
-  // kMigrate: a provider's name, its id or ADDR:PORT, as the operator typed it.
+  bool replica = false;  // kQuiesce: a copy is made, and it must not hold our key
+  // kMigrate, kReplicate: a provider's name, its id or ADDR:PORT, as the operator typed it.
   std::string target;
 };
 Result<SupervisorEvent> parse_event(std::string_view line);  // Errors: kInvalid, kLimit
@@ -79,6 +82,14 @@ struct LeaseQuestion {
   std::string id;
   wire::Envelope bid;
   wire::Envelope offer;
+  std::optional<wire::Envelope> birth;  // the bid is a replica's
+};
+
+struct ConfirmQuestion {
+  Endpoint api;
+  wire::Envelope reservation;
+  wire::Envelope confirmation;
+  std::optional<wire::Envelope> birth;  // as above
 };
 
 struct Confirmed {
@@ -91,6 +102,9 @@ struct MigrationOrder {
   wire::Envelope lease;
   Endpoint api;
   json::Object evidence;
+  // A replica's order: its parent's word, and the key that it wakes with.
+  std::optional<wire::Envelope> birth;
+  std::optional<std::string> child_seed_hex;
 };
 
 // Owner: the agent. Loop thread. Every call has a limit of time; cancelling one closes its
@@ -107,12 +121,13 @@ class SupervisorLink {
   Task<Result<OfferAnswer>> ask_offer(OfferQuestion question);
   // The slot is locked by the first, and ours by the second, for a wire::Confirmation.
   Task<Result<wire::Envelope>> reserve(LeaseQuestion question);
-  Task<Result<Confirmed>> confirm(Endpoint api, wire::Envelope reservation,
-                                  wire::Envelope confirmation);
+  Task<Result<Confirmed>> confirm(ConfirmQuestion question);
   // A provider's signed answer to a signed wire::PingRequest.
   Task<Result<wire::Envelope>> ask_pings(Endpoint api, wire::Envelope request);
   // The supervisor's id for the migration. Errors also: kConflict (one is under way).
   Task<Result<std::string>> order_migration(MigrationOrder order);
+  // Of a copy that has woken; `error`: why its randomness is not its own.
+  Task<Status> post_reseeded(std::size_t processes, std::string error);
   Task<Status> post_decision(std::string id, std::string outcome, json::Object evidence);
   Task<Status> put_status(json::Object status);
 

@@ -42,8 +42,9 @@ class Survey {
   Survey(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGroup& tasks,
          SurveyLimits limits)
       : loop_(loop), clock_(clock), link_(link), tasks_(tasks), limits_(limits), pings_(clock) {}
-  // With a key, providers that made an offer are asked how far our users are from them.
-  void ask_pings_with(const KeyPair& key) { key_ = &key; }
+  // With a key, providers that made an offer are asked how far our users are from them. Null: no
+  // more.
+  void ask_pings_with(const KeyPair* key) { key_ = key; }
 
   // Traces to the users, looks for providers on the way and merges the configured ones. Findings
   // that are fresh and for the same users are used again. Errors: of the resolver, and as

@@ -43,6 +43,7 @@ class Tree {
     add_run();
     add_actions();
     add_migrate();
+    add_replicate();
     add_records();
     add_ledger();
     add_simulate();
@@ -251,11 +252,27 @@ class Tree {
       return migrate_icon(context_, migrate_);
     });
     add_icon_argument(migrate);
-    migrate->add_option("--to", migrate_.to, "provider name, id or ADDRESS:PORT")->required();
-    migrate->add_flag("--no-wait", no_wait_, "return when it is requested");
-    migrate->add_option("--timeout", timeout_s_, "seconds to wait for the end")
+    add_destination(migrate);
+  }
+
+  void add_destination(CLI::App* sub) {
+    sub->add_option("--to", migrate_.to, "provider name, id or ADDRESS:PORT")->required();
+    sub->add_flag("--no-wait", no_wait_, "return when it is requested");
+    sub->add_option("--timeout", timeout_s_, "seconds to wait for the end")
         ->check(CLI::Range(0.0, kTimeoutMaxS))
         ->capture_default_str();
+  }
+
+  void add_replicate() {
+    auto* replicate = listing("replicate", "Start a replica of an ICON at a provider", [this] {
+      migrate_.replica = true;
+      migrate_.icon = icon_;
+      migrate_.wait = !no_wait_;
+      migrate_.timeout = Millis(static_cast<std::int64_t>(timeout_s_ * 1000));
+      return migrate_icon(context_, migrate_);
+    });
+    add_icon_argument(replicate);
+    add_destination(replicate);
   }
 
   // What needs no supervisor: documents on disk, checked by anybody.

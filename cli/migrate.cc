@@ -85,7 +85,8 @@ class Migration {
     CLI_TRY(const auto decisions, api_.get_object(decisions_target()));
     known_moves_ = ids_of(moves, "migrations");
     known_decisions_ = ids_of(decisions, "decisions");
-    CLI_TRY(auto requested, api_.post_object("/v1/icons/" + url_encode(icon_id_) + "/migrate",
+    CLI_TRY(auto requested, api_.post_object("/v1/icons/" + url_encode(icon_id_) +
+                                                 (options_.replica ? "/replicate" : "/migrate"),
                                              {{"to", options_.to}}));
     if (!options_.wait) return requested;
     if (!context_.json)
@@ -134,7 +135,7 @@ class Migration {
     const auto& candidates = array_of(evidence, "candidates");
     if (!candidates.empty() && candidates[0].is_object())
       why = text_of(candidates[0].get_object(), "message");
-    return Failure{kRefused, "the ICON does not move to " + printable(options_.to) + ": " + why,
+    return Failure{kRefused, "the ICON does not go to " + printable(options_.to) + ": " + why,
                    "More: icon explain " + id};
   }
 
@@ -209,10 +210,10 @@ int migrate_icon(Context& context, const MigrateOptions& options) {
     return kOk;
   }
   const auto& move = *outcome;
-  context.out << coloured("moved", Colour::kGreen, context.colour)
-              << fmt::format(": {} now runs at {}, epoch {}; it stood still for {}, {} moved\n",
+  context.out << coloured(options.replica ? "copied" : "moved", Colour::kGreen, context.colour)
+              << fmt::format(": {} now runs at {}{}, epoch {}; it stood still for {}, {} moved\n",
                              text_of(move, "name"), text_of(move, "to"),
-                             number_of(move, "epoch").value_or(0),
+                             options.replica ? " too" : "", number_of(move, "epoch").value_or(0),
                              human_us(number_of(move, "gap_us").value_or(0)),
                              human_bytes(number_of(move, "bytes").value_or(0)))
               << "Why, and what it cost: icon explain " << text_of(move, "id") << '\n';

@@ -1,4 +1,4 @@
-// `icon migrate`: asks an ICON to move and shows how it goes.
+// `icon migrate` and `icon replicate`: asks an ICON to move and shows how it goes.
 #pragma once
 
 #include <string>
@@ -11,6 +11,7 @@ namespace icon::cli {
 struct MigrateOptions {
   std::string icon;
   std::string to;
+  bool replica = false;  // it stays, and a replica of it starts there
   bool wait = true;
   Millis timeout{300'000};   // for all of it
   Millis begin_max{30'000};  // for the agent to ask, buy and order

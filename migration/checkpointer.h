@@ -49,6 +49,8 @@ struct RestoreRequest {
   std::vector<ExternalMount> external_mounts;
   // The pages are asked for at work_dir/lazy-pages.socket (memory/page_daemon.h).
   bool memory_apart = false;
+  // Connected TCP sockets come back closed: the original goes on with them.
+  bool close_connections = false;
   Millis timeout{30'000};
 };
 

@@ -139,6 +139,7 @@ std::vector<std::string> restore_arguments(const CriuOptions& options,
   for (const auto& mount : request.external_mounts)
     criu::append(arguments, {"--external", "mnt[" + mount.name + "]:" + mount.host_path});
   if (request.memory_apart) arguments.emplace_back("--lazy-pages");
+  if (request.close_connections) arguments.emplace_back("--tcp-close");
   criu::append(arguments, {"--action-script", options.hold_helper_path});
   if (!options.launcher_path.empty()) arguments.insert(arguments.begin(), options.launcher_path);
   return arguments;

@@ -79,12 +79,12 @@ bool SourceTransaction::committed() const {
   return state_ == SS::kReleasing || state_ == SS::kSettling || state_ == SS::kDone;
 }
 
-SourceTransaction SourceTransaction::recovered(SourceState state) {
-  SourceTransaction transaction;
+SourceTransaction SourceTransaction::recovered(SourceState state, SourceKind kind) {
+  SourceTransaction transaction(kind);
   transaction.state_ = state;
   transaction.started_ = true;
   // Whoever crashed may have frozen and not yet said so: thawing what runs does no harm.
-  transaction.frozen_ = true;
+  transaction.frozen_ = kind != SourceKind::kFresh;
   return transaction;
 }
 
@@ -111,7 +111,7 @@ std::vector<SourceAction> SourceTransaction::step(SourceEvent event) {
       case SS::kReleasing:
         return {SA::kSendCommit};
       case SS::kSettling:
-        return {SA::kDivertTraffic, SA::kDestroyOriginal, SA::kReportMoved, SA::kSettleUp};
+        return settle();
       default:
         return roll_back();
     }
@@ -125,7 +125,7 @@ std::vector<SourceAction> SourceTransaction::step(SourceEvent event) {
     switch (event) {
       case SourceEvent::kWorkDone:
         state_ = SS::kSettling;
-        return {SA::kDivertTraffic, SA::kDestroyOriginal, SA::kReportMoved, SA::kSettleUp};
+        return settle();
       case SourceEvent::kPeerAborted:
         return roll_back();
       case SourceEvent::kPeerUnreachable:
@@ -141,23 +141,39 @@ std::vector<SourceAction> SourceTransaction::step(SourceEvent event) {
   }
   if (event == SourceEvent::kWorkFailed || event == SourceEvent::kCancelled) return roll_back();
   if (event != SourceEvent::kWorkDone) return {};
+  return next_phase();
+}
+
+std::vector<SourceAction> SourceTransaction::settle() {
+  if (kind_ != SourceKind::kMove) return {SA::kReportMoved, SA::kSettleUp};
+  return {SA::kDivertTraffic, SA::kDestroyOriginal, SA::kReportMoved, SA::kSettleUp};
+}
+
+std::vector<SourceAction> SourceTransaction::next_phase() {
   switch (state_) {
     case SS::kReserving:
       state_ = SS::kStaging;
       return {SA::kStage};
     case SS::kStaging:
+      if (kind_ == SourceKind::kFresh) {
+        state_ = SS::kCommitting;
+        return {SA::kJournalCommit};
+      }
       state_ = SS::kFreezing;
       frozen_ = true;
       return {SA::kQuiesceAgent, SA::kHoldTraffic, SA::kFreeze, SA::kDump};
     case SS::kFreezing:
       state_ = SS::kTransferring;
-      return {SA::kTransfer};
+      if (kind_ == SourceKind::kMove) return {SA::kTransfer};
+      return {SA::kThaw, SA::kReleaseTraffic, SA::kDisarmGuard, SA::kWakeAgent, SA::kTransfer};
     case SS::kTransferring:
+      if (kind_ == SourceKind::kClone) frozen_ = false;
       state_ = SS::kRestoring;
       return {SA::kRestoreAtPeer};
     case SS::kRestoring:
       state_ = SS::kCommitting;
-      return {SA::kDisarmGuard, SA::kJournalCommit};
+      if (kind_ == SourceKind::kMove) return {SA::kDisarmGuard, SA::kJournalCommit};
+      return {SA::kJournalCommit};
     case SS::kCommitting:
       state_ = SS::kReleasing;
       return {SA::kSendCommit};

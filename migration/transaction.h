@@ -2,6 +2,8 @@
 // comes next and what a failure undoes; they touch nothing. The flows in supervisor/ perform the
 // actions and report back what happened.
 //
+// A replica is the same transaction without the end of the original (SourceKind).
+//
 // I2 in one sentence: before kCommitDurable every failure ends with the source thawed; after it
 // the source stays frozen until the destination says that it runs, or that it never will.
 #pragma once
@@ -64,12 +66,19 @@ enum class SourceAction {
   kReportRolledBack,
 };
 
+// What becomes of the original.
+enum class SourceKind {
+  kMove,   // it is destroyed when the copy runs
+  kClone,  // it stands still for the snapshot alone and serves on: a replica of it is made
+  kFresh,  // it is not touched: the replica starts from the image
+};
+
 class SourceTransaction {
  public:
-  SourceTransaction() = default;
+  explicit SourceTransaction(SourceKind kind = SourceKind::kMove) : kind_(kind) {}
   // Continues after a crash in the state that the journal holds. States before the commit become a
   // roll-back, later ones go on where they were.
-  static SourceTransaction recovered(SourceState state);
+  static SourceTransaction recovered(SourceState state, SourceKind kind = SourceKind::kMove);
 
   SourceState state() const { return state_; }
   bool finished() const {
@@ -81,6 +90,9 @@ class SourceTransaction {
 
  private:
   std::vector<SourceAction> roll_back();
+  std::vector<SourceAction> settle();
+  std::vector<SourceAction> next_phase();
+  SourceKind kind_;
   SourceState state_ = SourceState::kReserving;
   bool started_ = false;
   bool frozen_ = false;  // freezing has begun: undo it

@@ -79,7 +79,8 @@ json::Object target_of(const Host& host, const std::string& to) {
   return {{"name", to}};
 }
 
-Task<Result<json::Value>> ask_to_migrate(Host& host, http::Request request) {
+// `what`: "migrate" or "replicate".
+Task<Result<json::Value>> ask_agent(Host& host, http::Request request, std::string what) {
   ICON_CO_TRY(const auto icon, host.icons->find(request.params["id"]));
   ICON_CO_TRY(const auto body, body_of(request));
   ICON_CO_TRY(const auto to, json::get_string(body, "to", 255));
@@ -92,10 +93,10 @@ Task<Result<json::Value>> ask_to_migrate(Host& host, http::Request request) {
     co_return fail(Code::kUnavailable, "the agent of " + icon.name +
                                            " does not listen; see `icon logs --source agent`");
   const std::string id = random_token(12);
-  host.events.publish(topic, json::Object{{"event", "migrate"},
-                                          {"to", target_of(host, to)},
-                                          {"reason", "operator"},
-                                          {"request", id}});
+  host.events.publish(
+      topic,
+      json::Object{
+          {"event", what}, {"to", target_of(host, to)}, {"reason", "operator"}, {"request", id}});
   co_return json::Object{{"request", id}};
 }
 
@@ -336,7 +337,10 @@ void add_host_routes(http::Router& router, Host& host) {
   router.on("GET", "/v1/icons/{id}/ledger",
             [&host](http::Request request) { return send_ledger(host, std::move(request)); });
   router.on("POST", "/v1/icons/{id}/migrate", answering(202, [&host](http::Request request) {
-              return ask_to_migrate(host, std::move(request));
+              return ask_agent(host, std::move(request), "migrate");
+            }));
+  router.on("POST", "/v1/icons/{id}/replicate", answering(202, [&host](http::Request request) {
+              return ask_agent(host, std::move(request), "replicate");
             }));
   router.on("GET", "/v1/icons/{id}/movable", answering(200, [&host](http::Request request) {
               return describe_movable(host, std::move(request));

@@ -5,6 +5,8 @@
 #include "supervisor/api.h"
 #include "supervisor/api_parts.h"
 #include "supervisor/host.h"
+#include "supervisor/move_parts.h"
+#include "wire/birth.h"
 #include "wire/tenancy.h"
 
 namespace icon::supervisor {
@@ -17,6 +19,8 @@ constexpr std::size_t kStatusBytesMax = 256 << 10;
 constexpr std::size_t kEvidenceBytesMax = 512 << 10;
 constexpr std::size_t kPeerAnswerMax = 256 << 10;
 constexpr std::size_t kOutcomeBytesMax = 32;
+constexpr std::size_t kReseedErrorBytesMax = 1024;
+constexpr std::int64_t kProcessesMax = 1 << 20;
 
 Result<IconRecord> self_of(Host& host, const http::Request& request) {
   ICON_TRY(auto icon, host.journal->find_icon(request.icon_id));
@@ -52,14 +56,18 @@ Result<json::Value> describe_self(Host& host, const http::Request& request) {
       {"providers", std::move(providers)}};
 }
 
-// The "rolled_back" event of the ICON's newest move, if that is how it ended; else empty. An agent
-// that knows it already ignores it.
-std::string rolled_back_event(Host& host, const std::string& icon_id, std::int64_t epoch) {
+// How the ICON's newest move or replication ended, if it runs here; else empty. An agent that knows
+// it already ignores it.
+std::string verdict_event(Host& host, const std::string& icon_id, std::int64_t epoch) {
   const auto migrations = host.journal->migrations();
   if (!migrations) return {};
   for (const auto& migration : *migrations) {
     if (migration.icon != icon_id) continue;
-    if (migration.role != "source" || migration.state != "rolled_back") return {};
+    if (migration.role != "source") return {};
+    if (migration.state == "done" && migration.details.contains("birth"))
+      return boost::json::serialize(
+          json::Object{{"event", "replica_started"}, {"migration", migration.id}});
+    if (migration.state != "rolled_back") return {};
     return boost::json::serialize(json::Object{{"event", "rolled_back"},
                                                {"migration", migration.id},
                                                {"epoch", epoch},
@@ -81,7 +89,7 @@ Task<void> stream_events(Host& host, http::Request request, http::LineWriter& li
   if (icon && *icon && (*icon)->hold && !co_await lines.write_line(R"({"event":"hold"})"))
     co_return;
   // How its last move ended may have been said while the agent was still frozen.
-  const auto verdict = rolled_back_event(host, request.icon_id, icon && *icon ? (*icon)->epoch : 0);
+  const auto verdict = verdict_event(host, request.icon_id, icon && *icon ? (*icon)->epoch : 0);
   if (!verdict.empty() && !co_await lines.write_line(verdict)) co_return;
   for (;;) {
     auto event = co_await (*listener)->next(kPing);
@@ -177,13 +185,25 @@ Task<Result<json::Object>> carry(Host& host, json::Object body, const PublicKey&
   co_return json::parse_object(text, kPeerAnswerMax);
 }
 
+// An ICON buys for itself, or for the replica that it is about to make: then its word for that
+// lies beside. For nobody else.
+Status check_buyer(Host& host, const json::Object& body, const std::string& icon_id,
+                   const PublicKey& buyer) {
+  if (buyer.id() == icon_id) return {};
+  if (!body.contains("birth")) return fail(Code::kUnauthenticated, "it is signed by another ICON");
+  ICON_TRY(const auto envelope, get_envelope(body, "birth"));
+  ICON_TRY(const auto birth, wire::open<wire::Birth>(envelope));
+  if (birth.parent.id() != icon_id || birth.child != buyer)
+    return fail(Code::kUnauthenticated, "the birth is not that of the buyer");
+  return wire::check_times(birth.issued_ms, birth.expires_ms, host.clock.utc_ms());
+}
+
 Task<Result<json::Value>> carry_reservation(Host& host, http::Request request) {
   ICON_CO_TRY(const auto body, body_of(request));
   ICON_CO_TRY(const auto bid_envelope, get_envelope(body, "bid"));
   ICON_CO_TRY(const auto offer, get_envelope(body, "offer"));
   ICON_CO_TRY(const auto bid, wire::open<wire::Bid>(bid_envelope));
-  if (bid.icon.id() != request.icon_id)
-    co_return fail(Code::kUnauthenticated, "the bid is signed by another ICON");
+  ICON_CO_CHECK(check_buyer(host, body, request.icon_id, bid.icon));
   json::Object question{{"bid", bid_envelope.to_json()}, {"offer", offer.to_json()}};
   ICON_CO_TRY(const auto answer,
               co_await carry(host, body, bid.provider, "/v2/reservations", std::move(question)));
@@ -197,8 +217,7 @@ Task<Result<json::Value>> carry_confirmation(Host& host, http::Request request) 
   ICON_CO_TRY(const auto confirmation, get_envelope(body, "confirmation"));
   ICON_CO_TRY(const auto reserved, wire::open<wire::Reservation>(reservation));
   ICON_CO_TRY(const auto confirmed, wire::open<wire::Confirmation>(confirmation));
-  if (confirmed.icon.id() != request.icon_id)
-    co_return fail(Code::kUnauthenticated, "the confirmation is signed by another ICON");
+  ICON_CO_CHECK(check_buyer(host, body, request.icon_id, confirmed.icon));
   json::Object question{{"reservation", reservation.to_json()},
                         {"confirmation", confirmation.to_json()}};
   ICON_CO_TRY(const auto answer,
@@ -234,8 +253,22 @@ Task<Result<json::Value>> order_migration(Host& host, http::Request request) {
       co_return fail(Code::kLimit, "the evidence is larger than 512 KiB");
     move.evidence = *evidence;
   }
+  if (body.if_contains("birth") != nullptr) {
+    ICON_CO_TRY(move.birth, get_envelope(body, "birth"));
+    ICON_CO_TRY(move.child_key, get_key_pair(body, "key"));
+  }
   ICON_CO_TRY(const auto id, co_await host.mover->start(std::move(move)));
   co_return json::Object{{"migration", id}};
+}
+
+// A copy says that it knows who it is, and that nothing in it is as random as in its parent.
+Result<json::Value> note_reseeded(Host& host, const http::Request& request) {
+  ICON_TRY(const auto body, body_of(request));
+  ICON_TRY(const auto error, json::get_string_or(body, "error", "", kReseedErrorBytesMax));
+  ICON_TRY(const auto processes, json::get_int_or(body, "processes", 0, 0, kProcessesMax));
+  host.events.publish(EventHub::reseed_topic(request.icon_id),
+                      json::Object{{"error", error}, {"processes", processes}});
+  return json::Value();
 }
 
 Result<json::Value> note_decision(Host& host, const http::Request& request) {
@@ -299,6 +332,10 @@ void add_icon_routes(http::Router& router, Host& host) {
             }));
   router.on("POST", "/v1/self/migrations", answering(202, [&host](http::Request request) {
               return order_migration(host, std::move(request));
+            }));
+  router.on("POST", "/v1/self/reseeded",
+            answering(204, [&host](http::Request request) -> Task<Result<json::Value>> {
+              co_return note_reseeded(host, request);
             }));
   router.on("POST", "/v1/self/decisions",
             answering(204, [&host](http::Request request) -> Task<Result<json::Value>> {

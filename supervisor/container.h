@@ -90,6 +90,11 @@ class Containers {
   Status install_agent(const std::string& icon_id);
   // The key that makes it this ICON: run/icon.key, 0600. A migration brings the source's copy.
   Status write_key(const std::string& icon_id, const ContainerSpec& spec, const KeyPair& key);
+  // What makes a replica itself: its key, its descent (a signed wire::Birth), its generation.
+  Status write_identity(const std::string& icon_id, const ContainerSpec& spec, const KeyPair& key,
+                        std::string_view birth);
+  // run/generation: a random text of fixed length that no other copy has. It travels with a move.
+  Status write_generation(const std::string& icon_id);
   // The OCI config.json. `netns_path` becomes the container's network namespace.
   Status write_bundle(const std::string& icon_id, const ContainerSpec& spec,
                       const std::string& netns_path);

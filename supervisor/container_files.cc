@@ -3,8 +3,10 @@
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/json/serialize.hpp>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -17,6 +19,8 @@
 namespace icon::supervisor {
 namespace {
 
+constexpr std::size_t kGenerationBytes = 32;
+constexpr const char* kReseedLibrary = "libicon-reseed.so";
 constexpr std::size_t kMountinfoBytesMax = 16 << 20;
 constexpr std::size_t kMountOptionsMax = 4095;  // a page
 constexpr std::size_t kResolvConfBytesMax = 64 << 10;
@@ -194,6 +198,19 @@ Status Containers::write_key(const std::string& icon_id, const ContainerSpec& sp
   return hand_over(icon_id, spec);
 }
 
+Status Containers::write_identity(const std::string& icon_id, const ContainerSpec& spec,
+                                  const KeyPair& key, std::string_view birth) {
+  const std::string run = paths(icon_id).run;
+  ICON_CHECK(write_key(icon_id, spec, key));
+  ICON_CHECK(write_file_in_root(run, "/birth.json", birth, 0644));
+  return write_generation(icon_id);
+}
+
+Status Containers::write_generation(const std::string& icon_id) {
+  return write_file_in_root(paths(icon_id).run, "/generation",
+                            random_token(kGenerationBytes) + "\n", 0644);
+}
+
 Status Containers::install_agent(const std::string& icon_id) {
   const auto place = paths(icon_id);
   ICON_CHECK(make_directories_in_root(place.run, "/bin", 0755));
@@ -201,7 +218,11 @@ Status Containers::install_agent(const std::string& icon_id) {
   if (!status)
     return fail(status.error().code,
                 "the agent's program: " + status.error().message + "; see agent_binary");
-  return {};
+  // For services that preload it; an installation may do without.
+  const std::string library =
+      std::filesystem::path(config_.agent_binary).parent_path().string() + "/" + kReseedLibrary;
+  if (access(library.c_str(), R_OK) != 0) return {};
+  return copy_file(library, place.run, std::string("/bin/") + kReseedLibrary, 0755);
 }
 
 Status Containers::write_bundle(const std::string& icon_id, const ContainerSpec& spec,
@@ -242,6 +263,7 @@ Status Containers::prepare(const std::string& icon_id, const ContainerSpec& spec
   ICON_CHECK(check_command(icon_id, spec));
   ICON_CHECK(write_files(icon_id, spec, overlay));
   ICON_CHECK(write_key(icon_id, spec, key));
+  ICON_CHECK(write_generation(icon_id));
   ICON_CHECK(install_agent(icon_id));
   return write_bundle(icon_id, spec, netns_path);
 }

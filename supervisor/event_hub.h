@@ -44,6 +44,7 @@ class EventHub {
   Task<Status> until_somebody_listens(const std::string& topic, Millis limit);
 
   static std::string icon_topic(const std::string& icon_id) { return "icon/" + icon_id; }
+  static std::string reseed_topic(const std::string& icon_id) { return "reseed/" + icon_id; }
   static std::string migration_topic(const std::string& id) { return "migration/" + id; }
 
  private:

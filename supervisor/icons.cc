@@ -326,6 +326,7 @@ Result<bool> Icons::has_committed_move(const std::string& icon_id) const {
   ICON_TRY(const auto rows, host_.journal->unfinished_migrations());
   return std::any_of(rows.begin(), rows.end(), [&](const MigrationRecord& row) {
     return row.role == "source" && row.icon == icon_id && row.details.contains("commit") &&
+           !row.details.contains("birth") &&
            row.state != to_string(migration::SourceState::kRollingBack);
   });
 }

@@ -254,13 +254,16 @@ Result<DestinationMoves::MovePtr> DestinationMoves::check_reservation(const http
   record.reason = order.reason;
   record.started_ms = now;
   record.details = {{"order", *order_json}, {"lease", *lease_json}};
+  if (const auto* birth = body.if_contains("birth")) record.details["birth"] = *birth;
   auto move = std::make_shared<Move>(host_, std::move(record));
   move->order = order;
   move->lease = lease;
+  if (body.contains("birth")) ICON_CHECK(read_birth(*move, body));
   ICON_TRY(move->digest, json::get_string(body, "image", 64));
   if (!is_digest(move->digest)) return fail(Code::kInvalid, "field 'image' is no digest");
   ICON_TRY(const auto* spec, json::get_object(body, "spec"));
   ICON_TRY(move->icon.spec, ContainerSpec::from_json(*spec));
+  if (move->is_fresh()) move->icon.spec.docker = false;  // its image is not there under a name
   if (!row.resources.covers(move->icon.spec.resources))
     return fail(Code::kRefused, "the lease is smaller than what the ICON asks for");
   ICON_TRY(const auto* stubs, json::get_array(body, "stubs", kStubsMax));
@@ -363,6 +366,7 @@ Task<void> DestinationMoves::discard(Move& move) {
           "migration.discard",
           {{"migration", move.record.id()}, {"what", what}, {"error", status.error().message}});
   };
+  if (move.birth) host_.icons->close_socket(id);
   note("container", co_await host_.containers->destroy(id));
   note("network", host_.network->detach(id));
   move.memory.reset();

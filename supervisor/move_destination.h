@@ -59,6 +59,14 @@ class DestinationMoves {
   Task<Status> restore(Move& move);
   Task<Status> commit(Move& move, const json::Object& body);
   Task<Status> release(Move& move);
+
+  // --- Replicas (move_destination_replica.cc).
+  static Status read_birth(Move& move, const json::Object& body);
+  Status give_identity(Move& move);
+  Task<Result<int>> start_fresh(Move& move);
+  Task<Status> until_reseeded(Move& move);
+  void forget_tunnel(const Move& move);
+
   Task<Status> abort(Move& move, std::string reason);
   Task<Status> abort_on_request(Move& move, std::string reason);
   Task<Status> while_busy(MovePtr move, Task<Status> work);

@@ -4,11 +4,14 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "base/keys.h"
 #include "supervisor/docker/docker_containers.h"
 #include "supervisor/host.h"
 #include "supervisor/move_destination.h"
+#include "wire/birth.h"
 
 namespace icon::supervisor {
 
@@ -21,6 +24,13 @@ struct DestinationMoves::Move {
   wire::MoveOrder order;
   wire::Lease lease;
   IconRecord icon;
+  std::optional<wire::Birth> birth;  // of a replica
+  wire::Envelope birth_envelope;
+  std::optional<KeyPair> child_key;  // nowhere else until its file is written
+
+  bool is_clone() const { return birth && birth->mode == wire::Birth::Mode::kClone; }
+  bool is_fresh() const { return birth && birth->mode == wire::Birth::Mode::kFresh; }
+
   json::Array stubs;
   std::string digest;
   MemoryDirectory memory;

@@ -43,6 +43,7 @@ Task<Status> DestinationMoves::prepare_restore(Move& move) {
     request.cgroup_procs_files.push_back(directory + "/cgroup.procs");
   request.external_mounts = host_.containers->external_mounts(id);
   request.memory_apart = move.pages != nullptr;
+  request.close_connections = move.is_clone();
   auto& checkpointer = move.shell ? move.shell->checkpointer() : checkpointer_;
   ICON_CO_TRY(move.prepared, co_await checkpointer.prepare_restore(std::move(request)));
   co_return Status{};
@@ -56,6 +57,7 @@ Task<Status> DestinationMoves::restore(Move& move) {
   // Not before: what lies under a mounted overlay must not change.
   const std::vector<std::string> layers(1, move.icon.lower_dir);
   ICON_CO_CHECK(host_.containers->mount_root(move.icon.id, layers));
+  if (move.is_clone()) ICON_CO_CHECK(give_identity(move));
   if (move.pages) ICON_CO_CHECK(co_await move.pages->check());
   ICON_CO_TRY(move.held, co_await move.prepared->restore());
   move.prepared.reset();
@@ -75,6 +77,12 @@ Task<Status> DestinationMoves::commit(Move& move, const json::Object& body) {
   // After this the copy runs: a lease that has ended meanwhile entitles nobody.
   ICON_CO_CHECK(host_.market->usable_lease(move.lease.lease_id, move.icon.id));
   move.record.data().details["commit"] = *envelope_json;
+  if (move.is_fresh() && move.transaction.state() == DestinationState::kReserved) {
+    // There is no checkpoint: the image under its digest is all there is to it.
+    ICON_CO_CHECK(co_await step(move, DestinationEvent::kCheckpointVerified));
+    ICON_CO_CHECK(host_.network->prepare_release(move.icon.id));
+    ICON_CO_CHECK(co_await step(move, DestinationEvent::kRestored));
+  }
   move.record.begin("release");
   ICON_CO_CHECK(co_await step(move, DestinationEvent::kCommitVerified));
   ICON_CO_CHECK(co_await step(move, DestinationEvent::kReleased));
@@ -109,15 +117,22 @@ void DestinationMoves::watch_pages(const Move& move, std::shared_ptr<migration::
 // it is adopted like any other.
 Task<Status> DestinationMoves::release(Move& move) {
   const std::string& id = move.icon.id;
-  if (!move.held) co_return fail(Code::kInternal, "nothing is held");
-  // Without it what is missing would be empty pages.
-  if (move.pages && !move.pages->is_alive())
-    co_return fail(Code::kIo, "icon-pages ended: the memory is lost");
-  const int pid = move.held->init_pid();
-  ICON_CO_CHECK(co_await move.held->release());
-  move.held.reset();
-  move.shell.reset();
-  ICON_CO_CHECK(host_.containers->note_running(id, pid));
+  int pid = 0;
+  if (move.is_fresh()) {
+    ICON_CO_TRY(pid, co_await start_fresh(move));
+  } else {
+    if (!move.held) co_return fail(Code::kInternal, "nothing is held");
+    // Without it what is missing would be empty pages.
+    if (move.pages && !move.pages->is_alive())
+      co_return fail(Code::kIo, "icon-pages ended: the memory is lost");
+    pid = move.held->init_pid();
+    ICON_CO_CHECK(co_await move.held->release());
+    move.held.reset();
+    move.shell.reset();
+    ICON_CO_CHECK(host_.containers->note_running(id, pid));
+    // Nobody has heard from it yet, and nobody will before its randomness is its own.
+    if (move.is_clone()) ICON_CO_CHECK(co_await until_reseeded(move));
+  }
   move.icon.state = icon_state::kRunning;
   move.icon.pid = pid;
   if (const auto process = host_.containers->running(id))
@@ -141,6 +156,10 @@ Task<Status> DestinationMoves::release(Move& move) {
   note("socket", host_.icons->open_socket(id));
   note("watch", host_.icons->watch(id));
   move.memory.reset();
+  if (move.birth) {
+    forget_tunnel(move);
+    co_return Status{};
+  }
   // The name servers are this host's from now on.
   if (const auto written = host_.containers->write_files(id, move.icon.spec, move.icon.overlay);
       !written)

@@ -1,5 +1,9 @@
 #include "supervisor/move_parts.h"
 
+#include <sodium.h>
+
+#include <algorithm>
+#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -7,6 +11,7 @@
 #include <boost/json/serialize.hpp>
 #include <filesystem>
 
+#include "base/encoding.h"
 #include "base/log.h"
 #include "supervisor/host.h"
 #include "wire/overlay.h"
@@ -35,6 +40,20 @@ std::string program_path(std::string_view name) {
 
 std::string checkpoint_path(const Host& host, const std::string& migration_id) {
   return host.config.runtime_dir + "/checkpoints/" + migration_id;
+}
+
+Result<KeyPair> get_key_pair(const json::Object& object, std::string_view field) {
+  std::array<std::uint8_t, 32> seed{};
+  ICON_TRY(std::string text, json::get_string(object, field, 2 * seed.size()));
+  auto bytes = hex_decode(text, seed.size());
+  const bool is_seed = bytes && bytes->size() == seed.size();
+  if (is_seed) std::copy(bytes->begin(), bytes->end(), seed.begin());
+  sodium_memzero(text.data(), text.size());
+  if (bytes) sodium_memzero(bytes->data(), bytes->size());
+  if (!is_seed) return fail(Code::kInvalid, "field '" + std::string(field) + "' is no key");
+  auto key = KeyPair::from_seed(seed);
+  sodium_memzero(seed.data(), seed.size());
+  return key;
 }
 
 json::Object tunnel_to_json(const net::TunnelEnd& end) {

@@ -8,6 +8,7 @@
 
 #include "base/address.h"
 #include "base/json.h"
+#include "base/keys.h"
 #include "base/result.h"
 #include "base/task.h"
 #include "supervisor/journal.h"
@@ -30,6 +31,9 @@ boost::asio::thread_pool& worker_pool();
 std::string program_path(std::string_view name);
 // Where the tmpfs of a migration is mounted.
 std::string checkpoint_path(const Host& host, const std::string& migration_id);
+
+// A seed of 64 hex digits; no copy of it is left outside of `object`. Errors: kInvalid.
+Result<KeyPair> get_key_pair(const json::Object& object, std::string_view field);
 
 json::Object tunnel_to_json(const net::TunnelEnd& end);
 Result<net::TunnelEnd> tunnel_from_json(const json::Object& object);

@@ -32,7 +32,7 @@ Result<std::unique_ptr<SourceMove>> SourceMove::create(Host& host, Stubs& stubs,
   ICON_TRY(const auto bid, lease.verified_bid());
   ICON_CHECK(wire::check_times(order.issued_ms, order.expires_ms, now));
   ICON_CHECK(wire::check_times(lease.issued_ms, lease.expires_ms, now));
-  if (order.icon.id() != request.icon_id)
+  if (!request.birth && order.icon.id() != request.icon_id)
     return fail(Code::kUnauthenticated, "the order was signed by another ICON");
   if (order.from.id() != host.id)
     return fail(Code::kConflict, "the order names another host as its source");
@@ -43,7 +43,8 @@ Result<std::unique_ptr<SourceMove>> SourceMove::create(Host& host, Stubs& stubs,
   if (!icon) return fail(Code::kNotFound, "no such ICON here: " + short_id(request.icon_id));
   if (icon->state != icon_state::kRunning)
     return fail(Code::kConflict, "the ICON is " + icon->state + ", only a running one can move");
-  if (order.epoch != icon->epoch + 1)
+  if (request.birth) ICON_CHECK(check_replica(request, order, *icon, now));
+  if (!request.birth && order.epoch != icon->epoch + 1)
     return fail(Code::kConflict, "the order is for epoch " + std::to_string(order.epoch) +
                                      ", the next one is " + std::to_string(icon->epoch + 1));
   ICON_TRY(const auto known, host.journal->find_migration(order.migration_id));
@@ -67,8 +68,11 @@ Result<std::unique_ptr<SourceMove>> SourceMove::create(Host& host, Stubs& stubs,
   record.details = {{"order", request.order.to_json()},
                     {"lease", request.lease.to_json()},
                     {"api", request.api.to_string()}};
+  if (request.birth) record.details["birth"] = request.birth->to_json();
   std::unique_ptr<SourceMove> move(new SourceMove(host, stubs, checkpointer, std::move(record)));
   ICON_CHECK(move->read_documents());
+  move->transaction_ = migration::SourceTransaction(move->kind());
+  move->child_key_ = std::move(request.child_key);
   // As in the journal: the row is written again when the image has its digest.
   move->icon_.state = icon_state::kMigrating;
   ICON_CHECK(host.journal->transaction([&]() -> Status {
@@ -84,7 +88,7 @@ Result<std::unique_ptr<SourceMove>> SourceMove::recover(Host& host, Stubs& stubs
   ICON_TRY(const auto state, migration::source_state_from(record.state));
   std::unique_ptr<SourceMove> move(new SourceMove(host, stubs, checkpointer, std::move(record)));
   ICON_CHECK(move->read_documents());
-  move->transaction_ = migration::SourceTransaction::recovered(state);
+  move->transaction_ = migration::SourceTransaction::recovered(state, move->kind());
   move->error_ = "the supervisor was restarted";
   move->is_recovered_ = true;
   // The memory that our predecessor had dumped.
@@ -100,6 +104,11 @@ Status SourceMove::read_documents() {
   ICON_TRY(const auto* lease, json::get_object(details, "lease"));
   ICON_TRY(lease_envelope_, wire::parse_envelope(json::Value(*lease)));
   ICON_TRY(lease_, wire::open<wire::Lease>(lease_envelope_));
+  if (details.contains("birth")) {
+    ICON_TRY(const auto* birth, json::get_object(details, "birth"));
+    ICON_TRY(const auto envelope, wire::parse_envelope(json::Value(*birth)));
+    ICON_TRY(birth_, wire::open<wire::Birth>(envelope));
+  }
   ICON_TRY(const auto api, json::get_string(details, "api", 64));
   ICON_TRY(api_, Endpoint::parse(api));
   peer_id_ = order_.to.id();
@@ -186,6 +195,7 @@ Task<Status> SourceMove::perform_one(SourceAction action) {
     case SourceAction::kThaw:
       co_return host_.containers->thaw(icon_id());
     case SourceAction::kReleaseTraffic:
+      if (is_replica()) co_return serve_on();
       co_return host_.network->unhold(icon_id());
     case SourceAction::kWakeAgent:
       co_return host_.containers->wake(icon_id());
@@ -222,13 +232,16 @@ Status SourceMove::journal_commit() {
   record_.data().details["commit"] = sealed.to_json();
   return host_.journal->transaction([&]() -> Status {
     ICON_CHECK(record_.enter(to_string(SourceState::kReleasing)));
+    if (is_replica()) return {};
     return host_.journal->note_committed_epoch(icon_id(), order_.epoch);
   });
 }
 
 Task<SourceEvent> SourceMove::send_commit() {
-  if (const auto open = host_.network->expect_from(icon_id(), peer_id_); !open)
-    log::warn("migration.way_back", {{"migration", id()}, {"error", open.error().message}});
+  if (!is_replica()) {
+    if (const auto open = host_.network->expect_from(icon_id(), peer_id_); !open)
+      log::warn("migration.way_back", {{"migration", id()}, {"error", open.error().message}});
+  }
   PeerRequest request;
   request.api = api_;
   request.peer = order_.to;
@@ -298,6 +311,11 @@ Task<Status> SourceMove::destroy_original() {
 }
 
 Task<void> SourceMove::settle_up() {
+  if (is_replica()) {
+    co_await drop_stream();
+    record_.finish(to_string(SourceState::kDone), "");
+    co_return;
+  }
   if (const auto published = co_await stubs_.publish_routes(); !published)
     log::error("stub.routes", {{"error", published.error().message}});
   for (const auto& stub : earlier_stubs(host_, icon_id())) co_await tell_stub_host(stub);
@@ -337,7 +355,7 @@ Task<void> SourceMove::tell_stub_host(const json::Object& stub) {
 // After a COMMIT the destination has seen the new epoch, although nothing runs there: it is used
 // up.
 Status SourceMove::journal_rollback() {
-  if (record_.data().details.contains("commit")) {
+  if (record_.data().details.contains("commit") && !is_replica()) {
     icon_.epoch = order_.epoch;
     if (is_recovered_) {
       // Icons took it up as one that never wakes again.
@@ -355,6 +373,7 @@ void SourceMove::abort_at_peer() {
 }
 
 void SourceMove::report(bool moved) {
+  if (is_replica()) return report_replica(moved);
   const auto topic = EventHub::icon_topic(icon_id());
   if (moved) return;  // the destination's supervisor tells the agent, which is there now
   // The tunnel was opened for this move, unless a stub uses it.

@@ -2,12 +2,14 @@
 // move; it lives until the transaction ends and may be told so by the Mover. Loop thread only.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "base/keys.h"
 #include "base/task.h"
 #include "migration/archive.h"
 #include "migration/checkpointer.h"
@@ -19,7 +21,7 @@
 #include "supervisor/mover.h"
 #include "supervisor/net/network.h"
 #include "supervisor/stubs.h"
-#include "wire/documents.h"
+#include "wire/birth.h"
 
 namespace icon::supervisor {
 
@@ -48,6 +50,15 @@ class SourceMove {
       : host_(host), stubs_(stubs), checkpointer_(checkpointer), record_(host, std::move(record)) {}
   Status read_documents();
 
+  // --- Replicas (move_source_replica.cc): the ICON here is the parent, the order its child's.
+  bool is_replica() const { return birth_.has_value(); }
+  migration::SourceKind kind() const;
+  static Status check_replica(const MoveRequest& request, const wire::MoveOrder& order,
+                              const IconRecord& parent, UtcMillis now_ms);
+  Task<Status> keep_files();
+  Status serve_on();
+  void report_replica(bool started);
+
   Task<migration::SourceEvent> perform(const std::vector<migration::SourceAction>& actions);
   Task<Status> perform_one(migration::SourceAction action);
 
@@ -63,6 +74,7 @@ class SourceMove {
   Task<void> let_datagrams_be_read();
   Task<Status> freeze();
   Task<Status> dump();
+  Task<Result<MoveStream::Rest>> collect_files();
   Task<Status> transfer();
   Task<Status> restore_at_peer();
   Status journal_commit();
@@ -92,6 +104,11 @@ class SourceMove {
   wire::Envelope lease_envelope_;
   wire::MoveOrder order_;
   wire::Lease lease_;
+  std::optional<wire::Birth> birth_;
+  std::optional<KeyPair> child_key_;
+  std::optional<MoveStream::Rest> kept_files_;  // a snapshot's, as they were when it was taken
+  // Read by the thread that reads memory.
+  const std::shared_ptr<std::atomic<bool>> is_quiet_ = std::make_shared<std::atomic<bool>>(false);
   Endpoint api_;
   std::string peer_id_;
   bool peer_has_image_ = false;

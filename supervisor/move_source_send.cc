@@ -6,6 +6,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "migration/datagrams.h"
@@ -83,9 +84,10 @@ Task<Status> SourceMove::reserve() {
     ICON_CO_CHECK(host_.journal->put_icon(icon_));
   }
   ICON_CO_TRY(const auto local, host_.network->open_tunnel(peer_id_));
-  json::Array stubs{stub_of(host_, icon_.epoch)};
+  json::Array stubs;  // of a replica there are none
+  if (!is_replica()) stubs.emplace_back(stub_of(host_, icon_.epoch));
   for (const auto& earlier : earlier_stubs(host_, icon_id()))
-    if (stubs.size() < kStubsMax) stubs.emplace_back(earlier);
+    if (!stubs.empty() && stubs.size() < kStubsMax) stubs.emplace_back(earlier);
   json::Object body{{"order", order_envelope_.to_json()},
                     {"lease", lease_envelope_.to_json()},
                     {"name", icon_.name},
@@ -94,6 +96,12 @@ Task<Status> SourceMove::reserve() {
                     {"image", icon_.image_digest},
                     {"stubs", std::move(stubs)},
                     {"tunnel", tunnel_to_json(local)}};
+  if (is_replica()) {
+    if (!child_key_) co_return fail(Code::kInternal, "the replica's key is gone");
+    body["birth"] = record_.data().details["birth"];
+    body["key"] = hex_encode(child_key_->seed());
+    child_key_.reset();
+  }
   ICON_CO_TRY(const auto answer,
               co_await call_peer("POST", "/v1/migrations", std::move(body), kReserveLimit));
   ICON_CO_TRY(peer_has_image_, json::get_bool(answer, "has_image"));
@@ -113,8 +121,9 @@ Task<Status> SourceMove::reserve() {
 
 Task<Status> SourceMove::stage() {
   if (!peer_has_image_) ICON_CO_CHECK(co_await send_image());
+  if (kind() == migration::SourceKind::kFresh) co_return Status{};
   ICON_CO_CHECK(co_await send_layer());
-  ICON_CO_CHECK(co_await stubs_.prepare(order_.redirect));
+  if (!is_replica()) ICON_CO_CHECK(co_await stubs_.prepare(order_.redirect));
   ICON_CO_CHECK(host_.network->prepare_hold(icon_id()));
   co_return co_await send_memory();
 }
@@ -134,8 +143,17 @@ Task<Status> SourceMove::send_memory() {
   if (!possible || !peer_takes_memory_) co_return Status{};
   record_.begin("memory");
   ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(icon_id()));
-  ICON_CO_CHECK(
-      start_stream([cgroup]() -> Result<std::vector<int>> { return cgroup.processes(); }));
+  const auto process = host_.containers->running(icon_id());
+  if (!process) co_return fail(Code::kNotFound, "the ICON's process has ended");
+  // The agent of a parent holds the parent's key until it is quiet: until then its memory, like
+  // that key, is for nobody else.
+  auto processes = [cgroup, agent = is_replica() ? process->pid : 0,
+                    quiet = is_quiet_]() -> Result<std::vector<int>> {
+    auto pids = cgroup.processes();
+    if (agent != 0 && !*quiet) std::erase(pids, agent);
+    return pids;
+  };
+  ICON_CO_CHECK(start_stream(std::move(processes)));
   ICON_CO_CHECK(co_await stream_->until_converged());
   end_stream_phase();
   const auto expected = migration::forecast(stream_->memory_report()->rounds);
@@ -187,12 +205,14 @@ Task<Status> SourceMove::send_layer() {
 Task<Status> SourceMove::quiesce() {
   record_.begin("quiesce");
   const auto topic = EventHub::icon_topic(icon_id());
-  host_.events.publish(topic, {{"event", "quiesce"}, {"migration", id()}});
+  host_.events.publish(topic,
+                       {{"event", "quiesce"}, {"migration", id()}, {"replica", is_replica()}});
   const auto quiet = co_await host_.events.until_nobody_listens(topic, kQuiesceLimit);
   record_.end(0);
   if (!quiet)
     co_return fail(Code::kTimeout, "the agent did not let go of its descriptors within " +
                                        std::to_string(kQuiesceLimit.count()) + " ms");
+  is_quiet_->store(true);
   co_return Status{};
 }
 
@@ -253,12 +273,13 @@ Task<Status> SourceMove::dump() {
   request.memory_apart = stream_ != nullptr;
   ICON_CO_TRY(const auto dumped, co_await checkpointer_.dump(std::move(request)));
   dumped_bytes_ = dumped.bytes;
+  if (is_replica()) ICON_CO_CHECK(co_await keep_files());
   record_.end(dumped.bytes);
   co_return Status{};
 }
 
-Task<Status> SourceMove::transfer() {
-  record_.begin("transfer");
+// What of the ICON's files has changed since they were sent ahead.
+Task<Result<MoveStream::Rest>> SourceMove::collect_files() {
   const auto paths = host_.containers->paths(icon_id());
   auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
   ICON_CO_TRY(const auto now, co_await migration::run_on(worker_pool(), std::move(scan)));
@@ -273,8 +294,16 @@ Task<Status> SourceMove::transfer() {
     if (path != "bin" && !path.starts_with("bin/")) rest.run_files.insert(path);
   rest.manifest = manifest();
   for (const auto& path : delta.removed) rest.manifest.removed.emplace_back(path);
+  co_return rest;
+}
+
+Task<Status> SourceMove::transfer() {
+  record_.begin("transfer");
+  if (!kept_files_) {
+    ICON_CO_TRY(kept_files_, co_await collect_files());
+  }
   if (!stream_) ICON_CO_CHECK(start_stream(std::nullopt));
-  ICON_CO_CHECK(stream_->give(std::move(rest)));
+  ICON_CO_CHECK(stream_->give(std::move(*kept_files_)));
   const Millis limit =
       kTransferLimit +
       Millis(static_cast<std::int64_t>(dumped_bytes_ / kTransferBytesPerMillisecond));

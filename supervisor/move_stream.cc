@@ -45,6 +45,7 @@ class MoveStream::Body final : public UploadSource {
         if (!bytes.empty()) co_return bytes;
       }
       stage_ = Stage::kWaiting;
+      news_.cancel();
     }
     if (stage_ == Stage::kWaiting) {
       while (!archive_) co_await until_news();
@@ -78,6 +79,7 @@ class MoveStream::Body final : public UploadSource {
   }
 
   migration::PageSource* pages() const { return pages_.get(); }
+  bool is_memory_read() const { return stage_ != Stage::kMemory; }
   bool is_sent() const { return is_sent_; }
   Task<void> until_news() {
     boost::system::error_code ignored;
@@ -222,6 +224,11 @@ Task<Status> MoveStream::finish_memory() {
   if (!carries_memory()) co_return Status{};
   auto scanned = co_await state_->body.pages()->finish();
   co_return co_await explained(std::move(scanned));
+}
+
+Task<Status> MoveStream::until_memory_read() {
+  while (!state_->body.is_memory_read() && !state_->outcome) co_await state_->body.until_news();
+  co_return state_->outcome ? *state_->outcome : Status();
 }
 
 Status MoveStream::give(Rest rest) { return state_->body.give(std::move(rest)); }

@@ -31,6 +31,9 @@ class MoveStream {
   // The tree is frozen; returns when a checkpointer may look at it.
   Task<Status> finish_memory();
 
+  // All of it has been read: the tree may run on.
+  Task<Status> until_memory_read();
+
   // What follows when the tree has been dumped.
   struct Rest {
     std::string checkpoint;  // directories

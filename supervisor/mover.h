@@ -4,11 +4,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/address.h"
 #include "base/http_server.h"
 #include "base/json.h"
+#include "base/keys.h"
 #include "base/result.h"
 #include "base/task.h"
 #include "wire/envelope.h"
@@ -25,6 +27,9 @@ struct MoveRequest {
   wire::Envelope lease;  // wire::Lease, bought from the destination
   Endpoint api;          // the destination's supervisor
   json::Object evidence;
+  // A replica is to be made: the order and the lease are the child's.
+  std::optional<wire::Envelope> birth;  // wire::Birth, by the ICON whose socket it came through
+  std::optional<KeyPair> child_key;
 };
 
 class Mover {

@@ -66,7 +66,9 @@ void Diary::note(const wire::Envelope& document, UtcMillis recorded_ms) {
     const bool checkpoint = each.entity.starts_with(kCheckpoint);
     if (checkpoint)
       std::erase_if(living_, [](const auto& name) { return name.starts_with(kCheckpoint); });
-    if (checkpoint || each.entity.starts_with(kState)) living_.insert(each.entity);
+    // A child's life is in a ledger of its own, and so is its end.
+    const bool child = event->activity == wire::LifeEvent::Activity::kReplica;
+    if (checkpoint || (!child && each.entity.starts_with(kState))) living_.insert(each.entity);
   }
   for (const auto& each : event->ended) living_.erase(each);
 }

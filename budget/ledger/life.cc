@@ -1,5 +1,8 @@
 #include "budget/ledger/life.h"
 
+#include <utility>
+#include <vector>
+
 namespace icon::budget::ledger {
 namespace {
 
@@ -72,10 +75,12 @@ wire::LifeEvent replicated(const Occasion& occasion, const PublicKey& child,
                            const std::string& migration_id, const PublicKey& host,
                            const std::string& lease) {
   auto event = begin(Activity::kReplica, occasion, child);
-  use(event, checkpoint_entity(migration_id));
+  std::vector<std::string> from;
+  if (!migration_id.empty()) from.push_back(checkpoint_entity(migration_id));
+  for (const auto& entity : from) use(event, entity);
   use(event, host_entity(host));
   use(event, lease);
-  event.made.push_back({state_entity(child, 1), {checkpoint_entity(migration_id)}});
+  event.made.push_back({state_entity(child, 1), std::move(from)});
   return event;
 }
 

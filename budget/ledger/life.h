@@ -32,7 +32,8 @@ wire::LifeEvent checkpointed(const Occasion& occasion, const PublicKey& icon, st
 wire::LifeEvent moved(const Occasion& occasion, const PublicKey& icon, std::int64_t epoch,
                       const std::string& migration_id, const PublicKey& to,
                       const std::string& lease);
-// A child with a key of its own, at `host`, made of a checkpoint; `lease` as above.
+// A child with a key of its own, at `host`, made of a checkpoint, or of none (an empty
+// `migration_id`): started anew; `lease` as above.
 wire::LifeEvent replicated(const Occasion& occasion, const PublicKey& child,
                            const std::string& migration_id, const PublicKey& host,
                            const std::string& lease);

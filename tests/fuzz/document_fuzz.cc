@@ -1,6 +1,7 @@
 // A body that a document accepts is written back as one that it accepts as the same.
 #include "tests/fuzz/fuzz_target.h"
 #include "wire/auction.h"
+#include "wire/birth.h"
 #include "wire/ledger.h"
 #include "wire/ping.h"
 #include "wire/share.h"
@@ -26,6 +27,7 @@ ICON_FUZZ_TARGET(document) {
   if (!body) return;
   round_trip<Offer>(*body);
   round_trip<Bid>(*body);
+  round_trip<Birth>(*body);
   round_trip<Lease>(*body);
   round_trip<MoveOrder>(*body);
   round_trip<Commit>(*body);

@@ -1,4 +1,6 @@
 // A policy is read, or every problem is said; never both, never neither, never a crash.
+#include <signal.h>
+
 #include "agent/policy.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -20,6 +22,12 @@ ICON_FUZZ_TARGET(policy) {
                     policy.budget_ucredits <= wire::kMicroCreditsMax);
   // What a policy asks for can be put into an offer and a bid.
   ICON_FUZZ_REQUIRE(wire::Resources::from_json(policy.slot.to_json()).has_value());
+  // A hook ends, and is never sent a signal that ends the service.
+  const auto& replicate = policy.replicate;
+  ICON_FUZZ_REQUIRE(replicate.limit_ms >= 10 && replicate.limit_ms <= 10'000);
+  ICON_FUZZ_REQUIRE(replicate.command.size() <= kPolicyArgumentsMax);
+  for (const int fatal : {SIGKILL, SIGTERM, SIGINT, SIGSTOP})
+    ICON_FUZZ_REQUIRE(replicate.signal != fatal);
   ICON_FUZZ_REQUIRE(policy.slot_seconds > 0 && policy.slot_seconds <= wire::kSlotSecondsMax);
 }
 

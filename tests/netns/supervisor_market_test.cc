@@ -10,6 +10,7 @@
 #include "budget/ledger/prov.h"
 #include "budget/ledger/sqlite_ledger_store.h"
 #include "tests/netns/supervisor_host.h"
+#include "wire/birth.h"
 #include "wire/ping.h"
 #include "wire/tenancy.h"
 
@@ -165,6 +166,65 @@ TEST_F(SupervisorMarketTest, ASlotIsLockedThenBoughtThenGivenBack) {
   const auto documents = ledger(b_.directory() + "/state/ledger.db");
   for (const char* kind : {"lease", "reservation", "confirmation", "lease_terms"})
     EXPECT_EQ(documents.count(kind), 1U) << kind;
+}
+
+// An ICON buys for a replica with its signed word for it, and for nobody else with anybody's.
+TEST_F(SupervisorMarketTest, ASlotIsBoughtForAReplica) {
+  const auto offer = ask_offer();
+  ASSERT_TRUE(offer) << offer.error().message;
+  const auto child = KeyPair::generate();
+  const auto stranger = KeyPair::generate();
+  auto wanted = bid_on(*offer);
+  wanted.icon = child.public_key();
+  wanted.epoch = 1;
+  const auto bid = *wire::seal(child, wanted);
+  wire::Birth good;
+  good.parent = key_->public_key();
+  good.child = child.public_key();
+  good.migration_id = wanted.nonce;
+  good.parent_epoch = 1;
+  good.issued_ms = wanted.issued_ms;
+  good.expires_ms = wanted.issued_ms + 60'000;
+  json::Object wish{{"api", b_.api()}, {"bid", bid.to_json()}, {"offer", offer->to_json()}};
+  const auto reserve_with = [&](const KeyPair& signer, const wire::Birth& birth) {
+    wish["birth"] = wire::seal(signer, birth)->to_json();
+    return as_icon("/v2/self/reservations", wish);
+  };
+  EXPECT_EQ(as_icon("/v2/self/reservations", wish).status, 401);
+  auto others = good;
+  others.parent = stranger.public_key();
+  EXPECT_EQ(reserve_with(stranger, others).status, 401);
+  EXPECT_EQ(reserve_with(stranger, good).status, 401);
+  EXPECT_EQ(reserve_with(child, good).status, 401);
+  auto siblings = good;
+  siblings.child = stranger.public_key();
+  EXPECT_EQ(reserve_with(*key_, siblings).status, 401);
+  auto over = good;
+  over.issued_ms -= 3'600'000;
+  over.expires_ms = over.issued_ms + 1;
+  EXPECT_NE(reserve_with(*key_, over).status, 200);
+  EXPECT_EQ(lease_role(b_), "none");
+
+  const auto locked = reserve_with(*key_, good);
+  ASSERT_EQ(locked.status, 200) << locked.body;
+  const auto reservation =
+      *wire::parse_envelope(json::parse_object(locked.body, 1 << 20)->at("reservation"));
+  const auto yes = [&](const KeyPair& signer) {
+    const wire::Confirmation body{signer.public_key(), reservation.digest(), wanted.issued_ms};
+    return json::Object{{"api", b_.api()},
+                        {"reservation", reservation.to_json()},
+                        {"confirmation", wire::seal(signer, body)->to_json()}};
+  };
+  EXPECT_EQ(as_icon("/v2/self/leases", yes(child)).status, 401);  // without the word
+  auto parents = yes(*key_);
+  parents["birth"] = wish["birth"];
+  EXPECT_EQ(as_icon("/v2/self/leases", parents).status, 401);  // the slot is the child's
+  auto childs = yes(child);
+  childs["birth"] = wish["birth"];
+  const auto sold = as_icon("/v2/self/leases", childs);
+  ASSERT_EQ(sold.status, 200) << sold.body;
+  EXPECT_EQ(lease_role(b_), "sold held");
+  EXPECT_EQ(lease_role(a_), "bought active");
 }
 
 TEST_F(SupervisorMarketTest, AnIconsLedgerIsReadByItsName) {

@@ -91,6 +91,78 @@ TEST_F(ChronicleTest, AnotherProcessAndAnEarlierClockGoOn) {
   EXPECT_EQ(activities(), "host_join icon_join checkpoint host_join move end");
 }
 
+TEST_F(ChronicleTest, AReplicaIsInBothLedgersAndOneOfThemGoesOn) {
+  const auto child = KeyPair::generate();
+  wire::Birth birth;
+  birth.parent = icon_.public_key();
+  birth.child = child.public_key();
+  birth.migration_id = "m1";
+  birth.parent_epoch = 1;
+  birth.issued_ms = birth.expires_ms = clock_.utc_ms();
+  const Replica replica{birth.child, birth.mode, *wire::seal(icon_, birth), std::nullopt};
+  wire::MoveOrder order;
+  order.icon = child.public_key();
+  order.migration_id = "m1";
+  order.epoch = 1;
+  order.from = here_.public_key();
+  order.to = there_.public_key();
+  order.lease_id = "lease-1";
+  order.redirect = "forward";
+  order.reason = "replica";
+  order.issued_ms = order.expires_ms = clock_.utc_ms();
+  auto chronicle = open();
+  ASSERT_TRUE(chronicle.arrived(at(here_, 1)));
+  EXPECT_FALSE(chronicle.record(*wire::seal(icon_, order)));  // not its to sign
+  EXPECT_FALSE(chronicle.record(*wire::seal(child, birth)));
+  ASSERT_TRUE(chronicle.record(replica.birth));
+  ASSERT_TRUE(chronicle.record(*wire::seal(child, order)));
+  ASSERT_TRUE(chronicle.checkpointed("m1"));
+  clock_.advance(Millis(10));
+  ASSERT_TRUE(chronicle.replicated(replica, "m1", there_.public_key()));
+  // A fresh one, whose name is no file's: made of no checkpoint.
+  auto fresh = replica;
+  fresh.mode = wire::Birth::Mode::kFresh;
+  fresh.child = KeyPair::generate().public_key();
+  ASSERT_TRUE(chronicle.replicated(fresh, "m2", there_.public_key()));
+  ASSERT_TRUE(chronicle.checkpointed("m3"));
+  ASSERT_TRUE(chronicle.arrived(at(there_, 2)));
+  ASSERT_TRUE(chronicle.ended());
+  EXPECT_EQ(
+      activities(),
+      "host_join icon_join birth order checkpoint replica replica checkpoint host_join move end");
+
+  std::filesystem::remove(directory_ + "/ledger.db");  // a replica finds none
+  auto own = *Chronicle::open(directory_, child, clock_);
+  auto where = at(there_, 1);
+  where.birth = replica.birth;
+  ASSERT_TRUE(own.arrived(where));
+  ASSERT_TRUE(own.arrived(where));
+  ASSERT_TRUE(own.ended());
+  EXPECT_EQ(activities(), "host_join birth icon_join end");
+}
+
+// Its children's states are not its own: they fill no next file's beginning.
+TEST_F(ChronicleTest, ManyReplicasLeaveAParentItsOwnState) {
+  auto chronicle = open();
+  ASSERT_TRUE(chronicle.arrived(at(here_, 1)));
+  wire::Birth birth;
+  birth.parent = icon_.public_key();
+  birth.migration_id = "m1";
+  birth.mode = wire::Birth::Mode::kFresh;
+  birth.parent_epoch = 1;
+  auto diary = *life::Diary::open({directory_, "icon-" + icon_.id(), 1 << 20, 10}, icon_);
+  for (std::size_t i = 0; i <= wire::kLifeEntitiesMax; ++i) {
+    birth.child = KeyPair::generate().public_key();
+    const life::Occasion now{"r" + std::to_string(i), icon_.public_key(), clock_.utc_ms(),
+                             clock_.utc_ms()};
+    ASSERT_TRUE(diary.record(life::replicated(now, birth.child, "", here_.public_key(), ""),
+                             clock_.utc_ms()));
+  }
+  EXPECT_TRUE(diary.living().contains(life::state_entity(icon_.public_key(), 1)));
+  EXPECT_EQ(diary.living().size(), 1U);
+  EXPECT_TRUE(activities().starts_with("continue replica"));
+}
+
 TEST_F(ChronicleTest, AHostCannotWriteOurHistory) {
   auto chronicle = open();
   auto where = at(here_, 1);

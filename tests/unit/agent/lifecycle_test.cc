@@ -129,6 +129,20 @@ TEST_F(LifecycleTest, Replication) {
   EXPECT_EQ(life_.state(), State::kActive);
 }
 
+// The same moment as the child lives it: the order was its parent's, and so is what comes of it.
+TEST_F(LifecycleTest, ACopyIsActiveAtOnce) {
+  active();
+  step(event::Replicate{"edge"});
+  step(event::OrderAccepted{"r1"});
+  step(event::Quiesce{"r1"});
+  step(event::Woken{});
+  EXPECT_THAT(step(event::Born{1}), testing::Not(testing::Contains(testing::HasSubstr("ended"))));
+  EXPECT_EQ(life_.state(), State::kActive);
+  EXPECT_EQ(life_.epoch(), 1);
+  EXPECT_THAT(step(event::SupervisorFound{"edge", 1}), testing::Contains("set decide 2000"));
+  EXPECT_THAT(step(event::ReplicaStarted{"r1"}), ElementsAre("lifecycle.ignored"));
+}
+
 TEST_F(LifecycleTest, DrainingWaitsForTheUsersThenStopsTheService) {
   active();
   EXPECT_THAT(step(event::Drain{"the lease ends"}),
@@ -196,6 +210,7 @@ std::vector<Event> every_event() {
           event::OperatorMigrate{"edge"},
           event::Replicate{"edge"},
           event::ReplicaStarted{"m1"},
+          event::Born{1},
           event::Hold{},
           event::Unhold{},
           event::DiscoveryDone{1},

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 namespace icon::agent {
 namespace {
@@ -49,6 +50,18 @@ TEST(Policy, Promises) {
                                    problem(1, "promise.pings", "'on' does not do")));
 }
 
+TEST(Policy, MistakesAboutReplicas) {
+  EXPECT_THAT(
+      problems("replicate: {mode: twin, signal: KILL, limit: 11s, command: [[a]], hook: x}"),
+      testing::UnorderedElementsAre(
+          problem(1, "replicate.mode", "'twin' does not do"),
+          problem(1, "replicate.signal", "'KILL' does not do"), problem(1, "replicate.limit", ""),
+          problem(1, "replicate.command[0]", ""), problem(1, "replicate.hook", "")));
+  std::string many = "replicate: {command: [a";
+  for (std::size_t i = 0; i < kPolicyArgumentsMax; ++i) many += ", a";
+  EXPECT_THAT(problems(many + "]}"), testing::ElementsAre(problem(1, "replicate.command", "")));
+}
+
 TEST(Policy, ReadsEveryKey) {
   const auto policy = parse_policy(R"(
 name: redis-users
@@ -70,11 +83,16 @@ providers:
   - {name: edge-1, api: "198.51.100.7:7946", id: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, rtt: 5ms, near: [198.51.100.0/24]}
   - {name: edge-2, api: "[2001:db8::7]:7946"}
 dns: {dnssec: require, anchors: ["test. DS 1 13 2 ab"], servers: [192.0.2.53, "192.0.2.54:5353"]}
+replicate: {mode: fresh, command: [/bin/reseed, --all], signal: USR2, limit: 800ms}
 watch: [6379, 80, 6379]
 )");
   ASSERT_TRUE(policy) << policy.error().message;
   EXPECT_EQ(policy->name, "redis-users");
   EXPECT_EQ(policy->version, 7);
+  EXPECT_EQ(policy->replicate.mode, wire::Birth::Mode::kFresh);
+  EXPECT_THAT(policy->replicate.command, testing::ElementsAre("/bin/reseed", "--all"));
+  EXPECT_EQ(policy->replicate.signal, SIGUSR2);
+  EXPECT_EQ(policy->replicate.limit_ms, 800);
   EXPECT_EQ(policy->dns.dnssec, DnssecMode::kRequire);
   EXPECT_THAT(policy->dns.anchors, testing::ElementsAre("test. DS 1 13 2 ab"));
   EXPECT_THAT(policy->dns.servers, testing::ElementsAre("192.0.2.53", "192.0.2.54:5353"));

@@ -34,6 +34,43 @@ TEST(SourceTransaction, GoesThroughAllPhasesInOrder) {
   EXPECT_EQ(transaction.state(), SS::kDone);
 }
 
+std::vector<SA> all_of(SourceKind kind) {
+  SourceTransaction transaction(kind);
+  std::vector<SA> performed;
+  auto actions = transaction.step(SE::kStart);
+  while (!transaction.finished()) {
+    performed.insert(performed.end(), actions.begin(), actions.end());
+    actions = transaction.step(SE::kWorkDone);
+  }
+  return performed;
+}
+
+// The original is never diverted from nor destroyed, and serves again before anything travels.
+TEST(SourceTransaction, AReplicaLeavesItsOriginal) {
+  const std::vector<SA> clone{
+      SA::kReserve,       SA::kStage,      SA::kQuiesceAgent, SA::kHoldTraffic,
+      SA::kFreeze,        SA::kDump,       SA::kThaw,         SA::kReleaseTraffic,
+      SA::kDisarmGuard,   SA::kWakeAgent,  SA::kTransfer,     SA::kRestoreAtPeer,
+      SA::kJournalCommit, SA::kSendCommit, SA::kReportMoved,  SA::kSettleUp};
+  EXPECT_EQ(all_of(SourceKind::kClone), clone);
+  const std::vector<SA> fresh{SA::kReserve,    SA::kStage,       SA::kJournalCommit,
+                              SA::kSendCommit, SA::kReportMoved, SA::kSettleUp};
+  EXPECT_EQ(all_of(SourceKind::kFresh), fresh);
+}
+
+TEST(SourceTransaction, AReplicaThatFailsThawsUntilTheOriginalServesAgain) {
+  for (int steps_before_failure = 0; steps_before_failure <= 5; ++steps_before_failure) {
+    SourceTransaction transaction(SourceKind::kClone);
+    (void)transaction.step(SE::kStart);
+    for (int i = 0; i < steps_before_failure; ++i) (void)transaction.step(SE::kWorkDone);
+    const auto actions = transaction.step(SE::kWorkFailed);
+    EXPECT_EQ(contains(actions, SA::kThaw), steps_before_failure >= 2 && steps_before_failure <= 3);
+    EXPECT_TRUE(contains(actions, SA::kAbortPeer));
+  }
+  auto settling = SourceTransaction::recovered(SS::kSettling, SourceKind::kClone);
+  EXPECT_FALSE(contains(settling.step(SE::kStart), SA::kDestroyOriginal));
+}
+
 // I2: whatever fails before the commit, the service is thawed if it was frozen.
 TEST(SourceTransaction, EveryFailureBeforeTheCommitThaws) {
   for (int steps_before_failure = 0; steps_before_failure <= 5; ++steps_before_failure) {

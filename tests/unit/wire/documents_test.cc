@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 #include <limits>
 
+#include "wire/birth.h"
 #include "wire/ping.h"
 
 namespace icon::wire {
@@ -103,6 +104,20 @@ Receipt receipt() {
   return document;
 }
 
+Birth birth(std::size_t generations = 1) {
+  Birth document;
+  document.parent = icon_key().public_key();
+  document.child = provider_key().public_key();
+  document.migration_id = "m_1";
+  document.mode = Birth::Mode::kFresh;
+  document.parent_epoch = 3;
+  for (std::size_t i = 0; i < generations; ++i)
+    document.ancestors.push_back(KeyPair::generate().public_key());
+  document.issued_ms = kNow;
+  document.expires_ms = kNow + 30'000;
+  return document;
+}
+
 template <class Document>
 void expect_round_trip(const KeyPair& key, const Document& document) {
   const auto sealed = seal(key, document);
@@ -122,12 +137,15 @@ TEST(Documents, RoundTrips) {
   expect_round_trip(provider_key(), a_move<Commit>());
   expect_round_trip(provider_key(), manifest());
   expect_round_trip(provider_key(), receipt());
+  expect_round_trip(icon_key(), birth());
+  expect_round_trip(icon_key(), birth(kAncestorsMax));
 }
 
 TEST(Documents, SomebodyElsesSignatureIsNone) {
   EXPECT_EQ(open<Offer>(*seal(icon_key(), offer())).error().code, Code::kUnauthenticated);
   EXPECT_EQ(open<Bid>(*seal(provider_key(), bid())).error().code, Code::kUnauthenticated);
   EXPECT_EQ(open<MoveOrder>(*seal(provider_key(), order())).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(open<Birth>(*seal(provider_key(), birth())).error().code, Code::kUnauthenticated);
   EXPECT_EQ(open<Commit>(*seal(icon_key(), a_move<Commit>())).error().code, Code::kUnauthenticated);
 }
 
@@ -178,11 +196,29 @@ TEST(Documents, EveryFieldIsChecked) {
   expect_strict(a_move<Commit>());
   expect_strict(manifest());
   expect_strict(receipt());
+  expect_strict(birth());
 }
 
 template <class Document>
 void expect_times_checked(const Document& document) {
   for (const char* key : {"issued_ms", "expires_ms"}) expect_refused(document, key, kHigh);
+}
+
+TEST(Birth, ALineWithoutCirclesOfLimitedLength) {
+  expect_times_checked(birth());
+  EXPECT_FALSE(Birth::from_json(birth(kAncestorsMax + 1).to_json()));
+  expect_refused(birth(), "mode", "twin");
+  expect_refused(birth(), "mode", "clone ");
+  expect_refused(birth(), "parent_epoch", 0);
+  expect_refused(birth(), "parent_epoch", kHigh);
+  expect_refused(birth(), "migration_id", "../m");
+  expect_refused(birth(), "child", icon_key().id());  // its own parent
+  for (const auto& again : {icon_key().id(), provider_key().id()})
+    expect_refused(birth(), "ancestors", json::Array{json::Value(again)});
+  const auto above = KeyPair::generate().id();
+  expect_refused(birth(), "ancestors", json::Array{json::Value(above), json::Value(above)});
+  expect_refused(birth(), "ancestors", json::Array{json::Value(1)});
+  expect_refused(birth(), "ancestors", json::Array{json::Value("x")});
 }
 
 TEST(Documents, Ranges) {

@@ -1,0 +1,20 @@
+// After a clone: tells what runs in this container that its memory has a twin. Processes that have
+// libicon-reseed.so preloaded draw new randomness and say so; the policy's command and signal are
+// for those that keep random state of their own (docs/lifecycle.md).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "agent/init.h"
+#include "agent/policy.h"
+#include "base/task.h"
+
+namespace icon::agent {
+
+// How many processes have answered. Nothing of it is open afterwards. Errors: kTimeout (who did
+// not answer), kRefused (the command failed), kIo.
+Task<Result<std::size_t>> reseed(Init& init, const ReplicatePolicy& policy, std::string run_dir);
+
+}  // namespace icon::agent

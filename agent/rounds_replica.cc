@@ -1,0 +1,76 @@
+// Rounds, as far as they are about replicas: the order for one, and what becomes of who we are.
+#include "agent/rounds.h"
+#include "base/log.h"
+
+namespace icon::agent {
+
+void Rounds::start_replica_order(std::string target) {
+  tasks_.spawn("replica_order", replica_order_task(std::move(target)));
+}
+
+Task<Status> Rounds::replica_order(std::string target) {
+  if (!may_buy())
+    co_return fail(Code::kUnavailable,
+                   "this ICON has no purse or no key of its own: see agent.log");
+  ICON_CO_TRY(auto request, co_await operators_move(std::move(target)));
+  wire::Birth birth;
+  birth.parent = key()->public_key();
+  birth.mode = options_.policy.replicate.mode;
+  birth.parent_epoch = self_->epoch;
+  if (const auto& own = options_.identity.birth) {
+    birth.ancestors.push_back(own->parent);
+    birth.ancestors.insert(birth.ancestors.end(), own->ancestors.begin(), own->ancestors.end());
+  }
+  if (birth.ancestors.size() > wire::kAncestorsMax)
+    co_return fail(Code::kLimit, "this family tree is deep enough");
+  request.reason = "replica";
+  request.birth = std::move(birth);
+  co_return co_await buyer_->buy(*self_, options_.policy, std::move(request), *wallet_, *chronicle_,
+                                 purchase_);
+}
+
+Task<void> Rounds::replica_order_task(std::string target) {
+  refusal_.reset();
+  const auto status = co_await replica_order(target);
+  if (status) {
+    later(event::OrderAccepted{purchase_.migration});
+    co_return;
+  }
+  log::warn("replica.not_ordered", {{"to", target},
+                                    {"code", to_string(status.error().code)},
+                                    {"message", status.error().message}});
+  later(event::OrderFailed{status.error().message});
+  if (status.error().code == Code::kCancelled) co_return;
+  const auto evidence = refusal_ ? *refusal_ : refusal(target, status.error().message);
+  co_await post(evidence);
+}
+
+void Rounds::forget_key() {
+  // They borrow the key.
+  survey_.ask_pings_with(nullptr);
+  buyer_.reset();
+  chronicle_.reset();
+  options_.identity = {};
+  has_forgotten_key_ = true;
+}
+
+void Rounds::take_identity(Identity identity) {
+  has_forgotten_key_ = false;
+  const bool is_copy = self_ && identity.key && identity.key->public_key() != self_->icon;
+  options_.identity = std::move(identity);
+  use_key();
+  if (!is_copy) return;
+  // Purse, history, promises, order and users are the parent's.
+  wallet_.reset();
+  self_.reset();
+  history_ = {};
+  purchase_ = {};
+  refusal_.reset();
+  users_.clear();
+  estimates_us_.clear();
+  last_posted_.clear();
+  survey_.forget();
+  promises_.forget();
+}
+
+}  // namespace icon::agent
