@@ -135,7 +135,9 @@ class Migration {
     const auto& candidates = array_of(evidence, "candidates");
     if (!candidates.empty() && candidates[0].is_object())
       why = text_of(candidates[0].get_object(), "message");
-    return Failure{kRefused, "the ICON does not go to " + printable(options_.to) + ": " + why,
+    const std::string what =
+        options_.replica ? "the ICON gets no replica at " : "the ICON does not move to ";
+    return Failure{kRefused, what + printable(options_.to) + ": " + why,
                    "More: icon explain " + id};
   }
 

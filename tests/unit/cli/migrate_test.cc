@@ -77,6 +77,22 @@ TEST_F(MigrateTest, TheAgentMayRefuse) {
   EXPECT_THAT(err(), HasSubstr("does not move to edge-a: costs more than is left"));
 }
 
+TEST_F(MigrateTest, AReplicaIsAskedForAlike) {
+  supervisor_.on("POST /v1/icons/abc/replicate", R"({"request":"r1"})", 202);
+  supervisor_.on("GET /v1/decisions?icon=abc",
+                 R"({"decisions":[{"id":"d2","outcome":"stay","evidence":{"reason":"operator",
+                 "message":"no room"}},
+                 {"id":"d1","outcome":"stay","evidence":{"reason":"operator"}}]})");
+  EXPECT_EQ(icon({"replicate", "cache", "--to", "edge-a"}), kRefused);
+  EXPECT_EQ(supervisor_.body_of("POST /v1/icons/abc/replicate"), R"({"to":"edge-a"})");
+  EXPECT_THAT(err(), HasSubstr("gets no replica at edge-a: no room"));
+  begins();
+  supervisor_.on("GET /v1/migrations/m2/events", "{\"phase\":\"end\",\"state\":\"done\"}\n");
+  supervisor_.on("GET /v1/migrations/m2", std::string(kMove) + R"("state":"done"})");
+  EXPECT_EQ(icon({"replicate", "cache", "--to", "edge-a"}), kOk) << err();
+  EXPECT_THAT(out(), HasSubstr("copied: cache now runs at edge-a too"));
+}
+
 TEST_F(MigrateTest, GivesUpWaitingButNotTheMigration) {
   EXPECT_EQ(icon({"migrate", "cache", "--to", "edge-a", "--timeout", "0.05"}), kTimedOut);
   EXPECT_THAT(err(), HasSubstr("icon logs --source agent cache"));
