@@ -34,7 +34,9 @@ std::optional<std::int64_t> configured_rtt(const ConfiguredProvider* provider,
 
 }  // namespace
 
-bool objective_met(const std::vector<budget::PrefixView>& prefixes, const Policy& policy) {
+bool nothing_to_ask(const std::vector<budget::PrefixView>& prefixes, const HereView& here,
+                    const Policy& policy) {
+  if (policy.budget_lasts_ms > 0 && here.price_ucredits > 0) return false;
   return std::all_of(prefixes.begin(), prefixes.end(),
                      [&](const auto& prefix) { return prefix.rtt_us <= policy.objective_us; });
 }

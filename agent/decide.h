@@ -52,8 +52,10 @@ struct Observations {
   wire::MicroCredits budget_left_ucredits = 0;
 };
 
-// Everybody who is connected is served well: then nobody is asked for a price.
-bool objective_met(const std::vector<budget::PrefixView>& prefixes, const Policy& policy);
+// Everybody who is connected is served well: then nobody is asked for a price. A budget that must
+// last is another matter: a place that costs something is looked at again.
+bool nothing_to_ask(const std::vector<budget::PrefixView>& prefixes, const HereView& here,
+                    const Policy& policy);
 // One estimate per prefix of `observations`, in its order.
 std::vector<budget::RttEstimate> estimates_for(const ProviderView& provider,
                                                const Observations& observations,

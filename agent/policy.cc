@@ -53,6 +53,7 @@ json::Object Policy::to_json() const {
                       {"objective_us", objective_us},
                       {"percentile", percentile},
                       {"budget_ucredits", budget_ucredits},
+                      {"budget_lasts_ms", budget_lasts_ms},
                       {"value_ucredits", value_ucredits},
                       {"margin_ucredits", margin_ucredits},
                       {"horizon_ms", horizon_ms},
@@ -91,6 +92,7 @@ budget::DecisionPolicy Policy::decision_policy() const {
   decision.value_per_connection_hour_ucredits = value_ucredits;
   decision.horizon_ms = horizon_ms;
   decision.margin_ucredits = margin_ucredits;
+  decision.lasts_ms = budget_lasts_ms;
   decision.rounds = rounds;
   decision.cooldown_ms = cooldown_ms;
   decision.max_price_ucredits = max_price_ucredits;

@@ -61,6 +61,7 @@ struct Policy {
   std::int64_t objective_us = 20'000;
   std::int64_t percentile = 50;                // 50 or 95
   wire::MicroCredits budget_ucredits = 0;      // 0: watch only, never buy
+  std::int64_t budget_lasts_ms = 0;            // from the first decision; 0: spent when it pays
   wire::MicroCredits value_ucredits = 50'000;  // of one connection served well, per hour
   wire::MicroCredits margin_ucredits = 10'000;
   std::optional<wire::MicroCredits> max_price_ucredits;  // for one slot

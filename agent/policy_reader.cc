@@ -444,6 +444,7 @@ void Reader::root(const YAML::Node& node) {
        {"version", integer(policy_.version, 1, std::numeric_limits<std::int32_t>::max())},
        {"latency", member(&Reader::latency)},
        {"budget", money(policy_.budget_ucredits)},
+       {"budget_lasts", duration(policy_.budget_lasts_ms, kUsPerMs, 0, kUsPerYear, "24h")},
        {"value", money(policy_.value_ucredits)},
        {"margin", money(policy_.margin_ucredits)},
        {"max_price",

@@ -184,10 +184,10 @@ void Rounds::start_order(std::string target, std::string reason) {
   tasks_.spawn("order", order_task(std::move(target), std::move(reason)));
 }
 
-bool Rounds::objective_met() const {
-  return agent::objective_met(
+bool Rounds::nothing_to_ask() const {
+  return agent::nothing_to_ask(
       prefix_views(users_, table_, static_cast<int>(options_.policy.percentile), survey_.reached()),
-      options_.policy);
+      here_, options_.policy);
 }
 
 Task<void> Rounds::discovery_task(std::int64_t round) {
@@ -197,7 +197,7 @@ Task<void> Rounds::discovery_task(std::int64_t round) {
   auto traced = representatives(users_, SurveyLimits{}.users_max);
   users_.resize(std::min(users_.size(), kDecidedPrefixesMax));
   if (wallet_) wallet_->expire(clock_.utc_ms());
-  if (!objective_met() && self_) {
+  if (!nothing_to_ask() && self_) {
     const auto status = co_await survey_.discover(
         std::move(traced), configured_providers(options_.policy, self_->providers));
     if (!status) {
@@ -211,7 +211,7 @@ Task<void> Rounds::discovery_task(std::int64_t round) {
 
 Task<void> Rounds::offers_task(std::int64_t round) {
   // Nobody is asked for a price while the users are served well.
-  if (!objective_met()) co_await survey_.ask_offers(options_.policy, here_.id, money_left());
+  if (!nothing_to_ask()) co_await survey_.ask_offers(options_.policy, here_.id, money_left());
   later(event::OffersDone{round});
 }
 
@@ -234,7 +234,7 @@ Task<void> Rounds::decision_task(std::int64_t round) {
       promises_.pending() ? kFastestTenth : static_cast<int>(options_.policy.percentile);
   const auto delivered = prefix_views(users_, table_, percentile, survey_.reached());
   promises_.look(here_, delivered, options_.policy);
-  if (objective_met()) {
+  if (nothing_to_ask()) {
     if (std::exchange(last_posted_, "objective_met") != "objective_met")
       log::info("round.objective_met", {{"round", round},
                                         {"prefixes", users_.size()},

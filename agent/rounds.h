@@ -91,7 +91,7 @@ class Rounds {
   KnownProvider here_as_provider() const;
   budget::Evidence refusal(const std::string& target, const std::string& why) const;
   Observations observations() const;
-  bool objective_met() const;
+  bool nothing_to_ask() const;
   bool may_buy() const;
   void later(Event event);
   wire::MicroCredits money_left() const { return wallet_ ? wallet_->available() : 0; }

@@ -3,13 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 
 namespace icon::budget {
 namespace {
 
-constexpr std::int64_t kRoundsMax = 1'000'000;
 constexpr std::string_view kPriceCodes[] = {"over_max_price", "over_budget", "too_dear"};
 
 bool about_price(const std::string& code) {
@@ -27,6 +25,14 @@ struct Scored {
   EvidenceCandidate evidence;
   bool eligible = false;
 };
+
+void refuse(Scored& scored, std::optional<Rejection> rejection) {
+  scored.eligible = !rejection;
+  if (!rejection) return;
+  scored.evidence.reason = std::move(rejection->code);
+  scored.evidence.message = std::move(rejection->message);
+  scored.evidence.verdict = Verdict::kRejected;
+}
 
 // One round. Its members are what the whole round shares.
 class Round {
@@ -47,6 +53,9 @@ class Round {
   std::optional<Rejection> reject(const Candidate& candidate,
                                   const EvidenceCandidate& evidence) const;
   std::optional<Rejection> reject_worth(const EvidenceCandidate& evidence) const;
+  void weigh_money();
+  MicroCredits weighed(MicroCredits money) const;
+  void judge(Scored& scored) const;
   void pick_winner();
   void explain_losers();
   std::optional<MicroCredits> price_for(const EvidenceCandidate& evidence,
@@ -80,6 +89,7 @@ void Round::fill_policy() {
   evidence.margin_ucredits = policy_.margin_ucredits;
   evidence.budget_left_ucredits = input_.budget_left_ucredits;
   evidence.rounds_needed = policy_.rounds;
+  evidence.money_weight_permille = kFaceValuePermille;
   evidence.prefixes_total = static_cast<std::int64_t>(input_.prefixes.size());
   evidence.promise = input_.broken_promise;
   evidence.candidates_total = static_cast<std::int64_t>(input_.candidates.size());
@@ -139,9 +149,6 @@ void Round::add_value(const Candidate& candidate, EvidenceCandidate& evidence) c
   evidence.price_horizon_ucredits =
       price_over_horizon(candidate.offer->price_ucredits, evidence.slots);
   evidence.gain_ucredits = saturating_add(evidence.value_ucredits, -here.here_value_ucredits);
-  evidence.net_ucredits =
-      saturating_add(saturating_add(evidence.gain_ucredits, -evidence.price_horizon_ucredits),
-                     here.here_price_ucredits);
 }
 
 Scored Round::score(std::size_t index) const {
@@ -161,14 +168,41 @@ Scored Round::score(std::size_t index) const {
   if (candidate.offer && estimated &&
       (!candidate.rejection || about_price(candidate.rejection->code)))
     add_value(candidate, evidence);
-  if (auto rejection = reject(candidate, evidence)) {
-    evidence.reason = std::move(rejection->code);
-    evidence.message = std::move(rejection->message);
-    evidence.verdict = Verdict::kRejected;
-  } else {
-    scored.eligible = true;
-  }
+  refuse(scored, reject(candidate, evidence));
   return scored;
+}
+
+// A budget that must last is worth more than its face, as long as there is too little of it for
+// the best place of those that could be taken.
+void Round::weigh_money() {
+  auto& evidence = decision_.evidence;
+  auto& pace = decision_.history.pace;
+  pace = input_.history.pace;
+  if (policy_.lasts_ms <= 0) return;
+  if (pace.started_ms <= 0 || pace.started_ms > now_ms_) pace = {now_ms_, now_ms_, 0};
+  evidence.affordable_ucredits =
+      affordable_per_horizon(input_.budget_left_ucredits, policy_.horizon_ms,
+                             pace.started_ms + policy_.lasts_ms - now_ms_);
+  std::vector<Place> places{{evidence.here_price_ucredits, evidence.here_value_ucredits}};
+  for (const auto& scored : scored_)
+    if (scored.eligible)
+      places.push_back({scored.evidence.price_horizon_ucredits, scored.evidence.value_ucredits});
+  evidence.money_weight_permille =
+      pace.weigh(worth_of_credit_permille(places, *evidence.affordable_ucredits), now_ms_);
+}
+
+MicroCredits Round::weighed(MicroCredits money) const {
+  return saturated_scale(money, decision_.evidence.money_weight_permille, kFaceValuePermille);
+}
+
+// What is left after the first look: is it worth its money?
+void Round::judge(Scored& scored) const {
+  auto& evidence = scored.evidence;
+  if (!evidence.scored) return;
+  const auto extra =
+      saturating_add(evidence.price_horizon_ucredits, -decision_.evidence.here_price_ucredits);
+  evidence.net_ucredits = saturating_add(evidence.gain_ucredits, -weighed(extra));
+  if (scored.eligible) refuse(scored, reject_worth(evidence));
 }
 
 std::optional<Rejection> Round::reject(const Candidate& candidate,
@@ -187,17 +221,19 @@ std::optional<Rejection> Round::reject(const Candidate& candidate,
     return dear;
   if (!evidence.scored)
     return Rejection{"no_estimate", "it is not known how far the users would be from it"};
-  return reject_worth(evidence);
+  return std::nullopt;
 }
 
 std::optional<Rejection> Round::reject_worth(const EvidenceCandidate& evidence) const {
   const auto& here = decision_.evidence;
-  if (evidence.gain_ucredits <= 0)
+  const auto extra = saturating_add(evidence.price_horizon_ucredits, -here.here_price_ucredits);
+  // Somewhere cheaper may be a little farther, where money must last.
+  const bool saves = policy_.lasts_ms > 0 && extra < 0;
+  if (evidence.gain_ucredits <= 0 && !saves)
     return Rejection{"no_gain",
                      fmt::format("being there is worth {} micro-credits over the horizon, being "
                                  "here {}",
                                  evidence.value_ucredits, here.here_value_ucredits)};
-  const auto extra = saturating_add(evidence.price_horizon_ucredits, -here.here_price_ucredits);
   if (auto dear = check_price(extra, gain_limit(evidence.gain_ucredits))) return dear;
   if (evidence.net_ucredits <= policy_.margin_ucredits)
     return Rejection{"below_margin",
@@ -211,10 +247,13 @@ std::optional<Rejection> Round::reject_worth(const EvidenceCandidate& evidence) 
 std::optional<MicroCredits> Round::price_for(const EvidenceCandidate& evidence,
                                              MicroCredits net_above) const {
   if (!evidence.scored || evidence.slots <= 0) return std::nullopt;
-  auto room = saturating_add(evidence.gain_ucredits, decision_.evidence.here_price_ucredits);
+  auto room =
+      saturating_add(evidence.gain_ucredits, weighed(decision_.evidence.here_price_ucredits));
   room = saturating_add(room, -net_above);
   if (room <= 0) return std::nullopt;
-  auto price = (room - 1) / evidence.slots;
+  auto price =
+      saturated_scale(room - 1, kFaceValuePermille, decision_.evidence.money_weight_permille) /
+      evidence.slots;
   price = std::min(price, input_.budget_left_ucredits);
   if (policy_.max_price_ucredits) price = std::min(price, *policy_.max_price_ucredits);
   if (price < 0) return std::nullopt;
@@ -298,7 +337,7 @@ void Round::conclude_with_winner() {
   evidence.to_id = winner.id;
   decision_.winner = scored_.front().index;
   const auto rounds =
-      favourite_leads_ ? std::clamp<std::int64_t>(history.rounds_won, 0, kRoundsMax) + 1 : 1;
+      favourite_leads_ ? std::clamp<std::int64_t>(history.rounds_won, 0, kRoundsWonMax) + 1 : 1;
   decision_.history.favourite_id = winner.id;
   decision_.history.rounds_won = evidence.rounds_won = rounds;
 
@@ -337,7 +376,7 @@ void Round::conclude_with_winner() {
 
 void Round::conclude() {
   auto& evidence = decision_.evidence;
-  decision_.history = {{}, 0, input_.history.last_move_ms};
+  decision_.history = {{}, 0, input_.history.last_move_ms, decision_.history.pace};
   if (has_winner_) {
     conclude_with_winner();
   } else if (evidence.connections_total <= 0) {
@@ -362,6 +401,8 @@ Decision Round::run() {
   fill_policy();
   look_at_here();
   for (std::size_t i = 0; i < input_.candidates.size(); ++i) scored_.push_back(score(i));
+  weigh_money();
+  for (auto& scored : scored_) judge(scored);
   pick_winner();
   explain_losers();
   conclude();
@@ -369,20 +410,6 @@ Decision Round::run() {
 }
 
 }  // namespace
-
-json::Object DecisionHistory::to_json() const {
-  return {
-      {"favourite_id", favourite_id}, {"rounds_won", rounds_won}, {"last_move_ms", last_move_ms}};
-}
-
-Result<DecisionHistory> DecisionHistory::from_json(const json::Object& object) {
-  DecisionHistory history;
-  ICON_TRY(history.favourite_id, json::get_string(object, "favourite_id", 64));
-  ICON_TRY(history.rounds_won, json::get_int(object, "rounds_won", 0, kRoundsMax));
-  ICON_TRY(history.last_move_ms,
-           json::get_int(object, "last_move_ms", 0, std::numeric_limits<std::int64_t>::max() / 2));
-  return history;
-}
 
 Decision decide(const DecisionInput& input, UtcMillis now_ms) { return Round(input, now_ms).run(); }
 

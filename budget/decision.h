@@ -12,6 +12,7 @@
 #include "budget/estimate.h"
 #include "budget/evidence.h"
 #include "budget/offer_check.h"
+#include "budget/pace.h"
 
 namespace icon::budget {
 
@@ -40,14 +41,18 @@ struct DecisionPolicy {
   std::int64_t rounds = 3;            // the same winner this often in a row
   std::int64_t cooldown_ms = 60'000;  // after a move or a failed attempt
   std::optional<MicroCredits> max_price_ucredits;  // for one slot
+  std::int64_t lasts_ms = 0;  // the budget is to last so long from the first decision; 0: no matter
   AllowList providers;
 };
+
+inline constexpr std::int64_t kRoundsWonMax = 1'000'000;
 
 // Travels from round to round; the agent stores it.
 struct DecisionHistory {
   std::string favourite_id;  // who won last
   std::int64_t rounds_won = 0;
   UtcMillis last_move_ms = 0;  // or the last attempt; 0: never
+  Pace pace;                   // of a budget that must last
 
   json::Object to_json() const;
   static Result<DecisionHistory> from_json(const json::Object& object);  // Errors: kInvalid

@@ -4,6 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "budget/pace.h"
+
 namespace icon::budget {
 namespace {
 
@@ -212,6 +214,8 @@ json::Object Evidence::to_json() const {
   visit_texts(*this, [&](std::string_view key, const std::string& value) { object[key] = value; });
   visit_numbers(*this, [&](std::string_view key, std::int64_t value) { object[key] = value; });
   if (!promise.empty()) object["promise"] = promise;
+  object["affordable_ucredits"] = or_null(affordable_ucredits);
+  object["money_weight_permille"] = money_weight_permille;
   object["prefixes"] = array_of(prefixes, write_prefix);
   object["candidates"] = array_of(candidates, write_candidate);
   object["would_change"] = array_of(would_change, write_change);
@@ -237,6 +241,9 @@ Result<Evidence> Evidence::from_json(const json::Object& object) {
   visit_numbers(evidence, [&](std::string_view key, auto& value) { read(number, key, value); });
   ICON_CHECK(status);
   ICON_TRY(evidence.promise, json::get_string_or(object, "promise", "", kTextBytesMax));
+  ICON_TRY(evidence.affordable_ucredits, optional_number(object, "affordable_ucredits"));
+  ICON_TRY(evidence.money_weight_permille,
+           json::get_int_or(object, "money_weight_permille", kFaceValuePermille, 0, kNumberMax));
   ICON_TRY(evidence.prefixes, items_of(object, "prefixes", kEvidencePrefixesMax, read_prefix));
   ICON_TRY(evidence.candidates,
            items_of(object, "candidates", kEvidenceCandidatesMax, read_candidate));

@@ -87,6 +87,10 @@ struct Evidence {
   MicroCredits value_per_connection_hour_ucredits = 0;
   MicroCredits margin_ucredits = 0;
   MicroCredits budget_left_ucredits = 0;
+  // A budget that must last: what of it the horizon may cost, and what a credit is worth by that
+  // (1000: its face). nullopt: it need not.
+  std::optional<MicroCredits> affordable_ucredits;
+  std::int64_t money_weight_permille = 1'000;
   std::int64_t rounds_needed = 0;
   std::int64_t rounds_won = 0;
   std::int64_t prefixes_total = 0;

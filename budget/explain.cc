@@ -87,6 +87,11 @@ void render_head(const Evidence& e, std::vector<std::string>& lines) {
   lines.push_back(fmt::format(
       "It looks {} ahead, has {} left, and wants a move to gain more than {}.",
       duration(e.horizon_ms), credits(e.budget_left_ucredits), credits(e.margin_ucredits)));
+  if (e.affordable_ucredits)
+    lines.push_back(fmt::format(
+        "Its budget must last: {} may be spent in that time, and a credit counts as {}.{:03}.",
+        credits(*e.affordable_ucredits), e.money_weight_permille / 1000,
+        e.money_weight_permille % 1000));
 }
 
 void render_prefixes(const Evidence& e, std::vector<std::string>& lines) {

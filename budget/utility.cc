@@ -56,6 +56,11 @@ MicroCredits saturating_add(MicroCredits a, MicroCredits b) {
   return saturated(static_cast<__int128>(a) + b);
 }
 
+MicroCredits saturated_scale(MicroCredits amount, std::int64_t numerator,
+                             std::int64_t denominator) {
+  return saturated(static_cast<__int128>(amount) * numerator / denominator);
+}
+
 std::int64_t slots_for(std::int64_t horizon_ms, std::int64_t slot_seconds) {
   if (slot_seconds <= 0) return 0;
   const auto horizon = std::clamp<std::int64_t>(horizon_ms, 1, kHorizonMsMax);

@@ -46,6 +46,8 @@ MicroCredits utility(const ValueCurve& curve, std::span<const PrefixDemand> pref
                      std::span<const MicroCredits> prices_over_horizon);
 
 MicroCredits saturating_add(MicroCredits a, MicroCredits b);
+// amount * numerator / denominator, rounded towards zero. REQUIRES: denominator > 0.
+MicroCredits saturated_scale(MicroCredits amount, std::int64_t numerator, std::int64_t denominator);
 // Whole slots are bought: ceil(horizon / slot), at least one.
 std::int64_t slots_for(std::int64_t horizon_ms, std::int64_t slot_seconds);
 MicroCredits price_over_horizon(MicroCredits price_per_slot, std::int64_t slots);

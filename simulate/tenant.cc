@@ -98,7 +98,7 @@ void Tenant::ask_prices(const Market& market) {
 
 std::optional<budget::Decision> Tenant::round(const Market& market, UtcMillis now_ms) {
   if (!seen_) look();
-  if (agent::objective_met(seen_->prefixes, policy_)) {
+  if (agent::nothing_to_ask(seen_->prefixes, seen_->here, policy_)) {
     history_.rounds_won = 0;
     return std::nullopt;
   }

@@ -225,7 +225,7 @@ TEST(Decide, TheSameWinnerSeveralRoundsRunning) {
   // A round that it does not win starts the count again.
   input.candidates[0].rejection = Rejection{"unreachable", "it does not answer"};
   auto decision = decide(input, kNow);
-  EXPECT_EQ(decision.history, (DecisionHistory{"", 0, 0}));
+  EXPECT_EQ(decision.history, (DecisionHistory{"", 0, 0, {}}));
   input.history = decision.history;
   input.candidates[0].rejection.reset();
   EXPECT_EQ(decide(input, kNow).evidence.rounds_won, 1);
@@ -279,7 +279,7 @@ TEST(Decide, SameInputSameEvidence) {
 }
 
 TEST(Decide, HistoryTravelsAsJson) {
-  const DecisionHistory history{"idedge", 2, kNow};
+  const DecisionHistory history{"idedge", 2, kNow, {}};
   EXPECT_EQ(*DecisionHistory::from_json(history.to_json()), history);
   EXPECT_FALSE(DecisionHistory::from_json({{"favourite_id", 3}}));
 }
@@ -309,7 +309,7 @@ TEST(Decide, RandomInputs) {
     input.policy.cooldown_ms = number(120'000);
     input.budget_left_ucredits = number(2'000'000);
     if (random() % 2 == 0) input.policy.max_price_ucredits = number(1'000'000);
-    input.history = {"id" + std::to_string(random() % 6), number(5), kNow - number(200'000)};
+    input.history = {"id" + std::to_string(random() % 6), number(5), kNow - number(200'000), {}};
     for (std::size_t c = random() % 6; c > 0; --c) {
       auto made = candidate(std::to_string(c), number(1'000'000), {});
       for (std::size_t p = 0; p < input.prefixes.size(); ++p)
@@ -354,6 +354,37 @@ TEST(Decide, LargeWorldsGiveBoundedEvidence) {
   EXPECT_EQ(decision.evidence.prefixes_total, 502);
   EXPECT_LT(json::canonical(decision.evidence.to_json())->size(), kEvidenceBytesMax);
   EXPECT_TRUE(Evidence::from_json(decision.evidence.to_json()));
+}
+
+// Gains 280000 for 100000 or 160000 for 20000. 50000 an hour can be spent, and until now a credit
+// has gained five on average.
+TEST(Decide, ABudgetThatMustLastTakesTheCheaperPlace) {
+  auto input = world();
+  input.budget_left_ucredits = 1'150'000;
+  input.candidates = {candidate("dear", 100'000, {5'000, 60'000}),
+                      candidate("cheap", 20'000, {40'000, 60'000})};
+  EXPECT_EQ(decide(input, kNow).evidence.to_name, "dear");
+  input.policy.lasts_ms = 86'400'000;
+  input.history.pace = {kNow - 3'600'000, kNow - 1, 5'000};
+  const auto decision = decide(input, kNow);
+  EXPECT_EQ(decision.evidence.to_name, "cheap");
+  EXPECT_EQ(decision.evidence.affordable_ucredits, 50'000);
+  EXPECT_EQ(decision.evidence.money_weight_permille, 4'499);
+  EXPECT_EQ(decision.history.pace.seen_ms, kNow);
+  const auto again = DecisionHistory::from_json(decision.history.to_json());
+  ASSERT_TRUE(again);
+  EXPECT_EQ(*again, decision.history);
+}
+
+TEST(Decide, WhereMoneyMustLastTheFreePlaceWinsWhenNobodyIsThere) {
+  auto input = world();
+  input.here_price_ucredits = 100'000;
+  input.here_slot_seconds = 3600;
+  input.prefixes = {{*Prefix::parse("198.51.100.0/24"), 1, 5'000, 60}};
+  input.candidates = {candidate("origin2", 0, {50'000})};
+  EXPECT_EQ(of(decide(input, kNow), "origin2").reason, "no_gain");
+  input.policy.lasts_ms = 86'400'000;
+  EXPECT_TRUE(decide(input, kNow).move);
 }
 
 }  // namespace
