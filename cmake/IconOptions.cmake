@@ -100,7 +100,8 @@ add_custom_target(icon_unit_tests)
 
 # icon_test(NAME [TOGETHER] SOURCES.. [APART..] LINKS.. LABELS.. TIMEOUT s): one GoogleTest program, run by ctest as a
 # whole. Its folder under tests/ is a label too. All run side by side, but of each kind that starts
-# whole systems (a lab, Docker Engines, CRIU) only one at a time.
+# whole systems (a lab, Docker Engines, CRIU) only one at a time. What tests on namespaces of their own
+# make is gone however they end (tests/guarded).
 function(icon_test name)
   cmake_parse_arguments(arg "TOGETHER" "TIMEOUT" "SOURCES;APART;LINKS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES} ${arg_APART})
@@ -110,7 +111,11 @@ function(icon_test name)
   endif()
   target_compile_options(${name} PRIVATE ${ICON_TEST_OPTIONS})
   target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gtest GTest::gmock GTest::gtest_main)
-  add_test(NAME ${name} COMMAND ${name})
+  set(guard "")
+  if("netns" IN_LIST arg_LABELS)
+    set(guard ${CMAKE_SOURCE_DIR}/tests/guarded)
+  endif()
+  add_test(NAME ${name} COMMAND ${guard} $<TARGET_FILE:${name}>)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
   endif()
