@@ -20,7 +20,7 @@ TEST_P(NetMove, AnOpenConnectionSurvivesAndNothingIsLost) {
     ASSERT_TRUE(tcp->say("one "));
     ASSERT_TRUE(udp->say("held"));
     EXPECT_TRUE(tcp->silent_for(Millis(30)));
-    EXPECT_EQ(state(*a_).hold.packets, 2u);
+    EXPECT_GE(state(*a_).hold.packets, 2u);  // more when a busy machine lets TCP say it again
   });
   EXPECT_EQ(tcp->hear(4), "one ");
   EXPECT_EQ(udp->hear(4), "held");
