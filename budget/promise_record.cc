@@ -31,6 +31,8 @@ void grow(std::int64_t& sum, std::int64_t more) {
   sum = std::min(kSumMax, sum + std::clamp<std::int64_t>(more, 0, kSumMax));
 }
 
+void count(std::int64_t& counter) { counter = std::min(kRecordCountMax, counter + 1); }
+
 // A guess that was not sure of itself accuses less when it fails.
 std::int64_t weight_of(const Promise& promise) {
   std::int64_t connections = 0, sure = 0;
@@ -92,6 +94,8 @@ ProviderRecord& PromiseRecord::record_of(const std::string& id, const std::strin
 void PromiseRecord::open(Promise promise) {
   close(promise.since_ms);
   if (promise.prefixes.size() > kRecordPrefixesMax) promise.prefixes.resize(kRecordPrefixesMax);
+  for (auto& prefix : promise.prefixes)
+    prefix.connections = std::clamp<std::int64_t>(prefix.connections, 0, kRecordConnectionsMax);
   here_ = std::move(promise);
   record_of(here_->provider_id, here_->provider_name, here_->since_ms);
 }
@@ -105,13 +109,13 @@ void PromiseRecord::close(UtcMillis now_ms) {
   record.score = faded(record.score, age_ms);
   record.last_ms = now_ms;
   record.newest = ended;
-  ++record.stays;
-  if (ended.state == PromiseState::kKept) ++record.kept;
-  if (ended.state == PromiseState::kBroken) ++record.broken;
+  count(record.stays);
+  if (ended.state == PromiseState::kKept) count(record.kept);
+  if (ended.state == PromiseState::kBroken) count(record.broken);
   if (!tells(ended)) return;
   const auto weight = weight_of(ended);
-  record.weight += weight;
-  record.score += weight * kept_permille(ended) / kPermille;
+  record.weight = std::min(kRecordCountMax, record.weight + weight);
+  record.score = std::min(record.weight, record.score + weight * kept_permille(ended) / kPermille);
 }
 
 void PromiseRecord::saw(const std::string& provider_id, const std::string& name,
@@ -125,7 +129,7 @@ void PromiseRecord::saw(const std::string& provider_id, const std::string& name,
         [](const auto& a, const auto& b) { return a.second.at_ms < b.second.at_ms; });
     record.delivered.erase(oldest);
   }
-  record.delivered[prefix] = {rtt_us, now_ms};
+  record.delivered[prefix] = {std::min(rtt_us, kRttUsMax), now_ms};
 }
 
 void PromiseRecord::passed(std::int64_t up_ms, std::int64_t down_ms, const HostUse& use) {

@@ -20,6 +20,9 @@ inline constexpr std::int64_t kRecordVersion = 1;
 inline constexpr std::size_t kRecordProvidersMax = 64;
 inline constexpr std::size_t kRecordPrefixesMax = 32;  // of a promise, and of what one delivered
 inline constexpr std::size_t kRecordBytesMax = 512 << 10;
+inline constexpr std::int64_t kRecordCountMax = 2'147'483'647;  // of stays, and of their weight
+// Of one network, so that the sum over all of them times an RTT is a number.
+inline constexpr std::int64_t kRecordConnectionsMax = 100'000'000;
 // A stay counts half as much after so long.
 inline constexpr std::int64_t kRecordHalfLifeMs = 7LL * 24 * 3'600'000;
 

@@ -1,6 +1,5 @@
 // The record as JSON, for the agent's disk. What is read back was written by us, and is checked all
 // the same: a disk may be damaged, and it travels through hosts of strangers.
-#include <limits>
 #include <utility>
 
 #include "budget/promise_record.h"
@@ -10,7 +9,6 @@ namespace {
 
 constexpr std::int64_t kFigureMax = std::int64_t{1} << 60;
 constexpr std::size_t kNameBytesMax = 256;
-constexpr std::int64_t kCountMax = std::numeric_limits<std::int32_t>::max();
 
 // The figures of a promise, in one place for both directions.
 template <class PromiseRef, class Visit>
@@ -52,7 +50,7 @@ Result<PromisedPrefix> read_promised(const json::Value& value) {
   PromisedPrefix prefix;
   ICON_TRY(const auto text, json::get_string(*object, "prefix", 64));
   ICON_TRY(prefix.prefix, Prefix::parse(text));
-  ICON_TRY(prefix.connections, json::get_int(*object, "connections", 0, kCountMax));
+  ICON_TRY(prefix.connections, json::get_int(*object, "connections", 0, kRecordConnectionsMax));
   ICON_TRY(prefix.before_us, json::get_int(*object, "before_us", 0, kRttUsMax));
   ICON_TRY(prefix.promised_us, json::get_int(*object, "promised_us", 0, kRttUsMax));
   ICON_TRY(prefix.confidence, json::get_int(*object, "confidence", 0, kCertain));
@@ -107,10 +105,10 @@ Result<ProviderRecord> read_record(const json::Value& value) {
   ICON_TRY(record.id, json::get_string(*object, "id", kNameBytesMax));
   ICON_TRY(record.name, json::get_string(*object, "name", kNameBytesMax));
   ICON_TRY(record.last_ms, json::get_int(*object, "last_ms", 0, kFigureMax));
-  ICON_TRY(record.stays, json::get_int(*object, "stays", 0, kCountMax));
-  ICON_TRY(record.kept, json::get_int(*object, "kept", 0, kCountMax));
-  ICON_TRY(record.broken, json::get_int(*object, "broken", 0, kCountMax));
-  ICON_TRY(record.weight, json::get_int(*object, "weight", 0, kCountMax));
+  ICON_TRY(record.stays, json::get_int(*object, "stays", 0, kRecordCountMax));
+  ICON_TRY(record.kept, json::get_int(*object, "kept", 0, kRecordCountMax));
+  ICON_TRY(record.broken, json::get_int(*object, "broken", 0, kRecordCountMax));
+  ICON_TRY(record.weight, json::get_int(*object, "weight", 0, kRecordCountMax));
   ICON_TRY(record.score, json::get_int(*object, "score", 0, record.weight));
   ICON_TRY(const auto* newest, json::get_object(*object, "newest"));
   ICON_TRY(record.newest, read_promise(*newest));
@@ -139,7 +137,7 @@ json::Object PromiseRecord::to_json() const {
 }
 
 Result<PromiseRecord> PromiseRecord::from_json(const json::Object& object) {
-  ICON_TRY(const auto version, json::get_int(object, "version", 1, kCountMax));
+  ICON_TRY(const auto version, json::get_int(object, "version", 1, kRecordCountMax));
   if (version != kRecordVersion)
     return fail(Code::kInvalid, "a record of version " + std::to_string(version));
   PromiseRecord record;

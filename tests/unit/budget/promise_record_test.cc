@@ -134,5 +134,27 @@ TEST_F(PromiseRecordTest, StaysSmall) {
   EXPECT_FALSE(PromiseRecord::from_json(broken));
 }
 
+// The file travels through hosts of strangers: the largest figures that are read are still numbers
+// when they are worked with, and are written so that they are read again.
+TEST_F(PromiseRecordTest, TheLargestFiguresOnDiskAreStillFigures) {
+  arrive("a");
+  (void)after(121, "a", 79'000);
+  auto object = record_.to_json();
+  auto& here = object["here"].as_object();
+  here["state"] = "open";
+  for (auto& prefix : here["prefixes"].as_array())
+    prefix.as_object()["connections"] = kRecordConnectionsMax;
+  auto& provider = object["providers"].as_array()[0].as_object();
+  for (const char* key : {"stays", "kept", "weight"}) provider[key] = kRecordCountMax;
+  auto record = PromiseRecord::from_json(object);
+  ASSERT_TRUE(record) << record.error().message;
+  for (const auto& prefix : record->here()->prefixes)
+    record->saw("a", "", prefix.prefix, std::int64_t{1} << 50, now());
+  EXPECT_EQ(record->judge({}, now() + 1'000'000), PromiseState::kBroken);
+  EXPECT_EQ(record->here()->delivered_us, kRttUsMax);
+  record->close(now());
+  EXPECT_TRUE(PromiseRecord::from_json(record->to_json()));
+}
+
 }  // namespace
 }  // namespace icon::budget
