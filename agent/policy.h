@@ -44,6 +44,11 @@ struct DnsPolicy {
   std::vector<std::string> servers;  // empty: those of the container's /etc/resolv.conf
 };
 
+// Where else to look for providers, beside the names of the routers and the configured list.
+struct SourcesPolicy {
+  bool reverse_tree = false;
+};
+
 enum class RedirectMode { kForward, kRedirect };
 std::string_view to_string(RedirectMode mode);  // as in wire::MoveOrder::redirect
 
@@ -76,6 +81,7 @@ struct Policy {
   std::int64_t slot_seconds = 3600;
   std::vector<ConfiguredProvider> providers;
   DnsPolicy dns;
+  SourcesPolicy sources;
   bool ask_pings = true;                     // name users' addresses to those who make an offer
   std::int64_t promise_window_ms = 120'000;  // by then the promised gain must have appeared,
   std::int64_t promise_keep = 50;            // so many percent of it

@@ -58,6 +58,7 @@ class Reader {
   Handler duration(std::int64_t& out, std::int64_t unit_us, std::int64_t min_us,
                    std::int64_t max_us, std::string example);
   Handler integer(std::int64_t& out, std::int64_t min, std::int64_t max);
+  Handler flag(bool& out);
   Handler credits(std::function<void(wire::MicroCredits)> store);
   Handler quantity(std::int64_t& out, Result<std::int64_t> (*parse)(std::string_view),
                    std::int64_t max, std::string example);
@@ -71,6 +72,7 @@ class Reader {
   void latency(const YAML::Node& node, const std::string& key);
   void slot(const YAML::Node& node, const std::string& key);
   void dns(const YAML::Node& node, const std::string& key);
+  void sources(const YAML::Node& node, const std::string& key);
   void promise(const YAML::Node& node, const std::string& key);
   void root(const YAML::Node& node);
   void contradictions();
@@ -149,6 +151,18 @@ Reader::Handler Reader::duration(std::int64_t& out, std::int64_t unit_us, std::i
               fmt::format("Between {} us and {} us, like {}.", min_us, max_us, example));
     else
       out = *us / unit_us;
+  };
+}
+
+Reader::Handler Reader::flag(bool& out) {
+  return [this, &out](const auto& node, const auto& key) {
+    const char* hint = "Write true or false.";
+    const auto value = text(node, key, hint);
+    if (!value) return;
+    if (*value == "true" || *value == "false")
+      out = *value == "true";
+    else
+      problem(node, key, fmt::format("'{}' does not do", value->substr(0, 40)), hint);
   };
 }
 
@@ -382,15 +396,11 @@ void Reader::promise(const YAML::Node& node, const std::string& key) {
       {{"window",
         duration(policy_.promise_window_ms, kUsPerMs, kUsPerSecond, 24 * kUsPerHour, "2m")},
        {"keep", integer(policy_.promise_keep, 1, 100)},
-       {"pings", [this](const YAML::Node& entry, const std::string& entry_key) {
-          const char* hint = "Write true or false.";
-          const auto value = text(entry, entry_key, hint);
-          if (!value) return;
-          if (*value == "true" || *value == "false")
-            policy_.ask_pings = *value == "true";
-          else
-            problem(entry, entry_key, fmt::format("'{}' does not do", value->substr(0, 40)), hint);
-        }}});
+       {"pings", flag(policy_.ask_pings)}});
+}
+
+void Reader::sources(const YAML::Node& node, const std::string& key) {
+  map(node, key, {{"reverse_tree", flag(policy_.sources.reverse_tree)}});
 }
 
 void Reader::replicate(const YAML::Node& node, const std::string& key) {
@@ -459,6 +469,7 @@ void Reader::root(const YAML::Node& node) {
        {"redirect", member(&Reader::redirect)},
        {"slot", member(&Reader::slot)},
        {"dns", member(&Reader::dns)},
+       {"sources", member(&Reader::sources)},
        {"promise", member(&Reader::promise)},
        {"replicate", member(&Reader::replicate)},
        {"providers",

@@ -102,7 +102,8 @@ std::vector<KnownProvider> known_providers(const discovery::DiscoveryReport& rep
     if (candidate.id) known.view.names.id = candidate.id->id();
     known.view.names.configured = candidate.source == "configured";
     known.view.source = candidate.source;
-    if (candidate.source == "dns") known.view.dnssec = to_string(candidate.dnssec);
+    if (candidate.source == "dns" || candidate.source == "reverse")
+      known.view.dnssec = to_string(candidate.dnssec);
     known.view.api = candidate.api;
     known.other_apis = candidate.other_apis;
     for (const auto& [prefix, trace] : paths) {

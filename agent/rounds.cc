@@ -38,6 +38,7 @@ SurveyLimits survey_limits(const Policy& policy) {
   limits.dns.validate = policy.dns.dnssec != DnssecMode::kOff;
   limits.dns.validator.required = policy.dns.dnssec == DnssecMode::kRequire;
   limits.dns.validator.anchors = policy.dns.anchors;
+  limits.reverse_tree = policy.sources.reverse_tree;
   // Traces and look-ups burden strangers: once per several rounds will do.
   limits.findings_age_max = std::max(limits.findings_age_max, Millis(5 * policy.interval_ms));
   return limits;

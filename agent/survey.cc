@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "discovery/mapped_tracer.h"
 #include "discovery/probe.h"
+#include "discovery/reverse_tree_source.h"
 
 namespace icon::agent {
 namespace {
@@ -54,12 +55,20 @@ struct Survey::Engine {
   Engine(std::unique_ptr<discovery::DnsStack> stack, const Clock& clock, const SurveyLimits& limits)
       : resolver(std::move(stack)),
         dns(*resolver, {}, resolver->proof()),
+        reverse_tree(*resolver, {}, resolver->proof()),
         tracer(clock),
-        discovery(tracer, *resolver, {&configured, &dns}, clock, discovery_limits(limits)) {}
+        discovery(tracer, *resolver, sources(limits), clock, discovery_limits(limits)) {}
+
+  std::vector<discovery::ProviderSource*> sources(const SurveyLimits& limits) {
+    std::vector<discovery::ProviderSource*> list{&configured, &dns};
+    if (limits.reverse_tree) list.push_back(&reverse_tree);
+    return list;
+  }
 
   std::unique_ptr<discovery::DnsStack> resolver;
   discovery::ConfiguredProviderSource configured;
   discovery::DnsProviderSource dns;
+  discovery::ReverseTreeSource reverse_tree;
   discovery::MappedTracer tracer;
   discovery::Discovery discovery;
 };

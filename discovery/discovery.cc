@@ -107,7 +107,8 @@ Task<Result<DiscoveryReport>> Discovery::run(std::vector<Address> targets) {
   const auto spent = std::chrono::duration_cast<Millis>(names_begin - begin);
   resolver_.start_budget(std::max(Millis(1), limits_.deadline - spent));
   for (ProviderSource* source : sources_) {
-    Findings found = co_await source->find(report.hops);
+    Surroundings around(report.hops, chosen);
+    Findings found = co_await source->find(std::move(around));
     std::move(found.providers.begin(), found.providers.end(), std::back_inserter(report.providers));
     std::move(found.names.begin(), found.names.end(), std::back_inserter(report.names));
     std::move(found.domains.begin(), found.domains.end(), std::back_inserter(report.domains));

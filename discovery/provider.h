@@ -26,7 +26,7 @@ struct ProviderCandidate {
   std::string domain;                  // registrable domain; empty when configured without one
   std::string location;                // the provider's own words; printable ASCII
   std::string attestation;             // "tee=", the same
-  std::string source;                  // "dns" or "configured"
+  std::string source;                  // "dns", "reverse", "dht" or "configured"
   Dnssec dnssec = Dnssec::kUnchecked;  // of what named the id and the host
   int priority = 0;                    // RFC 2782: lower first
   int weight = 0;

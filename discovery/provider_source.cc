@@ -2,25 +2,21 @@
 
 #include <algorithm>
 #include <optional>
-#include <random>
 #include <set>
 #include <utility>
 
 #include "discovery/parallel.h"
 #include "discovery/registrable_domain.h"
+#include "discovery/service_lookup.h"
 
 namespace icon::discovery {
 namespace {
-
-constexpr std::string_view kService = "_icon._tcp.";
 
 // One run of the DNS source. Lives in the frame of find(); the workers refer to it.
 class DnsSearch {
  public:
   DnsSearch(Resolver& resolver, const DnsLimits& limits, Resolver* proof)
-      : resolver_(resolver), limits_(limits), proof_(proof) {
-    seed_ = limits.seed != 0 ? limits.seed : std::random_device()();
-  }
+      : resolver_(resolver), limits_(limits), lookup_(resolver, limits, proof) {}
 
   Task<Findings> run(std::vector<PathHop> hops) {
     std::erase_if(hops, [](const PathHop& hop) { return hop.address.is_non_public(); });
@@ -44,10 +40,6 @@ class DnsSearch {
   struct Domain {
     std::string name;
     PathHop hop;  // the one nearest the users
-  };
-  struct DomainFindings {
-    std::vector<ProviderCandidate> providers;
-    std::vector<Rejection> rejected;
   };
 
   void reject(std::string subject, std::string reason) {
@@ -95,116 +87,15 @@ class DnsSearch {
     for (const auto& domain : domains_) findings_.domains.push_back(domain.name);
   }
 
-  Task<void> ask(const Domain& domain, DomainFindings& found) {
-    const std::string service = std::string(kService) + domain.name;
-    const auto refuse = [&](std::string subject, std::string reason) {
-      found.rejected.push_back({std::move(subject), std::move(reason)});
-    };
-    auto srv = co_await resolver_.srv(service);
-    // A server that validates answers bogus records with a failure, and does not say why.
-    const bool failed = !srv && srv.error().code == Code::kIo;
-    if (proof_ != nullptr && (failed || (srv && !srv->srv.empty()))) {
-      auto proven = co_await proof_->srv(service);
-      srv = std::move(proven);
-    }
-    if (!srv) {
-      refuse(domain.name, "SRV: " + srv.error().message);
-      co_return;
-    }
-    for (const auto& cut : srv->cut) refuse(domain.name, "SRV: " + cut);
-    // Most domains on a path are no providers: that is no news.
-    if (srv->srv.empty()) co_return;
-    Resolver& for_text = proof_ != nullptr ? *proof_ : resolver_;
-    const auto txt = co_await for_text.txt(service);
-    if (!txt) {
-      refuse(domain.name, "TXT: " + txt.error().message);
-      co_return;
-    }
-    for (const auto& cut : txt->cut) refuse(domain.name, "TXT: " + cut);
-    const auto texts = read_texts(domain.name, txt->texts, found);
-    auto ordered = order_srv(srv->srv, seed_);
-    if (ordered.size() > limits_.srv_targets_max) {
-      refuse(domain.name, "SRV: only " + std::to_string(limits_.srv_targets_max) + " of " +
-                              std::to_string(ordered.size()) + " targets are looked up");
-      ordered.resize(limits_.srv_targets_max);
-    }
-    const Dnssec dnssec = std::min(srv->dnssec, txt->dnssec);
-    const auto known = found.providers.size();
-    for (const auto& record : ordered) co_await resolve_target(domain, record, texts, found);
-    for (auto i = known; i < found.providers.size(); ++i) found.providers[i].dnssec = dnssec;
-  }
-
-  static std::vector<ProviderText> read_texts(const std::string& domain,
-                                              const std::vector<std::string>& lines,
-                                              DomainFindings& found) {
-    std::vector<ProviderText> texts;
-    for (const auto& line : lines) {
-      if (!is_provider_text(line)) continue;
-      if (auto text = parse_provider_text(line)) {
-        texts.push_back(std::move(*text));
-      } else {
-        found.rejected.push_back({domain, text.error().message});
-      }
-    }
-    return texts;
-  }
-
-  // The record for this host, else the one for all hosts.
-  static const ProviderText* text_for(const std::vector<ProviderText>& texts,
-                                      const std::string& host) {
-    const ProviderText* general = nullptr;
-    for (const auto& text : texts) {
-      if (text.host == host) return &text;
-      if (text.host.empty() && general == nullptr) general = &text;
-    }
-    return general;
-  }
-
-  Task<void> resolve_target(const Domain& domain, const SrvRecord& record,
-                            const std::vector<ProviderText>& texts, DomainFindings& found) {
-    const std::string subject =
-        domain.name + " (" + record.target + ':' + std::to_string(record.port) + ')';
-    const auto refuse = [&](std::string reason) {
-      found.rejected.push_back({subject, std::move(reason)});
-    };
-    if (record.target.empty()) co_return refuse("the domain says that it offers no such service");
-    if (record.port == 0) co_return refuse("port 0");
-    const ProviderText* text = text_for(texts, record.target);
-    if (text == nullptr || !text->id)
-      co_return refuse("no TXT record 'v=icon1 id=...' beside it: whose key to expect is unknown");
-    ProviderCandidate candidate;
-    std::vector<Endpoint> apis;
-    for (const auto type : {RecordType::kA, RecordType::kAaaa}) {
-      const auto answer = co_await resolver_.query(record.target, type);
-      if (!answer) {
-        refuse(answer.error().message);
-        continue;
-      }
-      for (const auto& cut : answer->cut) refuse(std::string(to_string(type)) + ": " + cut);
-      for (const auto& address : answer->addresses) {
-        if (address.is_non_public()) {
-          refuse(address.to_string() + " is not a public address");
-        } else {
-          apis.push_back({address, record.port});
-        }
-      }
-    }
-    if (apis.empty()) co_return refuse("no usable address");
-    candidate.name = domain.name;
-    candidate.id = text->id;
-    candidate.api = apis.front();
-    candidate.other_apis.assign(
-        apis.begin() + 1,
-        apis.begin() + static_cast<std::ptrdiff_t>(std::min(apis.size(), kOtherApisMax + 1)));
-    candidate.domain = domain.name;
-    candidate.location = text->location;
-    candidate.attestation = text->attestation;
-    candidate.source = "dns";
-    candidate.priority = record.priority;
-    candidate.weight = record.weight;
-    candidate.hop_ttl = domain.hop.ttl;
-    candidate.hop_rtt_us = domain.hop.rtt_us;
-    found.providers.push_back(std::move(candidate));
+  Task<void> ask(const Domain& domain, ServiceFindings& found) {
+    ServiceQuestion question;
+    question.subject = domain.name;
+    question.owner = domain.name;
+    question.hop = domain.hop;
+    question.source = "dns";
+    question.explain_failures = true;
+    co_await lookup_.ask(std::move(question), found);
+    if (found.failure) found.rejected.push_back({domain.name, "SRV: " + found.failure->message});
   }
 
   // In the order of the domains, so that the result does not depend on who answered first.
@@ -226,22 +117,21 @@ class DnsSearch {
 
   Resolver& resolver_;
   const DnsLimits& limits_;
-  Resolver* proof_;
-  std::uint64_t seed_ = 0;
+  ServiceLookup lookup_;
   Findings findings_;
   std::vector<std::optional<HopName>> names_;
   std::vector<Domain> domains_;
-  std::vector<DomainFindings> found_;
+  std::vector<ServiceFindings> found_;
 };
 
 }  // namespace
 
-Task<Findings> DnsProviderSource::find(std::vector<PathHop> hops) {
+Task<Findings> DnsProviderSource::find(Surroundings around) {
   DnsSearch search(resolver_, limits_, proof_);
-  co_return co_await search.run(std::move(hops));
+  co_return co_await search.run(std::move(around.hops));
 }
 
-Task<Findings> ConfiguredProviderSource::find(std::vector<PathHop> /*hops*/) {
+Task<Findings> ConfiguredProviderSource::find(Surroundings /*around*/) {
   Findings findings;
   findings.providers = providers_;
   for (auto& provider : findings.providers) provider.source = "configured";

@@ -1,10 +1,12 @@
-// Where providers come from, behind one interface: the names of the hops, or a list.
+// Where providers come from, behind one interface: the names of the hops, or a list; further ones
+// in reverse_tree_source.h and dht_source.h.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
@@ -34,11 +36,21 @@ struct Findings {
   std::vector<std::string> domains;  // that were asked
 };
 
+// What a source may go by.
+struct Surroundings {
+  Surroundings() = default;
+  Surroundings(std::vector<PathHop> path_hops, std::vector<Address> near = {})
+      : hops(std::move(path_hops)), users(std::move(near)) {}
+
+  std::vector<PathHop> hops;   // farthest first
+  std::vector<Address> users;  // one of each network, those that matter most first; public ones
+};
+
 // Loop thread only. A source that finds nothing says why in `rejected`; it never fails as a whole.
 class ProviderSource {
  public:
   virtual ~ProviderSource() = default;
-  virtual Task<Findings> find(std::vector<PathHop> hops) = 0;
+  virtual Task<Findings> find(Surroundings around) = 0;
 };
 
 struct DnsLimits {
@@ -58,7 +70,7 @@ class DnsProviderSource final : public ProviderSource {
   // there is something: its answer counts. Without it nothing is checked.
   DnsProviderSource(Resolver& resolver, DnsLimits limits, Resolver* proof = nullptr)
       : resolver_(resolver), limits_(limits), proof_(proof) {}
-  Task<Findings> find(std::vector<PathHop> hops) override;
+  Task<Findings> find(Surroundings around) override;
 
  private:
   Resolver& resolver_;
@@ -72,7 +84,7 @@ class ConfiguredProviderSource final : public ProviderSource {
   explicit ConfiguredProviderSource(std::vector<ProviderCandidate> providers = {})
       : providers_(std::move(providers)) {}
   void replace(std::vector<ProviderCandidate> providers) { providers_ = std::move(providers); }
-  Task<Findings> find(std::vector<PathHop> hops) override;
+  Task<Findings> find(Surroundings around) override;
 
  private:
   std::vector<ProviderCandidate> providers_;

@@ -113,10 +113,12 @@ Status UnboundResolver::configure() {
   for (const auto& anchor : anchors)
     if (const int error = ub_ctx_add_ta(context_, anchor.c_str()); error != 0)
       return fail(Code::kInvalid, "trust anchor '" + anchor + "': " + ub_strerror(error));
-  // libunbound answers for "test." itself; in a network of one's own it may well exist. This also
+  // libunbound answers for these itself; in a network of one's own they may well exist. This also
   // ends the configuration: it must come last.
-  if (const int error = ub_ctx_zone_remove(context_, "test."); error != 0)
-    return fail(Code::kInvalid, std::string("trust anchors: ") + ub_strerror(error));
+  for (const char* zone : {"test.", "2.0.192.in-addr.arpa.", "100.51.198.in-addr.arpa.",
+                           "113.0.203.in-addr.arpa.", "8.b.d.0.1.0.0.2.ip6.arpa."})
+    if (const int error = ub_ctx_zone_remove(context_, zone); error != 0)
+      return fail(Code::kInvalid, std::string("trust anchors: ") + ub_strerror(error));
   return {};
 }
 

@@ -10,6 +10,7 @@
 
 #include "discovery/dns_stack.h"
 #include "discovery/provider_source.h"
+#include "discovery/reverse_tree_source.h"
 #include "tests/netns/discovery_dns.h"
 
 namespace icon::discovery {
@@ -90,22 +91,40 @@ class DnssecTest : public DnsChain {
              "1 PTR r1.good.test.\n2 PTR r2.forged.test.\n3 PTR r3.old.test.\n"
              "4 PTR r4.bare.test.\n5 PTR r5.plain.test.\n6 PTR r6.loop.test.\n"
              "7 PTR r7.inside.test.\n8 PTR r8.vast.test.\n");
-    // Everything below 198.18.0.0/16 has the same name.
-    add_zone("18.198.in-addr.arpa", "* PTR everything.plain.test.\n");
+    // Everything below 198.18.0.0/16 has the same name, and so many providers.
+    add_zone("18.198.in-addr.arpa",
+             "* PTR everything.plain.test.\n* SRV 1 1 7946 in.inside.test.\n"
+             "* TXT \"v=icon1 id=" +
+                 provider_id(7) + "\"\n");
+    // Whoever holds the addresses names who hosts there: signed, and with a signature that is none.
+    const std::string named = "_icon._tcp SRV 10 10 7946 host.plain.test.\n";
+    network_anchors_ = {
+        add_signed("113.0.203.in-addr.arpa",
+                   named + "_icon._tcp TXT \"v=icon1 id=" + provider_id(5) + "\"\n"),
+        add_signed("2.0.192.in-addr.arpa",
+                   named + "_icon._tcp TXT \"v=icon1 id=" + provider_id(6) + "\"\n")};
+    change("2.0.192.in-addr.arpa", provider_id(6), provider_id(9));
+    for (auto& anchor : network_anchors_) std::erase(anchor, '\n');
   }
 
   Findings find(const std::vector<std::string>& hops, DnsOptions options) {
+    return find_in<DnsProviderSource>(hops, {}, std::move(options));
+  }
+  template <class Source>
+  Findings find_in(const std::vector<std::string>& hops, const std::vector<std::string>& users,
+                   DnsOptions options) {
     options.resolver.servers = {kServer};
-    std::vector<PathHop> path;
-    for (const auto& hop : hops) path.push_back({*Address::parse(hop), 3, 1000});
+    Surroundings around;
+    for (const auto& hop : hops) around.hops.push_back({*Address::parse(hop), 3, 1000});
+    for (const auto& user : users) around.users.push_back(*Address::parse(user));
     Findings findings;
     const auto status = inside(0, [&]() -> Status {
       IoContext loop(1);
       const SystemClock clock;
       ICON_TRY(const auto stack, DnsStack::create(loop, clock, options));
-      DnsProviderSource source(*stack, {}, stack->proof());
+      Source source(*stack, {}, stack->proof());
       boost::asio::co_spawn(
-          loop, source.find(path), [&](std::exception_ptr failure, Findings found) {
+          loop, source.find(around), [&](std::exception_ptr failure, Findings found) {
             findings = std::move(found);
             unchecked_because_ =
                 stack->proof() == nullptr ? "" : stack->proof()->unchecked_because();
@@ -137,6 +156,7 @@ class DnssecTest : public DnsChain {
   }
 
   std::string anchor_;
+  std::vector<std::string> network_anchors_;
   std::string unchecked_because_;
 };
 
@@ -209,6 +229,33 @@ TEST_F(DnssecTest, AWildcardPtrIsOneDomainAskedOnce) {
   EXPECT_THAT(found.domains, ElementsAre("plain.test"));
   EXPECT_THAT(found.names, SizeIs(200));
   EXPECT_THAT(evidence(found), ElementsAre("plain.test unchecked"));
+}
+
+TEST_F(DnssecTest, TheReverseTreeNamesProvidersWithTheSameProof) {
+  DnsOptions options;
+  options.validator.anchors = {anchor_, network_anchors_[0], network_anchors_[1]};
+  const auto found = find_in<ReverseTreeSource>(
+      {"203.0.113.1"}, {"203.0.113.9", "192.0.2.9", "198.51.100.77"}, options);
+  ASSERT_THAT(evidence(found), ElementsAre("plain.test secure"))
+      << ::testing::PrintToString(reasons(found));
+  EXPECT_EQ(found.providers[0].id->id(), provider_id(5));
+  EXPECT_EQ(found.providers[0].source, "reverse");
+  EXPECT_EQ(found.providers[0].hop_ttl, 3);
+  const auto said = reasons(found);
+  EXPECT_THAT(said,
+              Contains(AllOf(HasSubstr("2.0.192.in-addr.arpa: TXT"), HasSubstr("DNSSEC: bogus"))));
+  // knotd refuses what it has no zone for.
+  EXPECT_THAT(said, Contains(AllOf(HasSubstr("reverse tree:"), HasSubstr("questions failed"))));
+}
+
+TEST_F(DnssecTest, AReverseZoneThatNamesSomebodyForEveryAddressIsCut) {
+  std::vector<std::string> hops;
+  for (int i = 1; i <= 200; ++i) hops.push_back("198.18.7." + std::to_string(i));
+  const auto found = find_in<ReverseTreeSource>(hops, {}, {});
+  EXPECT_THAT(found.providers, IsEmpty());
+  const auto said = reasons(found);
+  EXPECT_THAT(said, Contains(HasSubstr("10.0.0.1 is not a public address")));
+  EXPECT_THAT(said, Contains(HasSubstr("more than 32 have records")));
 }
 
 }  // namespace

@@ -38,6 +38,14 @@ TEST(Policy, MistakesAboutTheDns) {
                                    problem(1, "dns.servers[0]", "is no DNS server")));
 }
 
+TEST(Policy, FurtherSourcesAreAskedForByName) {
+  EXPECT_FALSE(parse_policy("")->sources.reverse_tree);
+  EXPECT_TRUE(parse_policy("sources: {reverse_tree: true}")->sources.reverse_tree);
+  EXPECT_THAT(problems("sources: {reverse_tree: yes, revers_tree: true}"),
+              ElementsAre(problem(1, "sources.reverse_tree", "'yes' does not do"),
+                          problem(1, "sources.revers_tree", "unknown key")));
+}
+
 TEST(Policy, Promises) {
   const auto policy = parse_policy("promise: {window: 30s, keep: 80, pings: false}");
   ASSERT_TRUE(policy);
