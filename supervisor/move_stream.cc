@@ -48,7 +48,8 @@ class MoveStream::Body final : public UploadSource {
       news_.cancel();
     }
     if (stage_ == Stage::kWaiting) {
-      while (!archive_) co_await until_news();
+      while (!archive_ && !has_ended_) co_await until_news();
+      if (!archive_) co_return fail(Code::kIo, "the destination takes the stream no longer");
       stage_ = Stage::kArchive;
     }
     if (stage_ == Stage::kArchive) {
@@ -66,6 +67,12 @@ class MoveStream::Body final : public UploadSource {
     is_sent_ = true;
     news_.cancel();
     co_return std::span<const char>();
+  }
+
+  void request_ended() override {
+    has_ended_ = true;
+    if (pages_) pages_->stop_reading();
+    news_.cancel();
   }
 
   Status give(Rest rest) {
@@ -111,6 +118,7 @@ class MoveStream::Body final : public UploadSource {
   std::span<const char> piece_;
   std::string frame_;
   bool is_sent_ = false;
+  bool has_ended_ = false;
 };
 
 // Kept by the coroutine that sends, too: it may outlast the move by a turn of the loop.
@@ -148,6 +156,7 @@ Result<std::unique_ptr<MoveStream>> MoveStream::start(
       const auto text = http::body_or_error(answer->response);
       state->outcome = text ? Status() : Status(fail(text.error()));
     }
+    state->body.request_ended();  // also where nothing was sent for too long
   };
   asio::co_spawn(host.loop, std::move(send),
                  asio::bind_cancellation_slot(state->cancel.slot(), [state](std::exception_ptr) {

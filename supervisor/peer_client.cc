@@ -55,7 +55,8 @@ struct Transfer {
   // The upload: what the source gave and libcurl has not taken yet.
   std::span<const char> chunk;
   bool source_ended = false;
-  bool hungry = false;  // libcurl is paused until there is more
+  bool hungry = false;       // libcurl is paused until there is more
+  bool is_answered = false;  // the head of the answer is there: nobody wants the rest
   std::uint64_t taken = 0;
 
   void wake() { news.cancel(); }
@@ -90,6 +91,18 @@ std::size_t on_body(char* data, std::size_t, std::size_t size, void* pointer) {
     return 0;
   }
   transfer->body.append(data, size);
+  return size;
+}
+
+// libcurl does not end a transfer whose sending is paused, though the answer has come.
+std::size_t on_head(char*, std::size_t, std::size_t size, void* pointer) {
+  auto* transfer = static_cast<Transfer*>(pointer);
+  long status = 0;
+  curl_easy_getinfo(transfer->easy.get(), CURLINFO_RESPONSE_CODE, &status);
+  if (status >= 200 && !std::exchange(transfer->is_answered, true)) {
+    transfer->wake();
+    transfer->request.upload->request_ended();
+  }
   return size;
 }
 
@@ -143,6 +156,7 @@ class CurlPeerClient final : public PeerClient {
     ICON_CO_CHECK(curl_->add(transfer.easy.get(), [&transfer](CURLcode code) {
       transfer.done = code;
       transfer.wake();
+      if (transfer.request.upload != nullptr) transfer.request.upload->request_ended();
     }));
     if (request.upload != nullptr) {
       ICON_CO_CHECK(co_await feed(transfer));
@@ -237,6 +251,8 @@ class CurlPeerClient final : public PeerClient {
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, kUploadBufferBytes);
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, &on_read);
     curl_easy_setopt(easy, CURLOPT_READDATA, &transfer);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &on_head);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
     if (transfer.request.upload_bytes)
       curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
                        static_cast<curl_off_t>(*transfer.request.upload_bytes));
@@ -260,10 +276,10 @@ class CurlPeerClient final : public PeerClient {
     while (!transfer.done) {
       if (transfer.chunk.empty() && !transfer.source_ended) {
         auto next = co_await request.upload->next();
-        if (!next) co_return fail(next.error());
         if (transfer.done) break;
-        transfer.chunk = *next;
-        transfer.source_ended = next->empty();
+        if (!next && !transfer.is_answered) co_return fail(next.error());
+        transfer.chunk = next && !transfer.is_answered ? *next : std::span<const char>();
+        transfer.source_ended = transfer.chunk.empty();
         last_move = std::chrono::steady_clock::now();
         if (std::exchange(transfer.hungry, false))
           curl_easy_pause(transfer.easy.get(), CURLPAUSE_CONT);

@@ -27,6 +27,8 @@ class UploadSource {
   // The next bytes (valid until the next call), empty at the end. An error aborts the request and
   // becomes its result.
   virtual Task<Result<std::span<const char>>> next() = 0;
+  // The request has ended, with an answer or without: a next() that waits returns now, whatever.
+  virtual void request_ended() {}
 };
 
 // Over anything that gives its bytes the same way: an archive, a page stream. It must outlive this.

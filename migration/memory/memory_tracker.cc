@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <fstream>
@@ -202,12 +203,22 @@ Result<std::vector<MemoryRange>> MemoryTracker::written() {
   return ranges;
 }
 
+bool MemoryTracker::was_foreign(const MemoryRange& area) const {
+  return std::any_of(foreign_.begin(), foreign_.end(), [&](const MemoryRange& other) {
+    return area.start < other.end && other.start < area.end;
+  });
+}
+
 Result<std::vector<MemoryRange>> MemoryTracker::scan_all() {
   ICON_TRY(const auto areas, anonymous_areas(pid_));
   std::vector<MemoryRange> ranges;
+  std::vector<MemoryRange> foreign;
   for (const auto& area : areas) {
     const std::size_t before = ranges.size();
-    ICON_TRY(bool tracked, scan(pagemap_.get(), area, kRearm | kMustBeTracked, kWritten, ranges));
+    bool tracked = false;
+    if (!was_foreign(area)) {
+      ICON_TRY(tracked, scan(pagemap_.get(), area, kRearm | kMustBeTracked, kWritten, ranges));
+    }
     if (tracked) continue;
     ranges.resize(before);
     if (begin_tracking(area)) {
@@ -217,7 +228,9 @@ Result<std::vector<MemoryRange>> MemoryTracker::scan_all() {
     // Somebody else's userfaultfd, or changed this very moment: all of it counts as written.
     ranges.resize(before);
     ICON_CHECK(scan(pagemap_.get(), area, 0, 0, ranges));
+    foreign.push_back(area);
   }
+  foreign_ = std::move(foreign);
   return ranges;
 }
 

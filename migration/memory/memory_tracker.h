@@ -42,10 +42,14 @@ class MemoryTracker {
   Status begin_tracking(const MemoryRange& area);
   Result<std::vector<MemoryRange>> scan_all();
   bool has_lost_memory() const;
+  bool was_foreign(const MemoryRange& area) const;
 
   int pid_;
   UniqueFd userfault_;
   UniqueFd pagemap_;
+  // What somebody else tracked at the last look, such as a tracker that is being let go of: its
+  // marks say nothing of what we have seen. Before the first look it may be anything.
+  std::vector<MemoryRange> foreign_{{0, UINT64_MAX}};
 };
 
 // Every page of private anonymous memory that is there and is not the zero page. Errors: kNotFound,

@@ -46,8 +46,8 @@ Status write_whole(int fd, const void* data, std::size_t size) {
 // What the thread does.
 class PageSource::Work {
  public:
-  Work(PageSource& owner, Processes processes, UniqueFd stream, UniqueFd news)
-      : owner_(owner),
+  Work(Shared& shared, Processes processes, UniqueFd stream, UniqueFd news)
+      : shared_(shared),
         processes_(std::move(processes)),
         stream_(std::move(stream)),
         news_(std::move(news)),
@@ -64,24 +64,24 @@ class PageSource::Work {
       const auto raw = mark.encode();
       ICON_CHECK(write_whole(stream_.get(), raw.data(), raw.size()));
       tell(kMarked);
-      ICON_CHECK(wait_until([&] { return owner_.acknowledged_ >= round || owner_.is_frozen_; }));
-      owner_.report_.rounds.push_back({bytes, since(start)});
+      ICON_CHECK(wait_until([&] { return shared_.acknowledged >= round || shared_.is_frozen; }));
+      shared_.report.rounds.push_back({bytes, since(start)});
       if (bytes <= kLittleBytes || bytes > before / 10 * 9) break;
       before = bytes;
     }
     tell(kConverged);
-    ICON_CHECK(wait_until([&] { return owner_.is_frozen_; }));
+    ICON_CHECK(wait_until([&] { return shared_.is_frozen; }));
     const auto start = std::chrono::steady_clock::now();
     ICON_TRY(const std::uint64_t rest, do_round(/*frozen=*/true));
-    owner_.report_.rounds.push_back({rest, since(start)});
+    shared_.report.rounds.push_back({rest, since(start)});
     FrameHeader end;
     end.kind = FrameHeader::Kind::kEnd;
     const auto raw = end.encode();
     ICON_CHECK(send(raw.data(), raw.size()));
-    owner_.report_.digest = digest_.hex();
+    shared_.report.digest = digest_.hex();
     // Not now: whoever dumps the tree would wait for it.
     for (auto& [pid, process] : tracked_)
-      if (process.tracker) owner_.tracking_.push_back(std::move(*process.tracker));
+      if (process.tracker) shared_.tracking.push_back(std::move(*process.tracker));
     return {};
   }
 
@@ -99,9 +99,9 @@ class PageSource::Work {
 
   template <class Condition>
   Status wait_until(Condition condition) {
-    std::unique_lock lock(owner_.mutex_);
-    owner_.changed_.wait(lock, [&] { return owner_.is_cancelled_ || condition(); });
-    if (owner_.is_cancelled_) return fail(Code::kCancelled, "the page stream was cancelled");
+    std::unique_lock lock(shared_.mutex);
+    shared_.changed.wait(lock, [&] { return shared_.is_cancelled || condition(); });
+    if (shared_.is_cancelled) return fail(Code::kCancelled, "the page stream was cancelled");
     return {};
   }
   static Micros since(std::chrono::steady_clock::time_point start) {
@@ -113,7 +113,7 @@ class PageSource::Work {
     const auto start = std::chrono::steady_clock::now();
     ICON_TRY(const auto written, scan(frozen));
     if (frozen) {
-      owner_.report_.last_scan = since(start);
+      shared_.report.last_scan = since(start);
       tell(kScanned);
     }
     std::uint64_t bytes = 0;
@@ -212,11 +212,11 @@ class PageSource::Work {
 
   Status send(const void* data, std::size_t size) {
     digest_.add(data, size);
-    owner_.report_.bytes += size;
+    shared_.report.bytes += size;
     return write_whole(stream_.get(), data, size);
   }
 
-  PageSource& owner_;
+  Shared& shared_;
   Processes processes_;
   UniqueFd stream_;
   UniqueFd news_;
@@ -233,29 +233,29 @@ Result<std::unique_ptr<PageSource>> PageSource::start(asio::any_io_executor exec
       new PageSource(asio::posix::stream_descriptor(executor, stream.read_end.release()),
                      asio::posix::stream_descriptor(executor, news.read_end.release())));
   source->buffer_.resize(kReadBytes);
-  source->thread_ = std::thread([self = source.get(), processes = std::move(processes),
+  source->thread_ = std::thread([shared = source->shared_, processes = std::move(processes),
                                  out = std::move(stream.write_end),
                                  news_out = std::move(news.write_end)]() mutable {
     ignore_sigpipe_in_this_thread();
-    Work work(*self, std::move(processes), std::move(out), std::move(news_out));
-    self->outcome_ = work.run();
+    Work work(*shared, std::move(processes), std::move(out), std::move(news_out));
+    shared->outcome = work.run();
   });  // the work's end closes the pipes, which publishes outcome_
   return source;
 }
 
 std::vector<MemoryTracker> PageSource::take_tracking() {
-  return ended_ ? std::move(tracking_) : std::vector<MemoryTracker>();
+  return ended_ ? std::move(shared_->tracking) : std::vector<MemoryTracker>();
 }
 
 PageSource::~PageSource() {
   {
-    const std::lock_guard lock(mutex_);
-    is_cancelled_ = true;
+    const std::lock_guard lock(shared_->mutex);
+    shared_->is_cancelled = true;
   }
-  changed_.notify_all();
+  shared_->changed.notify_all();
   boost::system::error_code ignored;
   reader_.close(ignored);
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) thread_.detach();
 }
 
 Task<Result<std::span<const char>>> PageSource::next() {
@@ -267,8 +267,13 @@ Task<Result<std::span<const char>>> PageSource::next() {
   if (error != asio::error::eof) co_return fail(Code::kIo, "read page pipe: " + error.message());
   ended_ = true;
   thread_.join();
-  if (!outcome_) co_return fail(outcome_.error());
+  if (!shared_->outcome) co_return fail(shared_->outcome.error());
   co_return std::span<const char>();
+}
+
+void PageSource::stop_reading() {
+  boost::system::error_code ignored;
+  reader_.close(ignored);  // the thread's next write fails
 }
 
 Task<Result<char>> PageSource::hear() {
@@ -288,18 +293,18 @@ Task<Result<std::uint32_t>> PageSource::next_mark() {
 
 void PageSource::acknowledge(std::uint32_t mark) {
   {
-    const std::lock_guard lock(mutex_);
-    acknowledged_ = mark;
+    const std::lock_guard lock(shared_->mutex);
+    shared_->acknowledged = mark;
   }
-  changed_.notify_all();
+  shared_->changed.notify_all();
 }
 
 Task<Status> PageSource::finish() {
   {
-    const std::lock_guard lock(mutex_);
-    is_frozen_ = true;
+    const std::lock_guard lock(shared_->mutex);
+    shared_->is_frozen = true;
   }
-  changed_.notify_all();
+  shared_->changed.notify_all();
   ICON_CO_TRY(const char heard, co_await hear());
   if (heard != kScanned) co_return fail(Code::kInternal, "the page stream said something else");
   co_return Status{};

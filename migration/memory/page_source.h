@@ -27,7 +27,8 @@ namespace icon::migration {
 
 class PageSource {
  public:
-  // The tree's process ids as this host sees them. Called on the thread.
+  // The tree's process ids as this host sees them. Called on the thread, which may outlast the
+  // object by one call.
   using Processes = std::function<Result<std::vector<int>>()>;
 
   static Result<std::unique_ptr<PageSource>> start(boost::asio::any_io_executor executor,
@@ -38,6 +39,8 @@ class PageSource {
 
   // The next bytes, valid until the next call; empty at the end. Errors: kIo.
   Task<Result<std::span<const char>>> next();
+  // Nobody wants more: a next() or next_mark() that waits fails, as do later ones.
+  void stop_reading();
   // The number of the mark that ends a round in the stream, from 1 on; 0: another round would not
   // make the rest smaller. Errors: kIo; next() says why.
   Task<Result<std::uint32_t>> next_mark();
@@ -61,7 +64,7 @@ class PageSource {
     std::string digest;         // BLAKE2b-256 of them, hexadecimal
   };
   // After the end of the stream; before it, when next_mark() has returned 0, its `rounds`.
-  const Report& report() const { return report_; }
+  const Report& report() const { return shared_->report; }
 
  private:
   class Work;
@@ -70,18 +73,23 @@ class PageSource {
       : reader_(std::move(reader)), news_(std::move(news)) {}
   Task<Result<char>> hear();
 
+  // What the thread and this object share. It outlasts both: the thread may still let go of the
+  // tree's memory, 30 ms per GB, when nobody waits for it any more.
+  struct Shared {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::uint32_t acknowledged = 0;       // under mutex
+    bool is_frozen = false;               // under mutex
+    bool is_cancelled = false;            // under mutex
+    Report report;                        // the thread's until the pipe's end
+    std::vector<MemoryTracker> tracking;  // the same
+    Status outcome;                       // the same
+  };
   boost::asio::posix::stream_descriptor reader_;
   boost::asio::posix::stream_descriptor news_;
   std::thread thread_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   std::uint32_t marks_ = 0;
-  std::uint32_t acknowledged_ = 0;       // under mutex_
-  bool is_frozen_ = false;               // under mutex_
-  bool is_cancelled_ = false;            // under mutex_
-  Report report_;                        // the thread's until the pipe's end
-  std::vector<MemoryTracker> tracking_;  // the same
-  Status outcome_;                       // the same
   std::vector<char> buffer_;
   bool ended_ = false;
 };

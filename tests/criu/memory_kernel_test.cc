@@ -16,8 +16,11 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <condition_variable>
 #include <cstring>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <random>
 
 #include "migration/memory/memory_tracker.h"
@@ -193,6 +196,88 @@ TEST(MemoryOnTheKernel, ARestlessProcessIsCopiedExactly) {
     expect_exact_copy(
         child, [] {}, kPages / 2);
   }
+}
+
+// A move that follows one that was given up may find its tracker still there.
+TEST(MemoryOnTheKernel, WhatAnotherTrackerHasSeenIsNotTakenAsSeen) {
+  must(MemoryTracker::available());
+  int ready[2];
+  ASSERT_EQ(pipe2(ready, O_CLOEXEC), 0);
+  const Child child([&] {
+    std::memset(map(kPages), 1, kPages * kPageBytes);
+    if (write(ready[1], "r", 1) != 1) return 1;
+    return pause();
+  });
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  for (const int fd : ready) close(fd);
+  const auto bytes_of = [](const Result<std::vector<MemoryRange>>& ranges) {
+    std::uint64_t bytes = 0;
+    EXPECT_TRUE(ranges);
+    if (ranges)
+      for (const auto& range : *ranges) bytes += range.bytes();
+    return bytes;
+  };
+  auto first = MemoryTracker::attach(child.pid());
+  ASSERT_TRUE(first);
+  EXPECT_GE(bytes_of(first->written()), kPages * kPageBytes);
+  auto second = MemoryTracker::attach(child.pid());
+  ASSERT_TRUE(second);
+  EXPECT_GE(bytes_of(second->written()), kPages * kPageBytes);
+  { const MemoryTracker gone = std::move(*first); }
+  EXPECT_GE(bytes_of(second->written()), kPages * kPageBytes) << "tracked from now on";
+  EXPECT_LT(bytes_of(second->written()), kPages * kPageBytes / 2);
+}
+
+// The loop has other moves: it does not wait until the tree's memory has been let go.
+TEST(MemoryOnTheKernel, AStreamThatIsGivenUpKeepsNobodyWaiting) {
+  struct Latch {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool is_open = false;
+    bool was_opened_in_time = false;
+  };
+  const auto latch = std::make_shared<Latch>();
+  IoContext loop;
+  auto source = PageSource::start(loop.get_executor(), [latch]() -> Result<std::vector<int>> {
+    std::unique_lock lock(latch->mutex);
+    latch->was_opened_in_time =
+        latch->changed.wait_for(lock, std::chrono::seconds(10), [&] { return latch->is_open; });
+    latch->changed.notify_all();
+    return fail(Code::kCancelled, "enough");
+  });
+  ASSERT_TRUE(source);
+  source->reset();
+  std::unique_lock lock(latch->mutex);
+  latch->is_open = true;
+  latch->changed.notify_all();
+  EXPECT_TRUE(latch->changed.wait_for(lock, std::chrono::seconds(20),
+                                      [&] { return latch->was_opened_in_time; }));
+}
+
+// The destination has refused: whoever waits for the next mark is told.
+TEST(MemoryOnTheKernel, AStreamThatNobodyReadsHasNoNextMark) {
+  must(MemoryTracker::available());
+  const Child child([] {
+    std::memset(map(kPages), 1, kPages * kPageBytes);  // more than a pipe holds
+    return pause();
+  });
+  IoContext loop;
+  auto started = PageSource::start(loop.get_executor(), [&child]() -> Result<std::vector<int>> {
+    return std::vector<int>{child.pid()};
+  });
+  ASSERT_TRUE(started);
+  PageSource& source = **started;
+  bool has_failed = false;
+  auto wait = [&]() -> Task<void> {
+    const auto mark = co_await source.next_mark();
+    has_failed = !mark;
+  };
+  boost::asio::co_spawn(loop, wait(), boost::asio::detached);
+  loop.poll();
+  source.stop_reading();
+  loop.run_for(std::chrono::seconds(20));
+  EXPECT_TRUE(has_failed);
 }
 
 TEST(MemoryOnTheKernel, AProcessThatBecomesAnotherProgramIsCopiedExactly) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -41,6 +42,22 @@ class PatternSource final : public UploadSource {
   std::size_t given_ = 0;
   std::size_t fail_at_;
   std::vector<char> piece_;
+};
+
+// Has nothing more to give until the request has ended.
+class WaitingSource final : public UploadSource {
+ public:
+  explicit WaitingSource(IoContext& loop) : ended_(loop, asio::steady_timer::time_point::max()) {}
+  Task<Result<std::span<const char>>> next() override {
+    if (!std::exchange(has_given_, true)) co_return std::span<const char>("x", 1);
+    co_await ended_.async_wait(asio::as_tuple(asio::use_awaitable));
+    co_return fail(Code::kIo, "nobody wants it");
+  }
+  void request_ended() override { ended_.cancel(); }
+
+ private:
+  asio::steady_timer ended_;
+  bool has_given_ = false;
 };
 
 class PeerClientTest : public ::testing::Test {
@@ -137,6 +154,15 @@ TEST_F(PeerClientTest, BothSidesKnowWhomTheyTalkTo) {
   EXPECT_EQ(answer->peer, server_key_.public_key());
   EXPECT_GT(answer->connect_rtt_us, 0);
   EXPECT_LT(answer->connect_rtt_us, 1'000'000);
+}
+
+TEST_F(PeerClientTest, AnAnswerEndsAnUploadThatWaitsForItsSource) {
+  WaitingSource source(loop_);
+  auto refused = request("PUT", "/refuse");
+  refused.upload = &source;
+  const auto answer = call(std::move(refused));
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(http::body_or_error(answer->response).error().code, Code::kRefused);
 }
 
 TEST_F(PeerClientTest, ConnectionsAreReused) {
