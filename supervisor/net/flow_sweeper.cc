@@ -32,8 +32,13 @@ std::shared_future<void> FlowSweeper::post(std::function<Status()> work) {
   return done;
 }
 
-std::shared_future<void> FlowSweeper::sweep(std::set<Address> overlays, Which which) {
-  return post([this, overlays = std::move(overlays), which] { return sweep_now(overlays, which); });
+FlowSweeper::Sweep FlowSweeper::sweep(std::set<Address> overlays, Which which) {
+  Sweep sweep;
+  sweep.is_void = std::make_shared<std::atomic<bool>>(false);
+  sweep.done = post([this, overlays = std::move(overlays), which, is_void = sweep.is_void] {
+    return sweep_now(overlays, which, *is_void);
+  });
+  return sweep;
 }
 
 std::shared_future<void> FlowSweeper::tidy(std::set<Address> left) {
@@ -41,17 +46,19 @@ std::shared_future<void> FlowSweeper::tidy(std::set<Address> left) {
 }
 
 // Connection tracking first: it is asked which of its connections the fast path carries.
-Status FlowSweeper::sweep_now(const std::set<Address>& overlays, Which which) const {
+Status FlowSweeper::sweep_now(const std::set<Address>& overlays, Which which,
+                              const std::atomic<bool>& is_void) const {
+  if (is_void) return {};
   const auto begin = std::chrono::steady_clock::now();
   ICON_TRY(Conntrack conntrack, Conntrack::open());
   const auto side =
       which == Which::kEndedLately ? Conntrack::Side::kAnswers : Conntrack::Side::kBoth;
   const auto gone = [&](const TrackedConnection& connection) {
-    return which == Which::kAll || connection.has_ended() || bypasses(connection);
+    return !is_void && (which == Which::kAll || connection.has_ended() || bypasses(connection));
   };
   ICON_TRY(const std::size_t tracked, conntrack.erase(overlays, side, gone));
   std::size_t fast = 0;
-  if (flows_) {
+  if (flows_ && !is_void) {
     ICON_TRY(fast, flows_->erase(overlays, which != Which::kAll));
   }
   const auto took = std::chrono::steady_clock::now() - begin;

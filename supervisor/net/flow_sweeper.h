@@ -3,9 +3,11 @@
 // are walked whole.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/thread_pool.hpp>
 #include <functional>
 #include <future>
+#include <memory>
 #include <optional>
 #include <set>
 
@@ -29,15 +31,21 @@ class FlowSweeper {
     kEnded,  // closed by both ends or reset; and what connection tracking keeps of bypassing ones
     kEndedLately,  // the same, quicker: of those only that users have opened
   };
-  // Of one ICON, given by its addresses. Failures are logged. Ready when it has been done.
-  std::shared_future<void> sweep(std::set<Address> overlays, Which which);
+  struct Sweep {
+    std::shared_future<void> done;
+    // Set: nothing more is erased. What comes too late would take what is new.
+    std::shared_ptr<std::atomic<bool>> is_void;
+  };
+  // Of one ICON, given by its addresses. Failures are logged.
+  Sweep sweep(std::set<Address> overlays, Which which);
   // Of the whole host: what connection tracking keeps of connections that bypass it, and everything
   // of the ICONs that have `left`.
   std::shared_future<void> tidy(std::set<Address> left);
 
  private:
   std::shared_future<void> post(std::function<Status()> work);
-  Status sweep_now(const std::set<Address>& overlays, Which which) const;
+  Status sweep_now(const std::set<Address>& overlays, Which which,
+                   const std::atomic<bool>& is_void) const;
   Status tidy_now(const std::set<Address>& left) const;
   bool bypasses(const TrackedConnection& connection) const {
     return flows_ && flows_->carries(connection);

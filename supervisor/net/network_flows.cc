@@ -37,9 +37,9 @@ std::set<Address> NetworkImpl::addresses_of(const IconRules& rules) const {
 // Where this host holds a stub of the ICON, live connections come home with it. Elsewhere nothing
 // that this host remembers is alive.
 void NetworkImpl::sweep(Icon& icon) {
-  icon.swept =
-      sweeper_->sweep(addresses_of(icon.rules),
-                      icon.rules.has_stub ? FlowSweeper::Which::kEnded : FlowSweeper::Which::kAll);
+  icon.sweeps.push_back(sweeper_->sweep(addresses_of(icon.rules), icon.rules.has_stub
+                                                                      ? FlowSweeper::Which::kEnded
+                                                                      : FlowSweeper::Which::kAll));
 }
 
 // Only where users could go on: to others nothing was translated meanwhile.
@@ -47,13 +47,18 @@ void NetworkImpl::sweep_again(Icon& icon) {
   if (!icon.rules.has_stub) return;
   std::set<Address> addresses = addresses_of(icon.rules);
   if (!config_.public_address6 && icon.rules.overlay6) addresses.erase(*icon.rules.overlay6);
-  icon.swept = sweeper_->sweep(std::move(addresses), FlowSweeper::Which::kEndedLately);
+  icon.sweeps.push_back(sweeper_->sweep(std::move(addresses), FlowSweeper::Which::kEndedLately));
 }
 
 void NetworkImpl::wait_for_sweep(Icon& icon) const {
-  if (icon.swept.valid() && icon.swept.wait_for(kSweepWait) != std::future_status::ready)
+  const auto end = std::chrono::steady_clock::now() + kSweepWait;
+  for (const auto& sweep : icon.sweeps) {
+    if (sweep.done.wait_until(end) == std::future_status::ready) continue;
+    // From now on it would take connections that live.
+    *sweep.is_void = true;
     log::warn("net.sweep_late", {{"icon", short_id(icon.rules.network.icon_id)}});
-  icon.swept = {};
+  }
+  icon.sweeps.clear();
 }
 
 void NetworkImpl::tidy_after(Millis time) {

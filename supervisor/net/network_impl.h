@@ -78,7 +78,7 @@ class NetworkImpl final : public Network {
     // After a release the queue device stays for a moment: packets may still be on their way
     // through it.
     std::unique_ptr<boost::asio::steady_timer> settling;
-    std::shared_future<void> swept;  // before it is released
+    std::vector<FlowSweeper::Sweep> sweeps;  // to be done before it is released
   };
   struct Tunnel {
     std::string interface;

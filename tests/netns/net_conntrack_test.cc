@@ -1,7 +1,10 @@
 // Connection tracking's table thinned out, by listing everything and by the kernel's filter.
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "supervisor/net/conntrack.h"
+#include "supervisor/net/flow_sweeper.h"
 #include "supervisor/net/netns_files.h"
 #include "tests/netns/net_sockets.h"
 
@@ -87,6 +90,28 @@ TEST_P(NetConntrack, ReadsAConnectionAsItIs) {
   EXPECT_EQ(seen[0].mark, 0x4943'0001u);
   EXPECT_TRUE(seen[0].is_established());
   EXPECT_FALSE(seen[0].has_ended());
+}
+
+// Whoever releases an ICON waits for its sweeps for a moment only. From then on its connections
+// live.
+class NetSweep : public NetConntrack {};
+INSTANTIATE_TEST_SUITE_P(AsItIs, NetSweep, ::testing::Values(Conntrack::kListedMax));
+
+TEST_P(NetSweep, WhatComesTooLateTakesNothing) {
+  std::optional<FlowSweeper> sweeper;
+  thread_->run([&] { sweeper.emplace(std::nullopt); });
+  std::vector<FlowSweeper::Sweep> before;  // as a host that is busy
+  for (int i = 0; i < 20; ++i)
+    before.push_back(sweeper->sweep({*Address::parse("100.64.0.9")}, FlowSweeper::Which::kAll));
+  const auto late = sweeper->sweep({*Address::parse(kOverlay)}, FlowSweeper::Which::kAll);
+  const auto in_time = sweeper->sweep({*Address::parse("100.64.0.2")}, FlowSweeper::Which::kAll);
+  *late.is_void = true;
+  insert("198.51.100.1", "192.0.2.1", kOverlay, "ESTABLISHED");
+  insert("198.51.100.2", "192.0.2.1", "100.64.0.2", "ESTABLISHED");
+  late.done.wait();
+  in_time.done.wait();
+  EXPECT_EQ(count("198.51.100.1"), 1);
+  EXPECT_EQ(count("198.51.100.2"), 0);
 }
 
 }  // namespace
