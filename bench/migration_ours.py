@@ -10,7 +10,7 @@ import time
 import migration_cases as cases
 from migration_lab import tree_cpu, wait_until
 
-POLICY = "latency: {objective: 1s}\nbudget: 5.0\n"  # no moves of its own
+POLICY = "latency: {objective: 1s}\nslot: {memory: 2GiB}\nbudget: 5.0\n"  # no moves of its own
 CONFIG = """provider_name: {node}
 public_address: {address}
 listen: {address}:7946

@@ -266,6 +266,10 @@ Result<DestinationMoves::MovePtr> DestinationMoves::check_reservation(const http
   if (move->is_fresh()) move->icon.spec.docker = false;  // its image is not there under a name
   if (!row.resources.covers(move->icon.spec.resources))
     return fail(Code::kRefused, "the lease is smaller than what the ICON asks for");
+  move->allowed = move->icon.spec.resources;
+  if (move->allowed.memory_bytes == 0) move->allowed.memory_bytes = row.resources.memory_bytes;
+  if (move->allowed.memory_bytes == 0)
+    return fail(Code::kRefused, "the lease has no memory, and the ICON names no limit of its own");
   ICON_TRY(const auto* stubs, json::get_array(body, "stubs", kStubsMax));
   for (const auto& stub : *stubs) {
     if (!stub.is_object()) return fail(Code::kInvalid, "field 'stubs' holds something else");

@@ -31,6 +31,8 @@ struct DestinationMoves::Move {
   bool is_clone() const { return birth && birth->mode == wire::Birth::Mode::kClone; }
   bool is_fresh() const { return birth && birth->mode == wire::Birth::Mode::kFresh; }
 
+  // What the copy may use here: what it asks for, or, where it asks for none, what its lease has.
+  wire::Resources allowed;
   json::Array stubs;
   std::string digest;
   MemoryDirectory memory;

@@ -12,6 +12,7 @@
 #include "migration/worker.h"
 #include "supervisor/move_destination_move.h"
 #include "supervisor/move_parts.h"
+#include "supervisor/upload_pace.h"
 
 namespace icon::supervisor {
 namespace {
@@ -27,9 +28,11 @@ Task<Result<migration::ArchiveReport>> extract(http::BodyReader& body, Directori
   limits.bytes_max = bytes_max;
   ICON_CO_TRY(auto sink, migration::TarSink::start(co_await boost::asio::this_coro::executor,
                                                    std::move(directories), limits));
+  UploadPace pace(std::chrono::steady_clock::now());
   for (;;) {
     ICON_CO_TRY(const auto bytes, co_await body.read_some());
     if (bytes.empty()) break;
+    ICON_CO_CHECK(pace.take(std::chrono::steady_clock::now(), bytes.size()));
     if (!co_await sink->write(bytes)) break;  // finish() says why
   }
   co_return co_await sink->finish();
@@ -134,13 +137,16 @@ class DestinationMoves::Stream {
  private:
   Task<Status> start_pages() {
     if (move_.pages) co_return Status{};
-    const auto wanted = static_cast<std::uint64_t>(move_.icon.spec.resources.memory_bytes);
+    // A limit of its own held at the source, too. Of its lease some is left for what comes in the
+    // images: stacks, shared memory, tables.
+    const auto allowed = static_cast<std::uint64_t>(move_.allowed.memory_bytes);
+    const bool names_limit = move_.icon.spec.resources.memory_bytes != 0;
+    const std::uint64_t pages_max = names_limit ? allowed : allowed / 8 * 7;
     ICON_CO_TRY(const auto cgroup, owner_.host_.containers->cgroup(move_.icon.id));
     ICON_CO_TRY(move_.pages,
                 migration::PageDaemon::start(co_await boost::asio::this_coro::executor,
                                              program_path("icon-pages"), move_.memory.path(),
-                                             wanted == 0 ? kCheckpointBytesMax : wanted,
-                                             cgroup.freezer_directory()));
+                                             pages_max, cgroup.freezer_directory()));
     co_return co_await owner_.prepare_restore(move_);
   }
 
@@ -201,9 +207,11 @@ Task<Status> DestinationMoves::receive_stream(Move& move, http::BodyReader& body
   ICON_CO_CHECK(co_await checkpointer_.prepare(move.memory.path()));
   migration::FrameReader frames;
   Stream stream(*this, move);
+  UploadPace pace(host_.clock.steady());
   for (;;) {
     ICON_CO_TRY(const auto bytes, co_await body.read_some());
     if (bytes.empty()) break;
+    ICON_CO_CHECK(pace.take(host_.clock.steady(), bytes.size()));
     std::span<const char> rest(bytes);
     for (;;) {
       ICON_CO_TRY(const auto piece, frames.next(rest));

@@ -33,7 +33,7 @@ Task<Status> DestinationMoves::open_shell(Move& move) {
 Task<Status> DestinationMoves::prepare_restore(Move& move) {
   const std::string& id = move.icon.id;
   ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(id));
-  ICON_CO_CHECK(cgroup.create(move.icon.spec.resources));
+  ICON_CO_CHECK(cgroup.create(move.allowed));
   migration::RestoreRequest request;
   request.image_dir = move.memory.path() + "/images";
   request.work_dir = move.memory.path();

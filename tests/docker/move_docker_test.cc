@@ -32,6 +32,7 @@ using ::testing::HasSubstr;
 
 constexpr const char* kPolicy =
     "latency: {objective: 1s}\n"  // no moves of its own
+    "slot: {memory: 2GiB}\n"
     "budget: 5.0\n";
 constexpr std::int64_t kConnections = 6;
 constexpr std::uint16_t kRedisPort = 6379;

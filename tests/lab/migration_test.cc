@@ -178,6 +178,31 @@ TEST_F(SlowLinkTest, AServiceThatOutrunsTheLinkStays) {
   EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
 }
 
+class SmallSlotTest : public MoveWorldTest {
+ protected:
+  void start_service() override {
+    must(
+        world_->run_redis("name: test\nlatency: {objective: 1s}\nslot: {memory: 32MiB}\n"
+                          "budget: 5.0\n",
+                          {}));
+  }
+};
+
+// It names no limit: what it bought is its limit there.
+TEST_F(SmallSlotTest, AServiceThatIsLargerThanItsLeaseStays) {
+  auto users = load("a");
+  const auto id = order_move("a", "b");
+  EXPECT_EQ(outcome("a", id), "rolled_back");
+  const auto move = world_->get("a", "/v1/migrations/" + id);
+  ASSERT_TRUE(move);
+  EXPECT_NE(move->at("error").as_string().find("bytes allowed"), std::string::npos)
+      << move->at("error");
+  EXPECT_EQ(move->at("gap_us"), 0);
+  EXPECT_EQ(outcome("b", id), "aborted");
+  expect_clean("b");
+  expect_all_answered(users.stop());
+}
+
 TEST_F(MigrationTest, ARestartedSupervisorAdoptsIconsStubsAndTunnels) {
   auto users = load("a");
   EXPECT_EQ(outcome("a", order_move("a", "b")), "done");

@@ -27,6 +27,7 @@ namespace icon::lab {
 inline constexpr const char* kPolicy =
     "name: test\n"
     "latency: {objective: 1s}\n"  // no moves of its own
+    "slot: {memory: 2GiB}\n"
     "budget: 5.0\n";
 inline constexpr std::int64_t kDataValues = (48 << 20) / kDataValueBytes;
 inline constexpr Millis kMoveMax{60'000};

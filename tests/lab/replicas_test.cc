@@ -39,6 +39,7 @@ constexpr const char* kHosts = "abcdefghi";
 constexpr const char* kPolicy =
     "name: test\n"
     "latency: {objective: 1s}\n"  // no moves of its own
+    "slot: {memory: 2GiB}\n"
     "budget: 5.0\n";
 
 std::string topology() {

@@ -21,6 +21,7 @@ namespace {
 
 constexpr const char* kPolicy =
     "latency: {objective: 1s}\n"  // no moves of its own
+    "slot: {memory: 2GiB}\n"
     "budget: 5.0\n";
 
 constexpr std::int64_t kConnections = 6;

@@ -17,6 +17,7 @@
 
 #include "base/http_server.h"
 #include "base/tls.h"
+#include "supervisor/upload_pace.h"
 
 namespace icon::supervisor {
 namespace {
@@ -163,6 +164,21 @@ TEST_F(PeerClientTest, AnAnswerEndsAnUploadThatWaitsForItsSource) {
   const auto answer = call(std::move(refused));
   ASSERT_TRUE(answer) << answer.error().message;
   EXPECT_EQ(http::body_or_error(answer->response).error().code, Code::kRefused);
+}
+
+TEST(UploadPace, WhoTricklesKeepsNoPlace) {
+  const SteadyTime start{};
+  UploadPace trickle(start);
+  for (int s = 1; s < 120; ++s) EXPECT_TRUE(trickle.take(start + std::chrono::seconds(s), 1));
+  const auto ended = trickle.take(start + UploadPace::kWindow, 1);
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().code, Code::kTimeout);
+  // A dump of a minute, with pages before and after.
+  UploadPace source(start);
+  EXPECT_TRUE(source.take(start + std::chrono::seconds(1), 2 << 20));
+  EXPECT_TRUE(source.take(start + std::chrono::seconds(61), 100));
+  EXPECT_TRUE(source.take(start + std::chrono::seconds(121), 1 << 20));
+  EXPECT_FALSE(source.take(start + std::chrono::seconds(300), 100));
 }
 
 TEST_F(PeerClientTest, ConnectionsAreReused) {
