@@ -42,6 +42,7 @@ table {ip} icon {{
     iifname "iv*" goto raw_from_icon
     iifname "it*" goto raw_from_tunnel
     iifname "ih*" goto raw_from_hold
+    meta mark {home_mark} {ip} daddr @overlays notrack accept
     {ip} daddr @overlays counter name foreign drop
   }}
   chain raw_from_icon {{

@@ -93,6 +93,33 @@ TEST_P(NetReuse, TheConnectionWasHeldAndThenEnded) {
   expect_it_outlives_a_move(a_->at(8080), *a_, *b_, First::kService);
 }
 
+// The first that connection tracking would see of it is its end.
+TEST_P(NetReuse, TheClientEndsTheConnectionWhileItIsHeld) {
+  start_service(*b_);
+  auto goes_back = connect_client(b_->at(8080), kPort);
+  ASSERT_TRUE(goes_back && goes_back->echoes("before"));
+  b_->ok([&](Network& n) { return n.hold(icon_.icon_id); }, "hold");
+  ASSERT_EQ(shutdown(goes_back->fd(), SHUT_WR), 0);
+  EXPECT_TRUE(goes_back->silent_for(Millis(30))) << "a reset";
+  b_->ok([&](Network& n) { return n.unhold(icon_.icon_id); }, "unhold");
+  EXPECT_EQ(goes_back->hear(1), "");
+  settle(*b_);
+  auto goes_on = connect_client(b_->at(8080), kPort + 1);
+  ASSERT_TRUE(goes_on && goes_on->echoes("before"));
+  begin_move(*b_, *a_, {b_.get()});
+  end_move(*b_, *a_, {}, [&] {
+    EXPECT_EQ(shutdown(goes_on->fd(), SHUT_WR), 0);
+    EXPECT_TRUE(goes_on->silent_for(Millis(30))) << "a reset";
+  });
+  EXPECT_EQ(goes_on->hear(1), "");
+  for (const auto& tcp : {goes_back->fd(), goes_on->fd()}) {
+    int error = -1;
+    socklen_t size = sizeof error;
+    EXPECT_EQ(getsockopt(tcp, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+    EXPECT_EQ(error, 0);
+  }
+}
+
 // The last moment: the stub's host has set up everything for the ICON's return, and a user's
 // connection through the stub ends.
 TEST_P(NetReuse, TheConnectionEndsAtTheStubDuringTheMove) {

@@ -58,20 +58,36 @@ static __always_inline int admit(struct __sk_buff *skb, const struct icon_flow_k
   return 1;
 }
 
+// While an ICON is held it is in no map of where to send: the rules see its packets, and connection
+// tracking takes a connection up by any packet but its last, which this host would answer itself, by
+// a reset. So that one is translated here; the route leads it into the queue, behind the others.
+static __always_inline int end_while_held(struct __sk_buff *skb, const struct packet *p,
+                                          const struct icon_flow_key *key) {
+  if (p->protocol != IPPROTO_TCP || p->syn || !(p->fin || p->rst)) return TC_ACT_OK;
+  struct icon_flow *flow = bpf_map_lookup_elem(&flows, key);
+  if (!flow || flow->way != kIconWayOutside || flow->public_port != p->destination_port)
+    return TC_ACT_OK;
+  touch(flow, p, kIconEndByClient);
+  if (!rewrite(skb, ETH_HLEN, p, 0, key->overlay, key->port)) return TC_ACT_SHOT;
+  skb->mark = kIconMarkHome;
+  return TC_ACT_OK;
+}
+
 // From a client to an ICON, here or through a tunnel.
 static __always_inline int to_icon(struct __sk_buff *skb, __u32 l2, const struct packet *p,
                                    __u16 way, __u32 overlay, __u16 port) {
   if ((p->fragment & FRAGMENT_BITS) || p->ttl <= 1) return TC_ACT_OK;
   const struct icon_settings *set = get_settings();
   const struct icon_overlay *at = bpf_map_lookup_elem(&overlays, &overlay);
-  if (!set || !at) return TC_ACT_OK;
-  const struct icon_target *target = way == kIconWayOutside ? &at->from_outside : &at->from_tunnel;
-  if (target->to == 0 || wire_bytes(skb, l2, p) > set->mtu) return TC_ACT_OK;
   const struct icon_flow_key key = {.client = p->source,
                                     .overlay = overlay,
                                     .client_port = p->source_port,
                                     .port = port,
                                     .protocol = p->protocol};
+  if (set && !at && way == kIconWayOutside) return end_while_held(skb, p, &key);
+  if (!set || !at) return TC_ACT_OK;
+  const struct icon_target *target = way == kIconWayOutside ? &at->from_outside : &at->from_tunnel;
+  if (target->to == 0 || wire_bytes(skb, l2, p) > set->mtu) return TC_ACT_OK;
   const __u16 public_port = way == kIconWayOutside ? p->destination_port : 0;
   if (p->clamp && !clamp_mss(skb, l2, set->mss_max)) return TC_ACT_OK;
   if (!admit(skb, &key, p, way, public_port, way == kIconWayOutside && at->redirects_tcp))
