@@ -32,7 +32,26 @@ Result<RouteSocket> open_inside(const UniqueFd& netns) {
   return inside;
 }
 
+constexpr int kLoopbackMtu = 65'536;
+
 }  // namespace
+
+// A restored TCP socket has the segment size that it was connected with, 536 less options, because
+// that was before it had its options back (TCP_REPAIR_OPTIONS). The kernel works it out anew when
+// the path's MTU is not what it was. So the links grow by a byte when everything is restored.
+Status NetworkImpl::set_inside_mtu(RouteSocket& inside, Mtu mtu) {
+  const int missing = mtu == Mtu::kFull ? 0 : 1;
+  ICON_TRY(const int eth0, inside.link_index(std::string(kContainerInterface)));
+  ICON_CHECK(inside.set_link_mtu(eth0, kMtu - missing));
+  ICON_TRY(const int loopback, inside.link_index("lo"));
+  return inside.set_link_mtu(loopback, kLoopbackMtu - missing);
+}
+
+Status NetworkImpl::grow_inside_mtu(const std::string& icon_id) {
+  ICON_TRY(const UniqueFd netns, ensure_netns(netns_name(icon_id)));
+  ICON_TRY(RouteSocket inside, open_inside(netns));
+  return set_inside_mtu(inside, Mtu::kFull);
+}
 
 Status NetworkImpl::set_up_veth(const UniqueFd& netns, RouteSocket& inside,
                                 const IconNetwork& icon) {
@@ -50,13 +69,14 @@ Status NetworkImpl::set_up_veth(const UniqueFd& netns, RouteSocket& inside,
                            .mtu = kMtu});
 }
 
-Status NetworkImpl::set_up_inside(const UniqueFd& netns, const IconNetwork& icon) {
+Status NetworkImpl::set_up_inside(const UniqueFd& netns, const IconNetwork& icon, Mtu mtu) {
   ICON_TRY(RouteSocket inside, open_inside(netns));
   ICON_CHECK(set_up_veth(netns, inside, icon));
   ICON_CHECK(set_inside_sysctls(netns, ipv6_));
   ICON_TRY(int loopback, inside.link_index("lo"));
   ICON_CHECK(inside.set_link_up(loopback));
   ICON_TRY(int eth0, inside.link_index(std::string(kContainerInterface)));
+  ICON_CHECK(set_inside_mtu(inside, mtu));
   const Address gateway = Address::v4(kGateway);
   ICON_CHECK(inside.add_address(eth0, icon.overlay));
   ICON_CHECK(inside.set_link_up(eth0));
@@ -80,9 +100,9 @@ Status NetworkImpl::set_up_inside6(RouteSocket& inside, int eth0, const IconNetw
                                .via_gateway = true});
 }
 
-Status NetworkImpl::set_up_namespace(const IconNetwork& icon) {
+Status NetworkImpl::set_up_namespace(const IconNetwork& icon, Mtu mtu) {
   ICON_TRY(UniqueFd netns, ensure_netns(netns_name(icon.icon_id)));
-  ICON_CHECK(set_up_inside(netns, icon));
+  ICON_CHECK(set_up_inside(netns, icon, mtu));
   const std::string name = veth_name(icon.icon_id);
   ICON_TRY(PublicKey key, PublicKey::from_id(icon.icon_id));
   ICON_TRY(int veth, prepare_interface(name, kVethQueuePackets));
@@ -103,7 +123,7 @@ Status NetworkImpl::attach(const IconNetwork& network) {
   ICON_CHECK(check_network(network));
   const auto existing = icons_.find(network.icon_id);
   if (existing != icons_.end() && existing->second.rules.phase == Phase::kServing) {
-    ICON_CHECK(set_up_namespace(network));
+    ICON_CHECK(set_up_namespace(network, Mtu::kFull));
     return transition(existing->second, [&](IconRules& rules) { rules.network = network; });
   }
   if (existing != icons_.end() && existing->second.rules.phase != Phase::kReserved)
@@ -112,7 +132,7 @@ Status NetworkImpl::attach(const IconNetwork& network) {
   Icon& icon = known_or_new(network);
   const auto set_up = [&]() -> Status {
     ICON_CHECK(settle(icon));
-    ICON_CHECK(set_up_namespace(network));
+    ICON_CHECK(set_up_namespace(network, Mtu::kFull));
     ICON_CHECK(transition(icon, [&](IconRules& rules) {
       rules.network = network;
       rules.phase = Phase::kServing;
@@ -137,7 +157,7 @@ Status NetworkImpl::attach_held(const IconNetwork& network) {
     ICON_CHECK(settle(icon));
     // Connections that began elsewhere are about to come: whoever changed them since.
     ICON_CHECK(set_host_sysctls());
-    ICON_CHECK(set_up_namespace(network));
+    ICON_CHECK(set_up_namespace(network, Mtu::kBeforeRestore));
     ICON_CHECK(set_up_arrival(icon));
     return transition(icon, [&](IconRules& rules) {
       rules.network = network;

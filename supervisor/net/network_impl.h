@@ -136,8 +136,12 @@ class NetworkImpl final : public Network {
   void prune_fast();
 
   // network_attach.cc
-  Status set_up_namespace(const IconNetwork& icon);
-  Status set_up_inside(const UniqueFd& netns, const IconNetwork& icon);
+  // Before a restore a byte is missing from the MTUs: network_attach.cc says why.
+  enum class Mtu { kFull, kBeforeRestore };
+  Status set_up_namespace(const IconNetwork& icon, Mtu mtu);
+  Status set_up_inside(const UniqueFd& netns, const IconNetwork& icon, Mtu mtu);
+  static Status set_inside_mtu(RouteSocket& inside, Mtu mtu);
+  Status grow_inside_mtu(const std::string& icon_id);
   Status set_up_inside6(RouteSocket& inside, int eth0, const IconNetwork& icon);
   Status set_up_veth(const UniqueFd& netns, RouteSocket& inside, const IconNetwork& icon);
   Status tear_down_namespace(const std::string& icon_id);

@@ -144,6 +144,9 @@ Status NetworkImpl::release(const std::string& icon_id) {
     }));
     icon->queue->release();
   }
+  // Users have their answers; that they come in small segments is no reason to fail.
+  if (const auto grown = grow_inside_mtu(icon_id); !grown)
+    log::warn("net.mtu", {{"icon", short_id(icon_id)}, {"error", grown.error().message}});
   settle_later(icon_id, *icon);
   return {};
 }

@@ -201,11 +201,11 @@ Status RouteSocket::set_link_up(int interface) {
   return talk(message.get(), "set interface " + std::to_string(interface) + " up", {});
 }
 
-Status RouteSocket::set_link_mtu(int interface, int mtu, int queue_packets) {
+Status RouteSocket::set_link_mtu(int interface, int mtu, std::optional<int> queue_packets) {
   Message message(RTM_NEWLINK, 0);
   message.family<ifinfomsg>().ifi_index = interface;
   message.put(IFLA_MTU, static_cast<std::uint32_t>(mtu));
-  message.put(IFLA_TXQLEN, static_cast<std::uint32_t>(queue_packets));
+  if (queue_packets) message.put(IFLA_TXQLEN, static_cast<std::uint32_t>(*queue_packets));
   return talk(message.get(), "set the MTU of interface " + std::to_string(interface), {});
 }
 

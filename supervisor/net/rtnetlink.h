@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -77,7 +78,8 @@ class RouteSocket {
   Status add_veth(const VethPair& pair);
   Status delete_link(const std::string& name);
   Status set_link_up(int interface);
-  Status set_link_mtu(int interface, int mtu, int queue_packets);
+  // And, if given, the length of its queue.
+  Status set_link_mtu(int interface, int mtu, std::optional<int> queue_packets = std::nullopt);
   // As a host address. `link_scope`: not chosen as source towards the world.
   Status add_address(int interface, const Address& address, bool link_scope = false);
   Status set_neighbour(int interface, const Address& address, const Mac& mac);

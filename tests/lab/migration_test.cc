@@ -11,7 +11,25 @@
 namespace icon::lab {
 namespace {
 
-using MigrationTest = MoveWorldTest;
+class MigrationTest : public MoveWorldTest {
+ protected:
+  // Those of its users: as large as before the move, not the 524 bytes of a restored socket.
+  void expect_full_segments(const std::string& host) {
+    const auto agent = world_->get(host, "/v1/icons/redis")->at("pid").as_int64();
+    Command command;
+    command.argv = {"nsenter", "--net=/proc/" + std::to_string(agent) + "/ns/net",
+                    "ss",      "-Htin",
+                    "state",   "established"};
+    const auto outcome = world_->lab().run(host, std::move(command));
+    ASSERT_TRUE(outcome && outcome->ok());
+    const std::regex pattern("[ \t]mss:([0-9]+)");
+    int seen = 0;
+    for (std::sregex_iterator it(outcome->output.begin(), outcome->output.end(), pattern), end;
+         it != end; ++it, ++seen)
+      EXPECT_GE(std::stoi((*it)[1]), 1300);
+    EXPECT_GE(seen, 8);
+  }
+};
 
 TEST_F(MigrationTest, ConnectionsFollowFromHostToHostAndBack) {
   auto at_a = load("a");
@@ -85,6 +103,8 @@ TEST_F(MigrationTest, TheDestinationsSupervisorDiesDuringTheTransfer) {
   expect_clean("b");
   // And once more, now that everybody is well.
   EXPECT_EQ(outcome("a", order_move("a", "b")), "done");
+  expect_exact(users.mark("there"));
+  expect_full_segments("b");
   expect_all_answered(users.stop());
   EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
 }
