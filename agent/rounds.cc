@@ -240,7 +240,7 @@ Task<void> Rounds::decision_task(std::int64_t round) {
       log::info("round.objective_met", {{"round", round},
                                         {"prefixes", users_.size()},
                                         {"objective_us", options_.policy.objective_us}});
-    history_.rounds_won = 0;
+    history_.nothing_asked(clock_.utc_ms());
     later(event::DecidedStay{round});
     co_return;
   }

@@ -54,7 +54,7 @@ class Round {
                                   const EvidenceCandidate& evidence) const;
   std::optional<Rejection> reject_worth(const EvidenceCandidate& evidence) const;
   void weigh_money();
-  MicroCredits weighed(MicroCredits money) const;
+  MicroCredits weighed(MicroCredits extra) const;
   void judge(Scored& scored) const;
   void pick_winner();
   void explain_losers();
@@ -73,6 +73,7 @@ class Round {
   bool has_winner_ = false;       // then it is scored_.front()
   bool favourite_leads_ = false;  // and it led the round before, too
   MicroCredits threshold_ = 0;    // the net gain that a candidate must exceed to win
+  MoneyWeight weight_;
   Decision decision_;
 };
 
@@ -179,20 +180,21 @@ void Round::weigh_money() {
   auto& pace = decision_.history.pace;
   pace = input_.history.pace;
   if (policy_.lasts_ms <= 0) return;
-  if (pace.started_ms <= 0 || pace.started_ms > now_ms_) pace = {now_ms_, now_ms_, 0};
-  evidence.affordable_ucredits =
-      affordable_per_horizon(input_.budget_left_ucredits, policy_.horizon_ms,
-                             pace.started_ms + policy_.lasts_ms - now_ms_);
   std::vector<Place> places{{evidence.here_price_ucredits, evidence.here_value_ucredits}};
   for (const auto& scored : scored_)
     if (scored.eligible)
       places.push_back({scored.evidence.price_horizon_ucredits, scored.evidence.value_ucredits});
-  evidence.money_weight_permille =
-      pace.weigh(worth_of_credit_permille(places, *evidence.affordable_ucredits), now_ms_);
+  pace.see(places, now_ms_);
+  const Means means{input_.budget_left_ucredits, std::max<std::int64_t>(1, policy_.horizon_ms),
+                    pace.started_ms + policy_.lasts_ms};
+  evidence.affordable_ucredits = affordable_per_horizon(means, now_ms_);
+  weight_ = pace.weigh(means, now_ms_);
+  evidence.money_weight_permille = weight_.going;
 }
 
-MicroCredits Round::weighed(MicroCredits money) const {
-  return saturated_scale(money, decision_.evidence.money_weight_permille, kFaceValuePermille);
+// Of what a place costs more than this one, or less.
+MicroCredits Round::weighed(MicroCredits extra) const {
+  return saturated_scale(extra, extra < 0 ? weight_.leaving : weight_.going, kFaceValuePermille);
 }
 
 // What is left after the first look: is it worth its money?
@@ -247,16 +249,16 @@ std::optional<Rejection> Round::reject_worth(const EvidenceCandidate& evidence) 
 std::optional<MicroCredits> Round::price_for(const EvidenceCandidate& evidence,
                                              MicroCredits net_above) const {
   if (!evidence.scored || evidence.slots <= 0) return std::nullopt;
-  auto room =
-      saturating_add(evidence.gain_ucredits, weighed(decision_.evidence.here_price_ucredits));
-  room = saturating_add(room, -net_above);
-  if (room <= 0) return std::nullopt;
-  auto price =
-      saturated_scale(room - 1, kFaceValuePermille, decision_.evidence.money_weight_permille) /
-      evidence.slots;
+  const auto room = saturating_add(evidence.gain_ucredits, -net_above) - 1;
+  const bool dearer = room >= 0;
+  const auto extra =
+      saturated_scale(room, kFaceValuePermille, dearer ? weight_.going : weight_.leaving) -
+      (dearer ? 0 : 1);
+  const auto most = saturating_add(decision_.evidence.here_price_ucredits, extra);
+  if (most < 0) return std::nullopt;
+  auto price = most / evidence.slots;
   price = std::min(price, input_.budget_left_ucredits);
   if (policy_.max_price_ucredits) price = std::min(price, *policy_.max_price_ucredits);
-  if (price < 0) return std::nullopt;
   return price;
 }
 

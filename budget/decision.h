@@ -54,6 +54,9 @@ struct DecisionHistory {
   UtcMillis last_move_ms = 0;  // or the last attempt; 0: never
   Pace pace;                   // of a budget that must last
 
+  // A round in which nobody was asked, because all users are served well.
+  void nothing_asked(UtcMillis now_ms);
+
   json::Object to_json() const;
   static Result<DecisionHistory> from_json(const json::Object& object);  // Errors: kInvalid
   bool operator==(const DecisionHistory&) const = default;

@@ -9,10 +9,16 @@ constexpr auto kTimeMax = std::numeric_limits<std::int64_t>::max() / 2;
 
 }  // namespace
 
+void DecisionHistory::nothing_asked(UtcMillis now_ms) {
+  rounds_won = 0;
+  if (pace.started_ms > 0) pace.see_nothing(now_ms);
+}
+
 json::Object DecisionHistory::to_json() const {
-  return {{"favourite_id", favourite_id}, {"rounds_won", rounds_won},
-          {"last_move_ms", last_move_ms}, {"pace_started_ms", pace.started_ms},
-          {"pace_seen_ms", pace.seen_ms}, {"pace_mean_permille", pace.mean_permille}};
+  return {{"favourite_id", favourite_id},
+          {"rounds_won", rounds_won},
+          {"last_move_ms", last_move_ms},
+          {"pace", pace.to_json()}};
 }
 
 Result<DecisionHistory> DecisionHistory::from_json(const json::Object& object) {
@@ -20,11 +26,10 @@ Result<DecisionHistory> DecisionHistory::from_json(const json::Object& object) {
   ICON_TRY(history.favourite_id, json::get_string(object, "favourite_id", 64));
   ICON_TRY(history.rounds_won, json::get_int(object, "rounds_won", 0, kRoundsWonMax));
   ICON_TRY(history.last_move_ms, json::get_int(object, "last_move_ms", 0, kTimeMax));
-  ICON_TRY(history.pace.started_ms, json::get_int_or(object, "pace_started_ms", 0, 0, kTimeMax));
-  ICON_TRY(history.pace.seen_ms,
-           json::get_int_or(object, "pace_seen_ms", 0, history.pace.started_ms, kTimeMax));
-  ICON_TRY(history.pace.mean_permille,
-           json::get_int_or(object, "pace_mean_permille", 0, 0, kWeightPermilleMax));
+  if (object.contains("pace")) {
+    ICON_TRY(const auto* pace, json::get_object(object, "pace"));
+    ICON_TRY(history.pace, Pace::from_json(*pace));
+  }
   return history;
 }
 

@@ -334,6 +334,7 @@ class Tree {
                     "measured round-trip times between regions (CSV, ms); else a synthetic world");
     run->add_option("--hours", simulate_.hours, "how long")->capture_default_str();
     run->add_option("--seed", simulate_.seed, "the same gives the same")->capture_default_str();
+    run->add_flag("--watched", simulate_.watched, "they have watched their users for a day before");
     run->add_option("--plots", simulate_.plots, "directory for SVG plots");
   }
 

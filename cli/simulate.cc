@@ -87,10 +87,13 @@ std::string percent(std::optional<std::int64_t> permille) {
 
 std::string distance(const simulate::Outcome& outcome, const simulate::Optimum& optimum) {
   const auto* most = optimum.kind == simulate::Optimum::Kind::kExact ? "" : "at most ";
-  return fmt::format("{}{} under the offline optimum ({}), {}{} of what it gains over the origin\n",
-                     most, percent(simulate::missed_net_permille(outcome, optimum)),
-                     to_string(optimum.kind), most,
-                     percent(simulate::missed_gain_permille(outcome, optimum)));
+  return fmt::format(
+      "{0}{1} under the offline optimum ({2}), {0}{3} of what it gains over the origin; latency "
+      "and "
+      "slots cost {0}{4} more than there\n",
+      most, percent(simulate::missed_net_permille(outcome, optimum)), to_string(optimum.kind),
+      percent(simulate::missed_gain_permille(outcome, optimum)),
+      percent(simulate::above_cost_permille(outcome, optimum)));
 }
 
 std::string as_text(const simulate::World& world, const agent::Policy& policy,
@@ -151,10 +154,11 @@ int run_simulation(Context& context, const SimulateOptions& options) {
 
   const Interruptible interruptible;
   Progress progress(context, options.hours);
-  const auto outcome = simulate::simulate(*world, *policy, options.seed, [&](double hours_done) {
-    progress.done(hours_done);
-    return interrupted == 0;
-  });
+  const auto outcome =
+      simulate::simulate(*world, *policy, {options.seed, options.watched}, [&](double hours_done) {
+        progress.done(hours_done);
+        return interrupted == 0;
+      });
   if (!outcome && outcome.error().code == Code::kCancelled) return kInterrupted;
   if (!outcome) return report(context, failure(outcome.error()).value());
   const auto optimum = simulate::best_possible(*world, *policy);

@@ -15,6 +15,7 @@ struct SimulateOptions {
   std::int64_t users = 2'000;
   std::int64_t hours = 24;
   std::uint64_t seed = 1;
+  bool watched = false;
   std::vector<std::string> regions;  // empty: the matrix's, else three
   std::string policy_file;
   std::string matrix_file;  // empty: a synthetic internet

@@ -109,7 +109,7 @@ wire::MicroCredits in_ucredits(double credits) {
 
 Result<Optimum> solve(const World& world, const agent::Policy& policy, const Programme& programme) {
   if (programme.choices.empty())
-    return Optimum{Optimum::Kind::kExact, in_ucredits(programme.at_origin)};
+    return Optimum{Optimum::Kind::kExact, in_ucredits(programme.at_origin), 0};
   glp_term_out(GLP_OFF);  // its cuts are announced on stdout otherwise
   const auto problem = problem_of(world, policy, programme);
   glp_smcp simplex;
@@ -125,10 +125,14 @@ Result<Optimum> solve(const World& world, const agent::Policy& policy, const Pro
   int nodes = 0;
   integer.cb_func = count_node;
   integer.cb_info = &nodes;
-  if (glp_intopt(problem.get(), &integer) == 0 && glp_mip_status(problem.get()) == GLP_OPT)
-    return Optimum{Optimum::Kind::kExact,
-                   in_ucredits(programme.at_origin + glp_mip_obj_val(problem.get()))};
-  return Optimum{Optimum::Kind::kRelaxed, in_ucredits(relaxed)};
+  if (glp_intopt(problem.get(), &integer) != 0 || glp_mip_status(problem.get()) != GLP_OPT)
+    return Optimum{Optimum::Kind::kRelaxed, in_ucredits(relaxed), std::nullopt};
+  double cost = 0;
+  for (std::size_t i = 0; i < programme.choices.size(); ++i)
+    cost += glp_mip_col_val(problem.get(), static_cast<int>(i + 1)) * programme.choices[i].cost;
+  return Optimum{Optimum::Kind::kExact,
+                 in_ucredits(programme.at_origin + glp_mip_obj_val(problem.get())),
+                 in_ucredits(cost)};
 }
 
 // A node that is nearer to its region's edge and cheaper than another is the better one for
@@ -205,7 +209,7 @@ Result<Optimum> best_possible(const World& world, const agent::Policy& policy) {
     const auto programme = programme_of(world, policy);
     if (programme.choices.size() <= kExactChoicesMax) return solve(world, policy, programme);
   }
-  return Optimum{Optimum::Kind::kUnscarce, unscarce_bound(world, policy)};
+  return Optimum{Optimum::Kind::kUnscarce, unscarce_bound(world, policy), std::nullopt};
 }
 
 wire::MicroCredits unscarce_bound(const World& world, const agent::Policy& policy) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "agent/policy.h"
@@ -21,7 +22,8 @@ struct Optimum {
     kUnscarce,  // a bound: every ICON for itself, as if every node had a slot for it
   };
   Kind kind = Kind::kUnscarce;
-  wire::MicroCredits net = 0;  // worth less cost, of all ICONs over all hours
+  wire::MicroCredits net = 0;              // worth less cost, of all ICONs over all hours
+  std::optional<wire::MicroCredits> cost;  // of an exact one
 };
 std::string_view to_string(Optimum::Kind kind);
 

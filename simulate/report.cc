@@ -28,6 +28,10 @@ std::optional<std::int64_t> missed_net_permille(const Outcome& outcome, const Op
   return permille(optimum.net - (outcome.worth - outcome.cost), optimum.net);
 }
 
+std::optional<std::int64_t> above_cost_permille(const Outcome& outcome, const Optimum& optimum) {
+  return permille(optimum.net - (outcome.worth - outcome.cost), outcome.full_worth - optimum.net);
+}
+
 DayTally day_of(const Outcome& outcome) {
   DayTally day;
   for (const auto& hour : outcome.by_hour) {
@@ -48,6 +52,7 @@ json::Object to_json(const World& world, const agent::Policy& policy, std::uint6
   const auto day = day_of(outcome);
   auto origin = to_json(day.origin, policy.objective_us);
   origin["net_ucredits"] = outcome.origin_worth;
+  origin["full_worth_ucredits"] = outcome.full_worth;
   auto icon = to_json(day.icon, policy.objective_us);
   icon["net_ucredits"] = outcome.worth - outcome.cost;
   icon["cost_ucredits"] = outcome.cost;
@@ -59,8 +64,10 @@ json::Object to_json(const World& world, const agent::Policy& policy, std::uint6
   icon["rounds"] = outcome.rounds;
   icon["decisions"] = outcome.decisions;
   json::Object best{{"kind", to_string(optimum.kind)}, {"net_ucredits", optimum.net}};
+  best["cost_ucredits"] = or_null(optimum.cost);
   best["missed_gain_permille"] = or_null(missed_gain_permille(outcome, optimum));
   best["missed_net_permille"] = or_null(missed_net_permille(outcome, optimum));
+  best["above_cost_permille"] = or_null(above_cost_permille(outcome, optimum));
   json::Array hours;
   for (const auto& hour : outcome.by_hour)
     hours.push_back(json::Object{{"icon", to_json(hour.icon, policy.objective_us)},

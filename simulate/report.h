@@ -13,6 +13,8 @@ namespace icon::simulate {
 // much of its whole worth; in 1/1000. nullopt where there is nothing to gain.
 std::optional<std::int64_t> missed_gain_permille(const Outcome& outcome, const Optimum& optimum);
 std::optional<std::int64_t> missed_net_permille(const Outcome& outcome, const Optimum& optimum);
+// What latency costs, worth that distance takes away, and what was paid: so much above the least.
+std::optional<std::int64_t> above_cost_permille(const Outcome& outcome, const Optimum& optimum);
 
 // Of the whole day.
 struct DayTally {

@@ -22,15 +22,15 @@ using Kind = Happening::Kind;
 
 class Simulation {
  public:
-  Simulation(const World& world, const agent::Policy& policy, std::uint64_t seed, const GoOn& go_on)
+  Simulation(const World& world, const agent::Policy& policy, const Run& run, const GoOn& go_on)
       : world_(world),
         policy_(policy),
         go_on_(go_on),
         curve_(hour_curve(policy)),
-        market_(world, seed) {
+        options_(run),
+        market_(world, run.seed) {
     for (std::uint32_t i = 0; i < world.services.size(); ++i)
       tenants_.emplace_back(world, policy, i);
-    seed_ = seed;
   }
 
   Result<Outcome> run();
@@ -51,7 +51,7 @@ class Simulation {
   UtcMillis end_ms() const { return kStartMs + world_.hours * kHourMs; }
   // Agents did not all start at once.
   UtcMillis phase_ms(std::uint32_t index) const {
-    return static_cast<UtcMillis>((index * 2'654'435'761ULL + seed_) %
+    return static_cast<UtcMillis>((index * 2'654'435'761ULL + options_.seed) %
                                   static_cast<std::uint64_t>(policy_.interval_ms));
   }
 
@@ -59,7 +59,7 @@ class Simulation {
   const agent::Policy& policy_;
   const GoOn& go_on_;
   const budget::ValueCurve curve_;
-  std::uint64_t seed_ = 0;
+  const Run options_;
   Market market_;
   Events events_;
   std::deque<Tenant> tenants_;
@@ -100,9 +100,11 @@ void Simulation::end_hour() {
     worth += tenant.result().worth;
     hour.spent += tenant.spent();
     const auto& service = tenant.service();
-    for (const auto& group : service.groups)
-      hour.origin.add(world_.origin_rtt_us(group, service), connections_at(world_, group, hour_),
-                      kHourMs);
+    for (const auto& group : service.groups) {
+      const auto connections = connections_at(world_, group, hour_);
+      hour.origin.add(world_.origin_rtt_us(group, service), connections, kHourMs);
+      outcome_.full_worth += budget::demand_value(curve_, connections, 0);
+    }
     hour.origin_worth += worth_per_hour(world_, service, hour_, kOrigin, curve_);
   }
   hour.worth = worth - outcome_.worth;
@@ -242,7 +244,10 @@ Status Simulation::close_accounts() {
 }
 
 Result<Outcome> Simulation::run() {
-  for (auto& tenant : tenants_) ICON_CHECK(tenant.open(now_ms_));
+  for (auto& tenant : tenants_) {
+    ICON_CHECK(tenant.open(now_ms_));
+    if (options_.watched) tenant.watch(market_, now_ms_);
+  }
   events_.at(kStartMs, {Kind::kHour, 0, 0});
   for (std::int64_t count = 0; events_.next_ms() < end_ms(); ++count) {
     const auto hours_done = static_cast<double>(events_.next_ms() - kStartMs) / kHourMs;
@@ -259,9 +264,9 @@ Result<Outcome> Simulation::run() {
 
 }  // namespace
 
-Result<Outcome> simulate(const World& world, const agent::Policy& policy, std::uint64_t seed,
+Result<Outcome> simulate(const World& world, const agent::Policy& policy, const Run& run,
                          const GoOn& go_on) {
-  return Simulation(world, policy, seed, go_on).run();
+  return Simulation(world, policy, run, go_on).run();
 }
 
 }  // namespace icon::simulate

@@ -26,6 +26,7 @@ struct Outcome {
   std::vector<HourResult> by_hour;
   wire::MicroCredits worth = 0;
   wire::MicroCredits origin_worth = 0;
+  wire::MicroCredits full_worth = 0;  // had everybody been within the objective
   wire::MicroCredits cost = 0;
   std::int64_t moves = 0;
   std::int64_t outbid = 0;
@@ -39,9 +40,15 @@ struct Outcome {
 // Asked now and then with the hours done; false ends the run.
 using GoOn = std::function<bool(double hours_done)>;
 
+struct Run {
+  std::uint64_t seed = 1;
+  // The ICONs have watched their users for a day already, without moving.
+  bool watched = false;
+};
+
 // Errors: kCancelled; kInternal when money or slots do not add up at the end: what the ICONs spent
 // is what the nodes earned, no purse is over its budget, and every slot is free again.
-Result<Outcome> simulate(const World& world, const agent::Policy& policy, std::uint64_t seed,
+Result<Outcome> simulate(const World& world, const agent::Policy& policy, const Run& run,
                          const GoOn& go_on);
 
 }  // namespace icon::simulate

@@ -44,6 +44,17 @@ Status Tenant::open(UtcMillis now_ms) {
   return {};
 }
 
+void Tenant::watch(const Market& market, UtcMillis now_ms) {
+  constexpr std::int64_t kDayHours = 24;
+  for (std::int64_t hour = 0; hour < kDayHours; ++hour) {
+    set_hour(hour);
+    (void)round(market, now_ms - (kDayHours - hour) * kHourMs);
+  }
+  history_.favourite_id.clear();
+  history_.rounds_won = 0;
+  set_hour(0);
+}
+
 void Tenant::account(UtcMillis now_ms, RttTally& tally) {
   const auto ms = now_ms - counted_ms_;
   if (ms <= 0) return;
@@ -99,7 +110,7 @@ void Tenant::ask_prices(const Market& market) {
 std::optional<budget::Decision> Tenant::round(const Market& market, UtcMillis now_ms) {
   if (!seen_) look();
   if (agent::nothing_to_ask(seen_->prefixes, seen_->here, policy_)) {
-    history_.rounds_won = 0;
+    history_.nothing_asked(now_ms);
     return std::nullopt;
   }
   ask_prices(market);

@@ -33,6 +33,8 @@ class Tenant {
 
   // Makes the purse. Errors: of the purse.
   Status open(UtcMillis now_ms);
+  // The day before: it looks at its users every hour, and stays.
+  void watch(const Market& market, UtcMillis now_ms);
   // Counts the time since the last call at the present place and hour.
   void account(UtcMillis now_ms, RttTally& tally);
   void set_hour(std::int64_t hour);

@@ -16,7 +16,7 @@ const GoOn kToTheEnd = [](double) { return true; };
 std::string bytes_of(std::uint64_t seed) {
   const auto policy = paying_policy();
   const auto world = *make_world(small_world(seed), policy);
-  const auto outcome = *simulate(world, policy, seed, kToTheEnd);
+  const auto outcome = *simulate(world, policy, {seed}, kToTheEnd);
   auto bytes =
       boost::json::serialize(to_json(world, policy, seed, outcome, *best_possible(world, policy)));
   for (const auto& plot : plots_of(outcome)) bytes += plot.svg;
@@ -40,7 +40,7 @@ TEST(Simulation, MoneyAndSlotsAddUp) {
         options.hours = 8;
         auto world = *make_world(options, policy);
         for (auto& node : world.nodes) node.slots = 1;
-        const auto outcome = simulate(world, policy, seed, kToTheEnd);
+        const auto outcome = simulate(world, policy, {seed}, kToTheEnd);
         ASSERT_TRUE(outcome) << "seed " << seed << ": " << outcome.error().message;
         EXPECT_LE(outcome->cost, budget * options.services);
         EXPECT_EQ(outcome->hours, options.hours);
@@ -50,7 +50,7 @@ TEST(Simulation, MoneyAndSlotsAddUp) {
 TEST(Simulation, WithoutMoneyNobodyMoves) {
   const auto policy = paying_policy(0);
   const auto world = *make_world(small_world(1), policy);
-  const auto outcome = *simulate(world, policy, 1, kToTheEnd);
+  const auto outcome = *simulate(world, policy, {1}, kToTheEnd);
   EXPECT_EQ(outcome.moves, 0);
   EXPECT_EQ(outcome.worth, outcome.origin_worth);
   EXPECT_EQ(day_of(outcome).icon.percentile_us(95), day_of(outcome).origin.percentile_us(95));
@@ -60,15 +60,15 @@ TEST(Simulation, ThePolicysListsHold) {
   auto policy = paying_policy();
   policy.deny = {"*.test"};
   const auto world = *make_world(small_world(1), policy);
-  EXPECT_EQ(simulate(world, policy, 1, kToTheEnd)->moves, 0);
+  EXPECT_EQ(simulate(world, policy, {1}, kToTheEnd)->moves, 0);
   const auto optimum = best_possible(world, policy);
-  EXPECT_EQ(optimum->net, simulate(world, policy, 1, kToTheEnd)->origin_worth);
+  EXPECT_EQ(optimum->net, simulate(world, policy, {1}, kToTheEnd)->origin_worth);
 }
 
 TEST(Simulation, CanBeEnded) {
   const auto policy = paying_policy();
   const auto world = *make_world(small_world(1), policy);
-  const auto outcome = simulate(world, policy, 1, [](double hours) { return hours < 1; });
+  const auto outcome = simulate(world, policy, {1}, [](double hours) { return hours < 1; });
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, Code::kCancelled);
 }
