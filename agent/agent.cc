@@ -61,6 +61,7 @@ void Agent::feed(const Event& event) {
     log::info("lifecycle.state", {{"state", to_string(lifecycle_.state())},
                                   {"from", to_string(before)},
                                   {"because", name_of(event)}});
+  rounds_.set_draining(lifecycle_.state() == State::kDraining);
   for (const auto& action : actions) perform(action);
 }
 

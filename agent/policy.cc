@@ -64,7 +64,8 @@ json::Object Policy::to_json() const {
                       {"deny", array_of(deny)},
                       {"redirect", agent::to_string(redirect)},
                       {"slot", slot.to_json()},
-                      {"slot_seconds", slot_seconds}};
+                      {"slot_seconds", slot_seconds},
+                      {"renew", agent::to_string(renew)}};
   object["max_price_ucredits"] =
       max_price_ucredits ? json::Value(*max_price_ucredits) : json::Value(nullptr);
   json::Array listed;

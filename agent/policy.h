@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/lease_book.h"
 #include "base/address.h"
 #include "base/json.h"
 #include "budget/decision.h"
@@ -79,6 +80,7 @@ struct Policy {
   RedirectMode redirect = RedirectMode::kForward;
   wire::Resources slot{500, 256LL << 20, 100'000'000};
   std::int64_t slot_seconds = 3600;
+  Renew renew = Renew::kAuto;  // a slot that ends
   std::vector<ConfiguredProvider> providers;
   DnsPolicy dns;
   SourcesPolicy sources;

@@ -346,7 +346,18 @@ void Reader::slot(const YAML::Node& node, const std::string& key) {
        {"bandwidth",
         quantity(policy_.slot.bandwidth_bps, parse_bandwidth_bps, 1LL << 50, "100Mbit")},
        {"duration", duration(policy_.slot_seconds, kUsPerSecond, kUsPerSecond,
-                             wire::kSlotSecondsMax * kUsPerSecond, "1h")}});
+                             wire::kSlotSecondsMax * kUsPerSecond, "1h")},
+       {"renew", [this](const YAML::Node& entry, const std::string& entry_key) {
+          const char* hint = "Write auto, keep, worth or never.";
+          const auto value = text(entry, entry_key, hint);
+          if (!value) return;
+          for (const auto renew : {Renew::kAuto, Renew::kKeep, Renew::kWorth, Renew::kNever}) {
+            if (*value != to_string(renew)) continue;
+            policy_.renew = renew;
+            return;
+          }
+          problem(entry, entry_key, fmt::format("'{}' does not do", value->substr(0, 40)), hint);
+        }}});
 }
 
 void Reader::dns(const YAML::Node& node, const std::string& key) {

@@ -7,6 +7,7 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "budget/utility.h"
 
 namespace icon::agent {
 namespace {
@@ -58,7 +59,12 @@ Rounds::Rounds(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGr
       options_(std::move(options)),
       feed_(std::move(feed)),
       survey_(loop, clock, link, tasks, survey_limits(options_.policy)),
-      promises_(clock, options_.state_dir + "/record.json") {
+      promises_(clock, options_.state_dir + "/record.json"),
+      tenant_({loop, clock, link, tasks, options_.policy, wallet_, chronicle_,
+               [this] { return key() ? &*key() : nullptr; },
+               [this](std::int64_t seconds) { return worth_here(seconds); },
+               [this](Event event) { later(std::move(event)); }},
+              options_.state_dir + "/leases.json") {
   use_key();
   load_history();
 }
@@ -139,6 +145,7 @@ void Rounds::arrived(const Self& self, bool moved) {
   open_wallet();
   open_chronicle();
   reconcile_holds(first);
+  tenant_.arrived(self, options_.identity.is_child);
 }
 
 void Rounds::read_lease() {
@@ -165,6 +172,7 @@ void Rounds::reconcile_holds(bool first) {
   for (const auto& id : wallet_->open_holds()) {
     const bool ours = id == lease_nonce_;
     if (id == purchase_.migration || (!ours && !first)) continue;
+    if (id.starts_with(kRenewalHold)) continue;  // the tenant's
     const auto status = ours ? wallet_->settle(id, now_ms) : wallet_->release(id, now_ms);
     log::info("purse.reconciled", {{"migration", id},
                                    {"as", ours ? "spent" : "released"},
@@ -185,7 +193,20 @@ void Rounds::start_order(std::string target, std::string reason) {
   tasks_.spawn("order", order_task(std::move(target), std::move(reason)));
 }
 
+wire::MicroCredits Rounds::worth_here(std::int64_t seconds) const {
+  const auto curve = budget::make_value_curve(options_.policy.objective_us,
+                                              options_.policy.value_ucredits, seconds * 1000);
+  wire::MicroCredits worth = 0;
+  for (const auto& prefix :
+       prefix_views(table_.snapshot(), table_, static_cast<int>(options_.policy.percentile),
+                    survey_.reached()))
+    worth = budget::saturating_add(worth,
+                                   budget::demand_value(curve, prefix.connections, prefix.rtt_us));
+  return worth;
+}
+
 bool Rounds::nothing_to_ask() const {
+  if (tenant_.looks_around()) return false;
   return agent::nothing_to_ask(
       prefix_views(users_, table_, static_cast<int>(options_.policy.percentile), survey_.reached()),
       here_, options_.policy);
@@ -261,6 +282,7 @@ Task<void> Rounds::decision_task(std::int64_t round) {
 
 // A decision that repeats the last one in outcome and reasons is neither logged nor kept again.
 Task<void> Rounds::post(const budget::Evidence& evidence) {
+  last_decision_ = decision_figures(evidence);
   std::string summary =
       evidence.outcome + ' ' + evidence.reason + ' ' + evidence.to_id + ' ' + evidence.promise;
   for (const auto& candidate : evidence.candidates)
@@ -414,6 +436,7 @@ void Rounds::move_ended(const action::MoveEnded& ended) {
                                 {"reason", ended.reason},
                                 {"provider", purchase.provider_name}});
   const bool moved = outcome == MoveOutcome::kMoved;
+  if (!moved) tenant_.returned();
   // A replica is no move of ours: nothing was promised for here.
   promises_.ended(moved && !purchase.replica, purchase.price_ucredits);
   if (moved && purchase.replica && chronicle_)
@@ -434,6 +457,7 @@ void Rounds::move_ended(const action::MoveEnded& ended) {
 void Rounds::close(const std::string& migration) {
   if (chronicle_) note(chronicle_->checkpointed(migration));
   survey_.close();
+  tenant_.close();
 }
 
 void Rounds::ended() {
@@ -449,6 +473,8 @@ StatusInput Rounds::status() const {
   if (wallet_) input.purse = wallet_->totals();
   if (self_) input.epoch = self_->epoch;
   input.record = promises_.status_json();
+  input.leases = tenant_.status_json();
+  input.decision = last_decision_;
   return input;
 }
 

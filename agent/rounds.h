@@ -20,6 +20,7 @@
 #include "agent/supervisor_link.h"
 #include "agent/survey.h"
 #include "agent/task_group.h"
+#include "agent/tenant.h"
 #include "agent/wallet.h"
 
 namespace icon::agent {
@@ -61,7 +62,9 @@ class Rounds {
   // The service has ended.
   void ended();
   // At every report: the record counts the time.
-  void tick() { promises_.tick(); }
+  void tick() { promises_.tick(), tenant_.tick(); }
+  // Users are leaving: nothing is rented any longer.
+  void set_draining(bool draining) { tenant_.set_draining(draining); }
 
   // Users, providers, money: everything of the status that is not the lifecycle's.
   StatusInput status() const;
@@ -92,6 +95,7 @@ class Rounds {
   budget::Evidence refusal(const std::string& target, const std::string& why) const;
   Observations observations() const;
   bool nothing_to_ask() const;
+  wire::MicroCredits worth_here(std::int64_t seconds) const;
   bool may_buy() const;
   void later(Event event);
   wire::MicroCredits money_left() const { return wallet_ ? wallet_->available() : 0; }
@@ -119,8 +123,10 @@ class Rounds {
   json::Object move_evidence_;               // of the last decision to move
   std::optional<budget::Evidence> refusal_;  // of an operator's order under way
   std::string last_posted_;
+  json::Object last_decision_;  // in figures
   std::vector<std::pair<std::string, std::int64_t>> estimates_us_;
   Purchase purchase_;
+  Tenant tenant_;  // last: it borrows from those above
 };
 
 }  // namespace icon::agent

@@ -69,8 +69,10 @@ void Rounds::take_identity(Identity identity) {
   users_.clear();
   estimates_us_.clear();
   last_posted_.clear();
+  last_decision_.clear();
   survey_.forget();
   promises_.forget();
+  tenant_.forget();
 }
 
 }  // namespace icon::agent

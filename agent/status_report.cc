@@ -62,8 +62,11 @@ json::Object status_json(const StatusInput& input) {
   if (input.purse)
     status["purse"] = json::Object{{"budget_ucredits", input.purse->budget_ucredits},
                                    {"held_ucredits", input.purse->held_ucredits},
-                                   {"spent_ucredits", input.purse->spent_ucredits}};
+                                   {"spent_ucredits", input.purse->spent_ucredits},
+                                   {"alert_percent", input.purse->alert_percent}};
   status["record"] = input.record;
+  status["leases"] = input.leases;
+  status["decision"] = input.decision;
   return status;
 }
 
@@ -108,6 +111,27 @@ budget::Evidence operator_evidence(const Policy& policy, const KnownProvider& pr
   if (view.offer) candidate.price_ucredits = view.offer->price_ucredits;
   evidence.candidates.push_back(std::move(candidate));
   return evidence;
+}
+
+json::Object decision_figures(const budget::Evidence& evidence) {
+  json::Object figures{{"decided_ms", evidence.decided_ms},
+                       {"outcome", evidence.outcome},
+                       {"reason", evidence.reason},
+                       {"to_name", evidence.to_name}};
+  // Of the place that was chosen; else of the best that was not.
+  const auto chosen =
+      std::find_if(evidence.candidates.begin(), evidence.candidates.end(), [&](const auto& each) {
+        return evidence.to_id.empty() ? each.scored : each.id == evidence.to_id;
+      });
+  if (chosen == evidence.candidates.end()) return figures;
+  const auto or_null = [](const std::optional<std::int64_t>& value) {
+    return value ? json::Value(*value) : json::Value(nullptr);
+  };
+  figures["best_name"] = chosen->name;
+  figures["saved_us"] = or_null(chosen->saved_us);
+  figures["cost_per_ms_ucredits"] = or_null(chosen->cost_per_ms_ucredits);
+  figures["payback_ms"] = or_null(chosen->payback_ms);
+  return figures;
 }
 
 std::vector<std::pair<std::string, std::int64_t>> estimates_of(const budget::Evidence& evidence) {

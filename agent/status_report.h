@@ -28,7 +28,9 @@ struct StatusInput {
   // The last decision's estimates per provider id, for the heaviest prefix.
   std::vector<std::pair<std::string, std::int64_t>> estimates_us;
   std::optional<Wallet::Totals> purse;
-  json::Array record;  // of promises, a row for each provider
+  json::Array record;     // of promises, a row for each provider
+  json::Object decision;  // the last one, in figures
+  json::Array leases;     // a row for each that this ICON has held
 };
 // The body of PUT /v1/self/status.
 json::Object status_json(const StatusInput& input);
@@ -42,6 +44,8 @@ budget::Evidence operator_evidence(const Policy& policy, const KnownProvider& pr
 budget::Evidence operator_refusal(const Policy& policy, std::string_view target,
                                   const std::string& why, const std::string& here_name,
                                   const std::string& here_id, UtcMillis now_ms);
+// The last decision for a status: what it is about, and what it costs and saves.
+json::Object decision_figures(const budget::Evidence& evidence);
 // Estimates of the heaviest prefix out of a decision's evidence.
 std::vector<std::pair<std::string, std::int64_t>> estimates_of(const budget::Evidence& evidence);
 

@@ -9,6 +9,7 @@ namespace icon::agent {
 namespace {
 
 constexpr std::size_t kAnswerBytesMax = 1 << 20;
+constexpr std::size_t kDocumentsMax = 2'000;  // of one lease
 constexpr std::size_t kEventBytesMax = 16 << 10;
 constexpr std::size_t kTargetBytesMax = 256;
 constexpr std::size_t kConfiguredProvidersMax = 256;
@@ -89,6 +90,16 @@ Result<wire::Envelope> get_envelope(const json::Object& object, std::string_view
   const auto* value = object.if_contains(key);
   if (value == nullptr) return fail(Code::kInvalid, "the answer holds no " + std::string(key));
   return wire::parse_envelope(*value);
+}
+
+Result<std::vector<wire::Envelope>> get_documents(const json::Object& object) {
+  ICON_TRY(const auto* list, json::get_array(object, "documents", kDocumentsMax));
+  std::vector<wire::Envelope> documents;
+  for (const auto& item : *list) {
+    ICON_TRY(auto envelope, wire::parse_envelope(item));
+    documents.push_back(std::move(envelope));
+  }
+  return documents;
 }
 
 }  // namespace
@@ -215,6 +226,37 @@ Task<Result<Confirmed>> SupervisorLink::confirm(ConfirmQuestion question) {
   ICON_CO_TRY(confirmed.lease, get_envelope(object, "lease"));
   ICON_CO_TRY(confirmed.terms, get_envelope(object, "terms"));
   co_return confirmed;
+}
+
+Task<Result<OwnLease>> SupervisorLink::own_lease(std::int64_t seconds) {
+  const std::string target = "/v2/self/lease?seconds=" + std::to_string(seconds);
+  ICON_CO_TRY(const std::string text, co_await call("GET", target, nullptr, kLocalCall));
+  ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
+  OwnLease own;
+  ICON_CO_TRY(own.documents, get_documents(object));
+  ICON_CO_TRY(const auto price,
+              json::get_int_or(object, "renewal_price_ucredits", -1, -1, wire::kMicroCreditsMax));
+  if (price >= 0) own.renewal_price = price;
+  co_return own;
+}
+
+Task<Result<wire::Envelope>> SupervisorLink::renew_lease(wire::Envelope renewal) {
+  json::Object body{{"renewal", renewal.to_json()}};
+  ICON_CO_TRY(const std::string text,
+              co_await call("POST", "/v2/self/renewals", std::move(body), kLocalCall));
+  ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
+  co_return get_envelope(object, "renewed_lease");
+}
+
+Task<Result<std::vector<wire::Envelope>>> SupervisorLink::lease_papers(
+    LeasePapersQuestion question) {
+  json::Object body{{"api", question.api.to_string()},
+                    {"id", question.provider_id},
+                    {"lease_id", question.lease_id}};
+  ICON_CO_TRY(const std::string text,
+              co_await call("POST", "/v2/self/documents", std::move(body), kRemoteCall));
+  ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
+  co_return get_documents(object);
 }
 
 Task<Result<wire::Envelope>> SupervisorLink::ask_pings(Endpoint api, wire::Envelope request) {

@@ -97,6 +97,17 @@ struct Confirmed {
   wire::Envelope terms;
 };
 
+// The lease under which we run, as our host has it. Nothing of it is verified.
+struct OwnLease {
+  std::vector<wire::Envelope> documents;
+  std::optional<wire::MicroCredits> renewal_price;  // of so many seconds as were asked for
+};
+struct LeasePapersQuestion {
+  Endpoint api;
+  std::string provider_id;
+  std::string lease_id;
+};
+
 struct MigrationOrder {
   wire::Envelope order;
   wire::Envelope lease;
@@ -122,6 +133,12 @@ class SupervisorLink {
   // The slot is locked by the first, and ours by the second, for a wire::Confirmation.
   Task<Result<wire::Envelope>> reserve(LeaseQuestion question);
   Task<Result<Confirmed>> confirm(ConfirmQuestion question);
+  // kNotFound: there is none.
+  Task<Result<OwnLease>> own_lease(std::int64_t seconds);
+  // A wire::RenewedLease for a wire::Renewal.
+  Task<Result<wire::Envelope>> renew_lease(wire::Envelope renewal);
+  // All papers of a lease, wherever it was.
+  Task<Result<std::vector<wire::Envelope>>> lease_papers(LeasePapersQuestion question);
   // A provider's signed answer to a signed wire::PingRequest.
   Task<Result<wire::Envelope>> ask_pings(Endpoint api, wire::Envelope request);
   // The supervisor's id for the migration. Errors also: kConflict (one is under way).

@@ -59,6 +59,10 @@ Status Wallet::release(const std::string& id, UtcMillis now_ms) {
   return told(purse_->release(id, now_ms));
 }
 
+Status Wallet::refund(const std::string& id, wire::MicroCredits total, UtcMillis now_ms) {
+  return told(purse_->refund(id, total, now_ms));
+}
+
 void Wallet::expire(UtcMillis now_ms) {
   if (const auto expired = purse_->expire(now_ms); !expired)
     log::warn("purse.expire_failed", {{"message", expired.error().message}});
@@ -73,7 +77,7 @@ std::vector<std::string> Wallet::open_holds() const {
 
 Wallet::Totals Wallet::totals() const {
   const auto& state = purse_->state();
-  return {state.budget(), state.held(), state.spent()};
+  return {state.budget(), state.held(), state.spent(), budget::alert_level(state)};
 }
 
 }  // namespace icon::agent

@@ -22,6 +22,7 @@ class Wallet {
     wire::MicroCredits budget_ucredits = 0;
     wire::MicroCredits held_ucredits = 0;
     wire::MicroCredits spent_ucredits = 0;
+    int alert_percent = 0;  // 0, 50, 80, 100: so much of the budget is gone or promised
   };
 
   // Opens the purse at `path`, or makes it. A new policy's budget is taken over unless more is
@@ -32,6 +33,8 @@ class Wallet {
   Status hold(const std::string& id, wire::MicroCredits amount, UtcMillis now_ms);
   Status settle(const std::string& id, UtcMillis now_ms);  // pays all of what is held
   Status release(const std::string& id, UtcMillis now_ms);
+  // What came back so far of what a settled hold paid. Errors: of Purse::refund.
+  Status refund(const std::string& id, wire::MicroCredits total, UtcMillis now_ms);
   void expire(UtcMillis now_ms);
   // Holds that are neither paid nor given back: after a crash, somebody must say which.
   std::vector<std::string> open_holds() const;

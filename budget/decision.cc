@@ -50,6 +50,7 @@ class Round {
   void look_at_here();
   Scored score(std::size_t index) const;
   void add_value(const Candidate& candidate, EvidenceCandidate& evidence) const;
+  void figures(const Candidate& candidate, EvidenceCandidate& evidence) const;
   std::optional<Rejection> reject(const Candidate& candidate,
                                   const EvidenceCandidate& evidence) const;
   std::optional<Rejection> reject_worth(const EvidenceCandidate& evidence) const;
@@ -150,6 +151,32 @@ void Round::add_value(const Candidate& candidate, EvidenceCandidate& evidence) c
   evidence.price_horizon_ucredits =
       price_over_horizon(candidate.offer->price_ucredits, evidence.slots);
   evidence.gain_ucredits = saturating_add(evidence.value_ucredits, -here.here_value_ucredits);
+  figures(candidate, evidence);
+}
+
+// What the money buys, in units of people.
+void Round::figures(const Candidate& candidate, EvidenceCandidate& evidence) const {
+  __extension__ using Wide = __int128;
+  Wide saved = 0;
+  Wide connections = 0;
+  for (std::size_t i = 0; i < input_.prefixes.size() && i < candidate.estimates.size(); ++i) {
+    const auto& prefix = input_.prefixes[i];
+    const auto& there = candidate.estimates[i].rtt_us;
+    if (!there || prefix.connections <= 0) continue;
+    saved += Wide(std::clamp<std::int64_t>(prefix.rtt_us - *there, -kRttUsMax, kRttUsMax)) *
+             prefix.connections;
+    connections += prefix.connections;
+  }
+  if (connections > 0 && saved / connections > 0) {
+    evidence.saved_us = static_cast<std::int64_t>(saved / connections);
+    const auto extra =
+        saturating_add(evidence.price_horizon_ucredits, -decision_.evidence.here_price_ucredits);
+    evidence.cost_per_ms_ucredits =
+        saturated_scale(std::max<MicroCredits>(extra, 0), 1'000, *evidence.saved_us);
+  }
+  if (evidence.gain_ucredits > 0)
+    evidence.payback_ms =
+        saturated_scale(*evidence.price_ucredits, policy_.horizon_ms, evidence.gain_ucredits);
 }
 
 Scored Round::score(std::size_t index) const {

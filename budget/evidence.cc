@@ -122,6 +122,9 @@ json::Object write_candidate(const EvidenceCandidate& candidate) {
           {"net_ucredits", candidate.net_ucredits},
           {"loses_by_ucredits", candidate.loses_by_ucredits},
           {"winning_price_ucredits", or_null(candidate.winning_price_ucredits)},
+          {"saved_us", or_null(candidate.saved_us)},
+          {"cost_per_ms_ucredits", or_null(candidate.cost_per_ms_ucredits)},
+          {"payback_ms", or_null(candidate.payback_ms)},
           {"estimates", array_of(candidate.estimates, write_estimate)}};
 }
 
@@ -150,6 +153,9 @@ Result<EvidenceCandidate> read_candidate(const json::Object& object) {
   ICON_TRY(candidate.net_ucredits, number(object, "net_ucredits"));
   ICON_TRY(candidate.loses_by_ucredits, number(object, "loses_by_ucredits"));
   ICON_TRY(candidate.winning_price_ucredits, optional_number(object, "winning_price_ucredits"));
+  ICON_TRY(candidate.saved_us, optional_number(object, "saved_us"));
+  ICON_TRY(candidate.cost_per_ms_ucredits, optional_number(object, "cost_per_ms_ucredits"));
+  ICON_TRY(candidate.payback_ms, optional_number(object, "payback_ms"));
   ICON_TRY(candidate.estimates, items_of(object, "estimates", kEvidencePrefixesMax, read_estimate));
   return candidate;
 }

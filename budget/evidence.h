@@ -58,6 +58,12 @@ struct EvidenceCandidate {
   MicroCredits loses_by_ucredits = 0;
   // At most this slot price would have made it the winner; nullopt: no price would.
   std::optional<MicroCredits> winning_price_ucredits;
+  // How much nearer it is on the mean of all connections whose distance is known there, what each
+  // millisecond of that costs more than here over the horizon, and after what time the gain has
+  // paid for its first slot. nullopt: no nearer, or worth nothing.
+  std::optional<std::int64_t> saved_us;
+  std::optional<MicroCredits> cost_per_ms_ucredits;
+  std::optional<std::int64_t> payback_ms;
   std::vector<EvidenceEstimate> estimates;
 };
 

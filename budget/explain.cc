@@ -134,6 +134,12 @@ void render_candidate(const EvidenceCandidate& c, std::vector<std::string>& line
                               c.slots == 1 ? "slot costs " + credits(c.price_horizon_ucredits)
                                            : "slots cost " + credits(c.price_horizon_ucredits),
                               credits(c.net_ucredits)));
+  if (c.saved_us && c.cost_per_ms_ucredits)
+    lines.push_back(
+        fmt::format("  Saves {} for each connection, at {} a millisecond{}.", millis(*c.saved_us),
+                    credits(*c.cost_per_ms_ucredits),
+                    c.payback_ms ? "; a slot has paid for itself after " + duration(*c.payback_ms)
+                                 : std::string()));
   if (c.loses_by_ucredits > 0)
     lines.push_back(fmt::format("  Short of winning by {}.", credits(c.loses_by_ucredits)));
 }

@@ -169,7 +169,9 @@ class Tree {
         });
     providers->add_option("icon", icon_, "only those of one ICON");
     providers->add_flag("--record", record_, "what they promised, and what they delivered");
-    listing("leases", "List the slots sold and bought", [this] { return list_leases(context_); });
+    listing("leases", "List the slots sold and bought here, or all that one ICON has held", [this] {
+      return list_leases(context_, icon_);
+    })->add_option("icon", icon_, "what this ICON paid, wherever it was");
     listing("history", "List migrations, newest first", [this] {
       return list_history(context_, icon_);
     })->add_option("icon", icon_, "only those of one ICON");

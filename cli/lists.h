@@ -10,7 +10,8 @@ int list_icons(Context& context, bool names_only);
 int list_providers(Context& context, const std::string& icon);  // "" = of all ICONs
 // Promised against delivered.
 int list_record(Context& context, const std::string& icon);
-int list_leases(Context& context);
+// Of this host; with an ICON's name, those that it has held itself, wherever they were.
+int list_leases(Context& context, const std::string& icon);
 int list_history(Context& context, const std::string& icon);
 int list_stubs(Context& context);
 int list_tunnels(Context& context);

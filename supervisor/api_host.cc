@@ -9,6 +9,7 @@
 #include "supervisor/api.h"
 #include "supervisor/api_parts.h"
 #include "supervisor/host.h"
+#include "supervisor/market_rules.h"
 #include "supervisor/movable.h"
 #include "supervisor/safe_path.h"
 
@@ -201,20 +202,37 @@ Result<json::Value> list_decisions(Host& host, http::Request request) {
   return json::Object{{"decisions", std::move(list)}};
 }
 
+// What the papers of a lease that this host sold say so far.
+void add_bill(json::Object& row, const LeaseRecord& lease) {
+  const auto papers = papers_of(lease);
+  if (!papers) return;
+  std::int64_t used_seconds = 0;
+  for (const auto& segment : papers->segments) used_seconds += budget::lease::seconds_used(segment);
+  row["renewals"] = papers->renewals;
+  row["usages"] = papers->usages;
+  row["used_seconds"] = used_seconds;
+  row["charged_ucredits"] = budget::lease::charge(papers->segments);
+}
+
 Result<json::Value> list_leases(Host& host) {
   ICON_TRY(const auto leases, host.journal->leases());
   json::Array list;
-  for (const auto& lease : leases)
-    list.emplace_back(json::Object{{"lease_id", lease.lease_id},
-                                   {"icon", lease.icon},
-                                   {"provider", lease.provider},
-                                   {"role", lease.role},
-                                   {"resources", lease.resources.to_json()},
-                                   {"price_ucredits", lease.price_ucredits},
-                                   {"start_ms", lease.start_ms},
-                                   {"expires_ms", lease.expires_ms},
-                                   {"state", lease.state},
-                                   {"receipt", lease.receipt}});
+  for (const auto& lease : leases) {
+    json::Object row{{"lease_id", lease.lease_id},
+                     {"icon", lease.icon},
+                     {"provider", lease.provider},
+                     {"role", lease.role},
+                     {"resources", lease.resources.to_json()},
+                     {"slot_seconds", lease.slot_seconds},
+                     {"price_ucredits", lease.price_ucredits},
+                     {"start_ms", lease.start_ms},
+                     {"expires_ms", lease.expires_ms},
+                     {"state", lease.state},
+                     {"receipt", lease.receipt}};
+    if (lease.role == "sold" && lease.state != "reserved" && lease.state != "lapsed")
+      add_bill(row, lease);
+    list.emplace_back(std::move(row));
+  }
   return json::Object{{"leases", std::move(list)}};
 }
 

@@ -228,17 +228,6 @@ Task<Result<json::Value>> carry_confirmation(Host& host, http::Request request) 
   co_return json::Object{{"lease", lease.to_json()}, {"terms", terms.to_json()}};
 }
 
-// The slot under which the ICON runs here: its seller is this host.
-Result<json::Value> renew_lease(Host& host, const http::Request& request) {
-  ICON_TRY(const auto body, body_of(request));
-  ICON_TRY(const auto envelope, get_envelope(body, "renewal"));
-  ICON_TRY(const auto renewal, wire::open<wire::Renewal>(envelope));
-  if (renewal.icon.id() != request.icon_id)
-    return fail(Code::kUnauthenticated, "the renewal is signed by another ICON");
-  ICON_TRY(const auto renewed, host.market->renew(envelope));
-  return json::Object{{"renewed_lease", renewed.to_json()}};
-}
-
 Task<Result<json::Value>> order_migration(Host& host, http::Request request) {
   ICON_CO_TRY(const auto body, body_of(request));
   MoveRequest move;
@@ -326,10 +315,7 @@ void add_icon_routes(http::Router& router, Host& host) {
   router.on("POST", "/v2/self/leases", answering(200, [&host](http::Request request) {
               return carry_confirmation(host, std::move(request));
             }));
-  router.on("POST", "/v2/self/renewals",
-            answering(200, [&host](http::Request request) -> Task<Result<json::Value>> {
-              co_return renew_lease(host, request);
-            }));
+  add_lease_routes(router, host);
   router.on("POST", "/v1/self/migrations", answering(202, [&host](http::Request request) {
               return order_migration(host, std::move(request));
             }));

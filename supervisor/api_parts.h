@@ -15,6 +15,7 @@ namespace icon::supervisor {
 
 inline constexpr const char* kVersion = "0.1.0";
 inline constexpr std::size_t kRequestBytesMax = 4 << 20;
+inline constexpr std::size_t kLeaseDocumentsMax = 2'000;  // of one lease
 
 using Answer = std::function<Task<Result<json::Value>>(http::Request)>;
 
@@ -50,6 +51,8 @@ struct Host;
 // New ICONs: part of add_host_routes().
 void add_run_routes(http::Router& router, Host& host);
 void add_adopt_routes(http::Router& router, Host& host);
+// Leases: part of add_icon_routes().
+void add_lease_routes(http::Router& router, Host& host);
 
 // Prometheus text.
 std::string render_metrics(Host& host);

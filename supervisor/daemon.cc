@@ -73,7 +73,7 @@ Task<void> Daemon::look_after() {
     const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
     if (error) co_return;
     const auto metered = host_->market->meter(
-        [this](const std::string& icon) { return host_->icons->serves(icon); });
+        [this](const std::string& icon) { return host_->icons->look_at(icon); });
     if (!metered) log::error("leases.not_metered", {{"error", metered.error().message}});
     if (const auto expired = host_->market->expire(); !expired)
       log::error("leases.not_expired", {{"error", expired.error().message}});

@@ -290,6 +290,15 @@ bool Icons::serves(const std::string& icon_id) const {
          host_.containers->running(icon_id);
 }
 
+Market::Sight Icons::look_at(const std::string& icon_id) const {
+  Market::Sight sight{serves(icon_id), {}};
+  if (!sight.serves) return sight;
+  const auto icon = host_.journal->find_icon(icon_id);
+  const auto group = host_.containers->cgroup(icon_id);
+  if (icon && *icon && group) sight.used = consumption_of(*group, (*icon)->pid);
+  return sight;
+}
+
 Task<void> Icons::adopt_all() {
   const auto icons = host_.journal->icons();
   if (!icons) {

@@ -14,6 +14,7 @@
 #include "base/task.h"
 #include "supervisor/docker/engine_client.h"
 #include "supervisor/journal.h"
+#include "supervisor/market.h"
 
 namespace icon::supervisor {
 
@@ -56,6 +57,8 @@ class Icons {
   Task<void> stop_all(Millis grace);
   // Its processes are here; the moments of a freeze count as service.
   bool serves(const std::string& icon_id) const;
+  // The same with what it has used up.
+  Market::Sight look_at(const std::string& icon_id) const;
   // By id, name or a unique prefix of the id. Errors: kNotFound, kConflict (not unique).
   Result<IconRecord> find(const std::string& text) const;
 

@@ -206,7 +206,7 @@ Status Market::activate(const std::string& lease_id) {
       return fail(Code::kConflict, "lease " + lease_id + " is " + lease->state);
     lease->state = "active";
     const UtcMillis now = clock_.utc_ms();
-    meters_[lease_id] = {now, now, 0};
+    meters_[lease_id] = {now, now, 0, {}, {}};
     ICON_CHECK(journal_.put_value(active_since_key(lease_id), std::to_string(now)));
     return journal_.put_lease(*lease);
   });

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "budget/ledger/diary.h"
 #include "supervisor/config.h"
+#include "supervisor/consumption.h"
 #include "supervisor/journal.h"
 #include "wire/tenancy.h"
 
@@ -60,9 +61,13 @@ class Market {
   // Lease, terms, renewals, usage, penalty, receipt: what its bill is computed from. Whoever knows
   // a lease's id may see them. Errors: kNotFound.
   Result<json::Array> documents(const std::string& lease_id) const;
-  // About once a second: `serves` says whether an ICON has what it pays for. Signs usage now and
-  // then. Errors: kIo.
-  Status meter(const std::function<bool(const std::string& icon)>& serves);
+  // About once a second: has the ICON what it pays for, and what has it used up? Signs usage now
+  // and then. Errors: kIo.
+  struct Sight {
+    bool serves = false;
+    Consumption used;
+  };
+  Status meter(const std::function<Sight(const std::string& icon)>& look);
 
   // A lease of ours that `icon` may use now. Errors: kNotFound, kExpired, kUnauthenticated (another
   // ICON's), kConflict (released).
@@ -91,6 +96,8 @@ class Market {
     UtcMillis seen_ms = 0;   // when it was looked at last
     UtcMillis usage_ms = 0;  // when usage was signed last
     std::int64_t missing_ms = 0;
+    Consumption used;      // when it was looked at last,
+    Consumption reported;  // and as far as it was signed
   };
 
   Result<wire::Bid> open_bid(const wire::Envelope& bid, const wire::Envelope& offer) const;

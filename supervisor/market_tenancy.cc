@@ -18,8 +18,8 @@ constexpr std::int64_t kPenaltyPermille = 1'000;
 constexpr std::int64_t kRenewBeforeMsMax = 60'000;
 constexpr std::int64_t kGraceMsMax = 30'000;
 constexpr std::int64_t kUsageEveryMsMin = 60'000;
-constexpr std::int64_t kUsagesPerSlotMax = 8;
-constexpr std::int64_t kRenewalsMax = 64;  // of one lease: its papers are one row
+constexpr std::int64_t kUsagesPerLengthMax = 8;
+constexpr std::int64_t kRenewalsMax = 128;  // of one lease: its papers are one row
 
 std::string reservation_key(const std::string& digest) { return "reservation/" + digest; }
 
@@ -43,6 +43,22 @@ wire::LeaseTerms terms_for(const PublicKey& provider, const LeaseRecord& record,
           std::min(kRenewBeforeMsMax, slot_ms / 4),
           std::min(kGraceMsMax, slot_ms / 4),
           now_ms};
+}
+
+// What is new since the last usage, at most what the slot can give in that time.
+void report_use(const Consumption& used, const wire::Resources& slot, Consumption& reported,
+                wire::Usage& usage) {
+  const auto most = lease_rules::use_bounds(slot, usage.to_ms - usage.from_ms);
+  const auto part = [](std::int64_t now, std::int64_t before, std::int64_t limit) {
+    return std::min(std::max<std::int64_t>(now - before, 0), limit);
+  };
+  usage.cpu_ms = part(used.cpu_us / 1000, reported.cpu_us / 1000, most.cpu_ms);
+  usage.sent_bytes = part(used.sent_bytes, reported.sent_bytes, most.bytes_each_way);
+  usage.received_bytes = part(used.received_bytes, reported.received_bytes, most.bytes_each_way);
+  usage.memory_bytes_max = std::min(used.memory_bytes_max, most.memory_bytes);
+  reported.cpu_us += usage.cpu_ms * 1000;
+  reported.sent_bytes += usage.sent_bytes;
+  reported.received_bytes += usage.received_bytes;
 }
 
 }  // namespace
@@ -235,6 +251,7 @@ Status Market::add_usage(LeaseRecord& record, UtcMillis to_ms) {
     usage.from_ms = from_ms;
     usage.to_ms = end_ms;
     usage.served_ms = end_ms - from_ms - missing_ms;
+    report_use(meter.used, record.resources, meter.reported, usage);
     usage.total_ucredits = lease_rules::charge(papers.segments);
     usage.issued_ms = clock_.utc_ms();
     ICON_TRY(const auto envelope, wire::seal(key_, usage));
@@ -242,19 +259,26 @@ Status Market::add_usage(LeaseRecord& record, UtcMillis to_ms) {
     record.documents.emplace_back(envelope.to_json());
     from_ms = end_ms;
   }
+  meter.reported = meter.used;  // beyond what the slot gives nothing is counted
   return {};
 }
 
-Status Market::meter(const std::function<bool(const std::string& icon)>& serves) {
+Status Market::meter(const std::function<Sight(const std::string& icon)>& look) {
   const UtcMillis now = clock_.utc_ms();
   ICON_TRY(const auto leases, journal_.open_leases());
   for (const auto& lease : leases) {
     if (lease.role != "sold" || lease.state != "active") continue;
     auto& meter = meters_[lease.lease_id];
-    if (meter.seen_ms == 0) meter.seen_ms = meter.usage_ms = now;  // taken up: the same process
-    if (!serves(lease.icon)) meter.missing_ms += now - meter.seen_ms;
+    const auto sight = look(lease.icon);
+    if (meter.seen_ms == 0) {  // taken up after a restart: the same process
+      meter.seen_ms = meter.usage_ms = now;
+      meter.reported = sight.used;
+    }
+    if (!sight.serves) meter.missing_ms += now - meter.seen_ms;
     meter.seen_ms = now;
-    const auto every_ms = std::max(kUsageEveryMsMin, lease.slot_seconds * 1000 / kUsagesPerSlotMax);
+    if (sight.serves) meter.used = sight.used;
+    const auto every_ms =
+        std::max(kUsageEveryMsMin, (lease.expires_ms - lease.start_ms) / kUsagesPerLengthMax);
     if (now - meter.usage_ms < every_ms) continue;
     meter.usage_ms = now;
     auto record = lease;

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "supervisor/api_parts.h"
 #include "supervisor/move_destination_move.h"
 #include "supervisor/move_parts.h"
 #include "wire/overlay.h"
@@ -117,6 +118,13 @@ void DestinationMoves::add_routes(http::Router& router) {
     const auto done = co_await stubs_.repoint(request.params["icon"], std::move(*moved));
     co_return done ? http::json_response(200, json::Object{}) : http::error_response(done.error());
   });
+  router.on("POST", "/v1/stubs/{icon}/renewed",
+            answering(200, [this](http::Request request) -> Task<Result<json::Value>> {
+              ICON_CO_TRY(const auto body, body_of(request));
+              ICON_CO_TRY(const auto renewed, get_envelope(body, "renewed_lease"));
+              ICON_CO_CHECK(co_await stubs_.extend(request.params["icon"], renewed));
+              co_return json::Object{};
+            }));
 }
 
 Result<DestinationMoves::MovePtr> DestinationMoves::find(const http::Request& request) const {

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
+#include "wire/tenancy.h"
 
 namespace icon::supervisor {
 namespace {
@@ -133,6 +134,21 @@ Task<Status> Stubs::repoint(const std::string& icon_id, Moved moved) {
   ICON_CO_CHECK(host_.network->repoint(icon_id, to));
   ICON_CO_CHECK(host_.journal->put_stub(*stub));
   log::info("stub.repointed", {{"icon", icon_id}, {"to", stub->next_host}, {"epoch", stub->epoch}});
+  co_return co_await publish_routes();
+}
+
+Task<Status> Stubs::extend(const std::string& icon_id, const wire::Envelope& envelope) {
+  ICON_CO_TRY(auto stub, host_.journal->find_stub(icon_id));
+  if (!stub) co_return fail(Code::kNotFound, "no stub of " + short_id(icon_id) + " here");
+  ICON_CO_TRY(const auto renewed, wire::open<wire::RenewedLease>(envelope));
+  ICON_CO_TRY(const auto renewal, wire::open<wire::Renewal>(renewed.renewal));
+  if (renewed.provider.id() != stub->next_host || renewal.provider != renewed.provider ||
+      renewal.icon.id() != icon_id)
+    co_return fail(Code::kUnauthenticated, "the renewal is not of the slot that this stub serves");
+  if (renewed.expires_ms <= stub->until_ms) co_return Status{};
+  stub->until_ms = renewed.expires_ms;
+  ICON_CO_CHECK(host_.journal->put_stub(*stub));
+  log::info("stub.extended", {{"icon", icon_id}, {"until_ms", stub->until_ms}});
   co_return co_await publish_routes();
 }
 

@@ -37,6 +37,9 @@ class Stubs {
     Address public_address;
   };
   Task<Status> repoint(const std::string& icon_id, Moved moved);
+  // The ICON has bought more time where this stub points: `renewed` is that host's signed word
+  // (wire::RenewedLease). Errors: kUnauthenticated, kNotFound.
+  Task<Status> extend(const std::string& icon_id, const wire::Envelope& renewed);
   // After a restart: tunnels, rules and the process again.
   Task<void> recover();
   // Rules, journal row, tunnel if nobody else needs it. Errors: kNotFound.

@@ -9,6 +9,7 @@ constexpr std::int64_t kSpanMsMax = kSlotSecondsMax * 1000;
 constexpr std::int64_t kCountMax = std::int64_t{1} << 50;
 constexpr std::int64_t kTermSequenceMax = 1'000'000;
 constexpr std::int64_t kPenaltyPermilleMax = 100'000;
+constexpr std::size_t kReasonBytesMax = 512;
 
 Result<Envelope> get_envelope(const json::Object& body, std::string_view key) {
   ICON_TRY(const auto* object, json::get_object(body, key));
@@ -157,6 +158,30 @@ Result<Penalty> Penalty::from_json(const json::Object& body) {
   ICON_TRY(penalty.amount_ucredits, get_money(body, "amount_ucredits"));
   ICON_TRY(penalty.issued_ms, get_time(body, "issued_ms"));
   return penalty;
+}
+
+json::Object Dispute::to_json() const {
+  return {{"icon", icon.id()},
+          {"provider", provider.id()},
+          {"lease_id", lease_id},
+          {"document_digest", document_digest},
+          {"reason", reason},
+          {"charged_seconds", charged_seconds},
+          {"present_seconds", present_seconds},
+          {"issued_ms", issued_ms}};
+}
+
+Result<Dispute> Dispute::from_json(const json::Object& body) {
+  Dispute dispute;
+  ICON_TRY(dispute.icon, get_key(body, "icon"));
+  ICON_TRY(dispute.provider, get_key(body, "provider"));
+  ICON_TRY(dispute.lease_id, get_token(body, "lease_id"));
+  ICON_TRY(dispute.document_digest, get_digest(body, "document_digest"));
+  ICON_TRY(dispute.reason, json::get_string(body, "reason", kReasonBytesMax));
+  ICON_TRY(dispute.charged_seconds, json::get_int(body, "charged_seconds", 0, kCountMax));
+  ICON_TRY(dispute.present_seconds, json::get_int(body, "present_seconds", 0, kCountMax));
+  ICON_TRY(dispute.issued_ms, get_time(body, "issued_ms"));
+  return dispute;
 }
 
 }  // namespace icon::wire

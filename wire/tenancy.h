@@ -118,4 +118,22 @@ struct Penalty {
   const PublicKey& must_be_signed_by() const { return provider; }
 };
 
+// ICON -> its own ledger and whoever asks: this bill is not right, and why. Proves nothing but what
+// the ICON holds; the documents beside it do the proving.
+struct Dispute {
+  static constexpr std::string_view kType = "dispute";
+  PublicKey icon;
+  PublicKey provider;
+  std::string lease_id;
+  std::string document_digest;       // of the document that is contested
+  std::string reason;                // a sentence
+  std::int64_t charged_seconds = 0;  // that the provider counts,
+  std::int64_t present_seconds = 0;  // and that the ICON was there, at most
+  UtcMillis issued_ms = 0;
+
+  json::Object to_json() const;
+  static Result<Dispute> from_json(const json::Object& body);
+  const PublicKey& must_be_signed_by() const { return icon; }
+};
+
 }  // namespace icon::wire

@@ -49,4 +49,16 @@ MicroCredits penalty(const wire::LeaseTerms& terms, const std::vector<Segment>& 
   return static_cast<MicroCredits>(std::min<Wide>(owed, charge(segments)));
 }
 
+UseBounds use_bounds(const wire::Resources& slot, std::int64_t span_ms) {
+  constexpr auto kNone = std::int64_t{1} << 50;  // the most that the document takes
+  const auto over_span = [&](std::int64_t per_second) {
+    return per_second == 0 ? kNone
+                           : static_cast<std::int64_t>(
+                                 std::min<Wide>(Wide(per_second) * span_ms / 1000, kNone));
+  };
+  return {
+      over_span(slot.cpu_millis), slot.memory_bytes == 0 ? kNone : slot.memory_bytes,
+      over_span(slot.bandwidth_bps == 0 ? 0 : std::max<std::int64_t>(slot.bandwidth_bps / 8, 1))};
+}
+
 }  // namespace icon::budget::lease

@@ -30,4 +30,13 @@ MicroCredits price(const std::vector<Segment>& segments);
 MicroCredits penalty(const wire::LeaseTerms& terms, const std::vector<Segment>& segments,
                      std::int64_t metered_ms);
 
+// The most that a slot can use up in so much time: more in a usage is a lie. Where the slot has no
+// limit there is none.
+struct UseBounds {
+  std::int64_t cpu_ms = 0;
+  std::int64_t memory_bytes = 0;
+  std::int64_t bytes_each_way = 0;
+};
+UseBounds use_bounds(const wire::Resources& slot, std::int64_t span_ms);
+
 }  // namespace icon::budget::lease

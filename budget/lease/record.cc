@@ -153,6 +153,10 @@ class Auditor {
           });
       if (segment == segments_.end())
         return fmt::format("usage {} lies outside of what was leased", number);
+      const auto most = use_bounds(papers_.bid.resources, usage.to_ms - usage.from_ms);
+      if (usage.cpu_ms > most.cpu_ms || usage.memory_bytes_max > most.memory_bytes ||
+          std::max(usage.sent_bytes, usage.received_bytes) > most.bytes_each_way)
+        return fmt::format("usage {} counts more than the slot can give", number);
       segment->served_ms += usage.served_ms;
       at = usage.to_ms;
       // From the first to the last: what lies unmetered in between was not served either.

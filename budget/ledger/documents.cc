@@ -26,13 +26,12 @@ Status check_as(const wire::Envelope& document) {
 Status check_document(const wire::Envelope& document) {
   if (document.type == wire::LedgerEntry::kType)
     return fail(Code::kInvalid, "an entry around an entry");
-  ICON_CHECK(
-      (check_as<wire::Offer, wire::Bid, wire::Birth, wire::Lease, wire::MoveOrder, wire::Commit,
-                wire::Manifest, wire::Receipt, wire::LifeEvent, wire::Share, wire::ShareReturn,
-                wire::Reservation, wire::Confirmation, wire::LeaseTerms, wire::Renewal,
-                wire::RenewedLease, wire::Usage, wire::Penalty, wire::AuctionCall, wire::AuctionBid,
-                wire::AuctionCommit, wire::AuctionClose, wire::AuctionAck, wire::AuctionOutcome>(
-          document)));
+  ICON_CHECK((check_as<wire::Offer, wire::Bid, wire::Birth, wire::Lease, wire::MoveOrder,
+                       wire::Commit, wire::Manifest, wire::Receipt, wire::LifeEvent, wire::Share,
+                       wire::ShareReturn, wire::Reservation, wire::Confirmation, wire::LeaseTerms,
+                       wire::Renewal, wire::RenewedLease, wire::Usage, wire::Penalty, wire::Dispute,
+                       wire::AuctionCall, wire::AuctionBid, wire::AuctionCommit, wire::AuctionClose,
+                       wire::AuctionAck, wire::AuctionOutcome>(document)));
   if (document.type != wire::Lease::kType) return {};
   ICON_TRY(const auto lease, wire::open<wire::Lease>(document));
   ICON_TRY([[maybe_unused]] const auto bid, lease.verified_bid());

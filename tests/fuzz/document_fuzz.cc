@@ -43,6 +43,7 @@ ICON_FUZZ_TARGET(document) {
   round_trip<RenewedLease>(*body);
   round_trip<Usage>(*body);
   round_trip<Penalty>(*body);
+  round_trip<Dispute>(*body);
   round_trip<PingRequest>(*body);
   round_trip<PingReport>(*body);
   round_trip<Share>(*body);

@@ -36,6 +36,10 @@ FakeSupervisor::FakeSupervisor(IoContext& loop, std::string socket_path, PublicK
   router_.on("POST", "/v2/self/reservations",
              plain([this](const auto& body) { return reserve(body); }));
   router_.on("POST", "/v2/self/leases", plain([this](const auto& body) { return sell(body); }));
+  router_.on("GET", "/v2/self/lease", plain([this](const auto&) { return own_lease(); }));
+  router_.on("POST", "/v2/self/renewals", plain([this](const auto& body) { return renew(body); }));
+  router_.on("POST", "/v2/self/documents",
+             plain([this](const auto& body) { return papers(body); }));
   router_.on("POST", "/v1/self/pings", plain([this](const auto& body) { return pings(body); }));
   router_.on("POST", "/v1/self/migrations",
              plain([this](const auto& body) { return order(body); }));
@@ -201,9 +205,80 @@ http::Response FakeSupervisor::sell(const json::Object& body) {
   sold.expires_ms = now_ms() + bid.slot_seconds * 1000;
   lease = *wire::seal(provider.key, sold);
   const wire::LeaseTerms terms{sold.provider, sold.lease_id, 990, 1000, 1000, 1000, now_ms()};
-  return http::json_response(200,
-                             json::Object{{"lease", lease->to_json()},
-                                          {"terms", wire::seal(provider.key, terms)->to_json()}});
+  const auto sealed_terms = *wire::seal(provider.key, terms);
+  papers_[sold.lease_id] = {*lease, sealed_terms};
+  ends_[sold.lease_id] = sold.expires_ms;
+  return http::json_response(
+      200, json::Object{{"lease", lease->to_json()}, {"terms", sealed_terms.to_json()}});
+}
+
+http::Response FakeSupervisor::own_lease() const {
+  if (!current_lease_) return http::error_response({Code::kNotFound, "no lease"});
+  const auto id = wire::Lease::from_json(lease->body)->lease_id;
+  json::Array documents;
+  for (const auto& paper : papers_.at(id)) documents.emplace_back(paper.to_json());
+  const auto price = wire::open<wire::Lease>(*lease)->verified_bid()->price_ucredits;
+  return http::json_response(
+      200, json::Object{{"documents", documents}, {"renewal_price_ucredits", price}});
+}
+
+http::Response FakeSupervisor::renew(const json::Object& body) {
+  const auto envelope = wire::parse_envelope(body.at("renewal"));
+  const auto asked = envelope ? wire::open<wire::Renewal>(*envelope) : fail(envelope.error());
+  if (!asked) return http::error_response(asked.error());
+  auto& papers = papers_.at(asked->lease_id);
+  for (const auto& paper : papers) {
+    const auto known = wire::open<wire::RenewedLease>(paper);
+    if (known && known->renewal.digest() == envelope->digest())
+      return http::json_response(200, json::Object{{"renewed_lease", paper.to_json()}});
+  }
+  renewals.push_back(*asked);
+  auto& end_ms = ends_[asked->lease_id];
+  end_ms += asked->seconds * 1000;
+  papers.push_back(*wire::seal(
+      supervisor, wire::RenewedLease{supervisor.public_key(), *envelope, now_ms(), end_ms}));
+  if (std::exchange(lose_next_renewal, false))
+    return http::error_response({Code::kTimeout, "the answer is lost"});
+  return http::json_response(200, json::Object{{"renewed_lease", papers.back().to_json()}});
+}
+
+http::Response FakeSupervisor::papers(const json::Object& body) const {
+  json::Array documents;
+  for (const auto& paper : papers_.at(std::string(body.at("lease_id").as_string())))
+    documents.emplace_back(paper.to_json());
+  return http::json_response(200, json::Object{{"documents", documents}});
+}
+
+void FakeSupervisor::close_lease(const std::string& lease_id, const FakeProvider& by,
+                                 std::int64_t used_seconds) {
+  auto& papers = papers_.at(lease_id);
+  wire::Receipt receipt;
+  receipt.provider = by.key.public_key();
+  receipt.icon = icon_;
+  receipt.lease_id = lease_id;
+  receipt.used_seconds = used_seconds;
+  auto left = used_seconds;
+  for (const auto& paper : papers) {
+    wire::MicroCredits price = 0;
+    std::int64_t seconds = 0;
+    if (const auto lease = wire::open<wire::Lease>(paper)) {
+      price = lease->verified_bid()->price_ucredits;
+      seconds = lease->verified_bid()->slot_seconds;
+    } else if (const auto renewed = wire::open<wire::RenewedLease>(paper)) {
+      const auto asked = wire::Renewal::from_json(renewed->renewal.body);
+      price = asked->price_ucredits;
+      seconds = asked->seconds;
+    } else {
+      continue;
+    }
+    const auto used = std::min(left, seconds);
+    left -= used;
+    const auto charged = (price * used + seconds - 1) / seconds;
+    receipt.charged_ucredits += charged;
+    receipt.refunded_ucredits += price - charged;
+  }
+  receipt.issued_ms = now_ms();
+  papers.push_back(*wire::seal(by.key, receipt));
 }
 
 http::Response FakeSupervisor::order(const json::Object& body) {

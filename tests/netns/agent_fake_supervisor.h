@@ -51,12 +51,17 @@ class FakeSupervisor {
   std::vector<std::uint16_t> ports;
   std::map<std::string, FakeProvider*> providers;  // by api
 
+  // The provider's last word on the lease that is left: so many seconds were used.
+  void close_lease(const std::string& lease_id, const FakeProvider& by, std::int64_t used_seconds);
+
   // What the agent did.
   std::vector<wire::Bid> bids;
   std::optional<wire::Envelope> lease;
   std::vector<wire::MoveOrder> orders;
   std::vector<json::Object> decisions;
   json::Object status;
+  std::vector<wire::Renewal> renewals;
+  bool lose_next_renewal = false;  // it is granted, and its answer does not arrive
   int hellos = 0;
   int statuses = 0;
   // Sent along with the answer to an order.
@@ -73,6 +78,9 @@ class FakeSupervisor {
   http::Response sell(const json::Object& body);
   std::int64_t purse_held() const;
   http::Response order(const json::Object& body);
+  http::Response own_lease() const;
+  http::Response renew(const json::Object& body);
+  http::Response papers(const json::Object& body) const;
   Task<void> stream(http::LineWriter& lines);
 
   IoContext& loop_;
@@ -84,6 +92,8 @@ class FakeSupervisor {
   boost::asio::steady_timer news_;
   int streams_ = 0;
   bool current_lease_ = false;
+  std::map<std::string, std::vector<wire::Envelope>> papers_;  // by lease
+  std::map<std::string, UtcMillis> ends_;
   std::optional<wire::Envelope> reservation_;
 };
 

@@ -186,7 +186,7 @@ TEST(Policy, ProblemsReadLikeSentences) {
 TEST(Policy, UnknownKeysFarFromAllNameThemAll) {
   const auto found = problems("slot: {zzzzzz: 1}");
   ASSERT_EQ(found.size(), 1u);
-  EXPECT_EQ(found[0].hint, "Known here: cpu, memory, bandwidth, duration.");
+  EXPECT_EQ(found[0].hint, "Known here: cpu, memory, bandwidth, duration, renew.");
 }
 
 TEST(Policy, TwiceIsAMistake) {

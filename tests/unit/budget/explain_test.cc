@@ -46,6 +46,8 @@ TEST(Explain, SaysWhatWasSeenWhoWonWhoLostAndWhatWouldHaveChangedIt) {
               Contains(HasSubstr("198.51.100.0/24 would be at 5.0 ms (it is on their path)")));
   EXPECT_THAT(lines, Contains(HasSubstr("liar (liar.test): rejected [key_mismatch]: its name "
                                         "announces the key aaaaaaaa, but bbbbbbbb answered")));
+  EXPECT_THAT(lines, Contains(HasSubstr("Saves 75.0 ms for each connection, at 0.001333 credits a "
+                                        "millisecond; a slot has paid for itself after 1000.")));
   EXPECT_THAT(lines, Contains(HasSubstr("rejected [too_dear]: too dear: 900000 > 360000")));
   EXPECT_THAT(lines, Contains(HasSubstr("at a price over 359999 micro-credits for a slot, edge")));
   EXPECT_THAT(lines, Contains(HasSubstr("of 99999 micro-credits or less for a slot, dear would")));

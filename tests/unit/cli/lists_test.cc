@@ -70,7 +70,9 @@ TEST_F(CliTest, HistoryLeasesStubsTunnels) {
                  "epoch":2,"state":"done","reason":"latency","started_ms":1,"gap_us":61000,
                  "bytes":70000000}]})");
   supervisor_.on("GET /v1/leases", R"({"leases":[{"lease_id":"l1","icon":"abc","provider":"p",
-                 "role":"bought","price_ucredits":250000,"start_ms":1,"expires_ms":0,"state":"active"}]})");
+                 "role":"bought","price_ucredits":250000,"start_ms":1,"expires_ms":0,"state":"active",
+                 "resources":{"cpu_millis":500,"memory_bytes":1000,"bandwidth_bps":0},
+                 "renewals":2,"usages":3,"charged_ucredits":1000,"receipt":{}}]})");
   supervisor_.on("GET /v1/stubs", R"({"stubs":[{"icon":"abc","name":"cache","next_host":"h",
                  "next_api":"192.0.2.2:7946","next_public":"192.0.2.2","mode":"redirect","epoch":2,
                  "until_ms":0}]})");
@@ -83,10 +85,27 @@ TEST_F(CliTest, HistoryLeasesStubsTunnels) {
   EXPECT_EQ(out(), "No migrations yet.\n");
   EXPECT_EQ(icon({"leases"}), kOk);
   EXPECT_THAT(out(), HasSubstr("bought"));
+  EXPECT_THAT(out(), HasSubstr("3 usages"));
   EXPECT_EQ(icon({"stubs"}), kOk);
   EXPECT_THAT(out(), HasSubstr("cache  abc  redirect         192.0.2.2      2  -\n"));
   EXPECT_EQ(icon({"tunnels"}), kOk);
   EXPECT_THAT(out(), HasSubstr("192.0.2.2:7947  up     -              1   1.00 kB   5 B\n"));
+}
+
+TEST_F(CliTest, LeasesOfAnIconShowWhatItPaidAndWhatItContests) {
+  supervisor_.on("GET /v1/icons", R"({"icons":[{"name":"cache","id":"abc","status":{"leases":[
+      {"lease_id":"l1","state":"settled","provider":"p","provider_name":"edge-a","start_ms":1,
+       "expires_ms":2,"renewals":2,"paid_ucredits":3000,"charged_ucredits":1250,
+       "refunded_ucredits":1750,"usages":4,"receipt":true,"dispute":"500 s are charged"},
+      {"lease_id":"l2","state":"here","provider_name":"edge-b","paid_ucredits":500,"usages":1,
+       "receipt":false,"dispute":""}]}}]})");
+  EXPECT_EQ(icon({"leases", "cache"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("edge-a"));
+  EXPECT_THAT(out(), HasSubstr("closed    500 s are charged"));
+  EXPECT_THAT(out(), HasSubstr("1 usages  right so far"));
+  EXPECT_EQ(icon({"leases", "cache", "-o", "json"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("\"refunded_ucredits\":1750"));
+  EXPECT_EQ(icon({"leases", "nobody"}), kNotFound);
 }
 
 TEST_F(CliTest, StatusSaysWhoThisHostIs) {
@@ -94,7 +113,16 @@ TEST_F(CliTest, StatusSaysWhoThisHostIs) {
     "api":"192.0.2.1:7946","public_address":"192.0.2.1","uptime_ms":65000,"icons":1,"stubs":0,
     "tunnels":2,"capacity":{"cpu_millis":2000,"memory_bytes":4000000000,"bandwidth_bps":1000000000},
     "free":{"cpu_millis":1500,"memory_bytes":3000000000,"bandwidth_bps":1000000000}})");
+  supervisor_.on("GET /v1/icons", R"({"icons":[{"name":"cache","status":{
+      "purse":{"budget_ucredits":1000000,"held_ucredits":0,"spent_ucredits":600000,
+               "alert_percent":50},
+      "decision":{"outcome":"move","best_name":"edge-a","saved_us":75000,
+                  "cost_per_ms_ucredits":1333,"payback_ms":720000}}},
+      {"name":"young","status":{}}]})");
   EXPECT_EQ(icon({"status"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("cache      0.6 of 1 credits (50 % are gone or promised); moved to "
+                               "edge-a 75.0 ms nearer at 0.001333 credits a millisecond, paid "
+                               "back after 12 min\n"));
   EXPECT_THAT(out(), HasSubstr("provider   origin\n"));
   EXPECT_THAT(out(), HasSubstr("free       1.5 cores, 3.00 GB, 1 Gbit/s\n"));
 }

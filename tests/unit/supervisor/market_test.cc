@@ -79,7 +79,7 @@ class MarketTest : public ::testing::Test {
   void run_for(std::int64_t seconds, bool serves = true) {
     for (std::int64_t i = 0; i < seconds; ++i) {
       clock_.advance(Millis(1'000));
-      EXPECT_TRUE(market_->meter([&](const std::string&) { return serves; }));
+      EXPECT_TRUE(market_->meter([&](const std::string&) { return Market::Sight{serves, used_}; }));
     }
   }
   static Code code_of(const Result<wire::Envelope>& result) {
@@ -91,6 +91,7 @@ class MarketTest : public ::testing::Test {
 
   test::TempDir directory_;
   FakeClock clock_;
+  Consumption used_;
   Config config_;
   KeyPair provider_;
   KeyPair icon_;
@@ -381,6 +382,33 @@ TEST_F(MarketTest, MeteredUsageMakesTheBill) {
   EXPECT_EQ(bill.penalty, 0);
 }
 
+// Counters of the kernel become figures of the bill, and never more than the slot can give.
+TEST_F(MarketTest, UseIsMeteredAndBounded) {
+  const auto lease = take(offer(1'000, 1'000));  // 1,000 bytes of memory, 100 bit/s
+  used_ = {3'000'000, 5'000, 70, 40};            // before it began here
+  ASSERT_TRUE(market_->activate(lease.lease_id));
+  used_ = {30'000'000, 600, 500, 1};
+  run_for(125);
+  used_ = {500'000'000, 900, 1'000'000, 2};
+  run_for(125);
+  used_ = {0, 0, 0, 0};  // a counter that began anew is nothing that came back
+  run_for(125);
+  std::vector<wire::Usage> usages;
+  const auto all = *market_->documents(lease.lease_id);
+  for (const auto& document : all)
+    if (auto usage = wire::open<wire::Usage>(*wire::parse_envelope(document)))
+      usages.push_back(*usage);
+  ASSERT_EQ(usages.size(), 3U);
+  EXPECT_EQ(usages[0].cpu_ms, 30'000);
+  EXPECT_EQ(usages[0].memory_bytes_max, 600);
+  EXPECT_EQ(usages[0].sent_bytes, 500);
+  EXPECT_EQ(usages[0].received_bytes, 1);
+  EXPECT_EQ(usages[1].cpu_ms, 125'000);  // one core for 125 s
+  EXPECT_EQ(usages[1].sent_bytes, 1'500);
+  EXPECT_EQ(usages[2].cpu_ms, 0);
+  EXPECT_EQ(account(lease).wrong, "");
+}
+
 TEST_F(MarketTest, TimeThatIsNotServedIsNotPaidAndOwesAPenalty) {
   const auto lease = take(offer(1'000, 1'000));
   ASSERT_TRUE(market_->activate(lease.lease_id));
@@ -438,7 +466,7 @@ TEST_F(MarketTest, ASupervisorThatWasDeadAtTheEndSettlesWhenItIsBack) {
   run_for(70);
   clock_.advance(Millis(500'000));
   Market again(config_, provider_, clock_, *journal_);
-  ASSERT_TRUE(again.meter([](const std::string&) { return true; }));
+  ASSERT_TRUE(again.meter([](const std::string&) { return Market::Sight{true, {}}; }));
   EXPECT_EQ(again.expire()->size(), 1U);
   const auto bill = account(lease);
   EXPECT_EQ(bill.wrong, "");
