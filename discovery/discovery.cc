@@ -156,7 +156,8 @@ json::Object DiscoveryReport::to_json(std::size_t traces_max) const {
                        {"rtt_us", hop.rtt_us_min},
                        {"probes", hop.probes},
                        {"inferred", hop.inferred},
-                       {"balanced", hop.balanced}});
+                       {"balanced", hop.balanced},
+                       {"back_hops", hop.back_hops}});
     }
     trace_list.push_back(json::Object{{"target", trace.target.to_string()},
                                       {"method", to_string(trace.method)},

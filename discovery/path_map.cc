@@ -64,9 +64,11 @@ void PathMap::learn(const TraceResult& result, bool cut, SteadyTime now) {
   for (const Hop& hop : result.hops) {
     if (result.reached && hop.address == result.target) {
       path.rtt_us = static_cast<std::uint32_t>(hop.rtt_us_min);
+      path.back_hops = static_cast<std::uint8_t>(hop.back_hops);
       break;
     }
-    Step step{0, static_cast<std::uint8_t>(hop.probes), hop.inferred};
+    Step step{0, static_cast<std::uint8_t>(hop.probes), hop.inferred,
+              static_cast<std::uint8_t>(hop.back_hops)};
     if (hop.address) step.router = router_number(*hop.address);
     if (step.router != 0) {
       RouterSeen& router = routers_[step.router];
@@ -83,9 +85,12 @@ void PathMap::learn(const TraceResult& result, bool cut, SteadyTime now) {
 void PathMap::learn(const std::vector<RouterSeen>& routers) {
   for (const RouterSeen& seen : routers)
     if (const auto known = numbers_.find(seen.address); known != numbers_.end()) {
-      const int ttl_max = routers_[known->second].ttl_max;
-      routers_[known->second] = seen;
-      routers_[known->second].ttl_max = std::max(ttl_max, seen.ttl_max);
+      RouterSeen& router = routers_[known->second];
+      const RouterSeen before = std::exchange(router, seen);
+      router.ttl_max = std::max(before.ttl_max, seen.ttl_max);
+      // Not every run looks for load balancing at every router.
+      router.balanced = before.balanced || seen.balanced;
+      if (router.beside.empty()) router.beside = before.beside;
     }
   if (routers_.size() > limits_.routers_max / 2) forget_unused_routers();
 }
@@ -103,6 +108,7 @@ std::optional<TraceResult> PathMap::find(const Address& user) const {
     hop.ttl = static_cast<int>(result.hops.size()) + 1;
     hop.probes = step.probes;
     hop.inferred = step.inferred;
+    hop.back_hops = step.back_hops;
     if (step.router != 0) {
       const RouterSeen& router = routers_[step.router];
       hop.address = router.address;
@@ -116,6 +122,7 @@ std::optional<TraceResult> PathMap::find(const Address& user) const {
     last.ttl = static_cast<int>(result.hops.size()) + 1;
     last.address = path.target;
     last.rtt_us_min = path.rtt_us;
+    last.back_hops = path.back_hops;
     last.probes = 1;
     result.hops.push_back(last);
   } else if (path.traced == SteadyTime{}) {

@@ -48,6 +48,7 @@ class PathMap {
     std::uint32_t router = 0;  // 0: silent
     std::uint8_t probes = 0;
     bool inferred = false;
+    std::uint8_t back_hops = 0;
   };
   struct Path {
     Address target;
@@ -57,7 +58,8 @@ class PathMap {
     TraceMethod method = TraceMethod::kPing;
     bool reached = false;
     bool holed = false;
-    std::vector<Step> steps;  // the target itself left out
+    std::uint8_t back_hops = 0;  // of the target, when reached
+    std::vector<Step> steps;     // the target itself left out
   };
   std::uint32_t router_number(const Address& address);
   void forget_oldest();

@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace icon::discovery {
+namespace {
+
+constexpr std::size_t kRingStepsMax = 64;
+
+}  // namespace
 
 std::uint64_t user_block(const Address& address) {
   constexpr std::size_t kBytesV4 = 3;  // as Prefix::of_user: /24 and /48
@@ -49,6 +54,23 @@ void PathTree::link(NodeId previous, NodeId next) {
   // What is nearer to it is better.
   NodeId& known = nodes_[next].previous;
   if (known == kNoNode || nodes_[known].ttl < nodes_[previous].ttl) known = previous;
+}
+
+std::vector<std::vector<Address>> PathTree::beside(std::size_t max) const {
+  std::vector<std::vector<Address>> lists(routers_.size());
+  for (NodeId node = 1; node < nodes_.size(); ++node) {
+    auto& list = lists[nodes_[node].router];
+    std::size_t steps = 0;
+    for (NodeId member = nodes_[node].alternative;
+         member != node && list.size() < max && ++steps <= kRingStepsMax;
+         member = nodes_[member].alternative) {
+      const Address& address = router_at(member).address;
+      if (nodes_[member].router != nodes_[node].router &&
+          std::find(list.begin(), list.end(), address) == list.end())
+        list.push_back(address);
+    }
+  }
+  return lists;
 }
 
 bool PathTree::complete(NodeId node) const {

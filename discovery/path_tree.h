@@ -44,6 +44,7 @@ class PathTree {
     std::uint32_t claimed_by = 0;  // the trace that was first here, or tries again
     std::uint8_t ttl = 0;
     std::uint8_t claims = 0;
+    std::uint8_t back_hops = 0;  // by which its answers came; 0: not known
     bool flows_checked = false;
   };
 
@@ -56,6 +57,8 @@ class PathTree {
   void link(NodeId previous, NodeId next);
   // Both were seen at one place, with different flow ids or even with one.
   void balance(NodeId one, NodeId other);
+  // Who takes turns with each router at any place, at most `max` of them; by RouterId.
+  std::vector<std::vector<Address>> beside(std::size_t max) const;
   // What is before this node is known, without a hole.
   bool complete(NodeId node) const;
   // The local stop set: `trace` is the one that finds out what is before this node.

@@ -78,6 +78,7 @@ struct ControlData {
   std::optional<sock_extended_err> error;
   std::optional<Address> offender;
   std::int64_t received_ns = 0;
+  int ttl = 0;
 };
 
 ControlData read_control(Bytes control, bool v6) {
@@ -85,11 +86,16 @@ ControlData read_control(Bytes control, bool v6) {
   for_each_control(control, [&](int level, int type, Bytes data) {
     const bool error = v6 ? level == IPPROTO_IPV6 && type == IPV6_RECVERR
                           : level == IPPROTO_IP && type == IP_RECVERR;
+    const bool arrived_with =
+        v6 ? level == IPPROTO_IPV6 && type == IPV6_HOPLIMIT : level == IPPROTO_IP && type == IP_TTL;
     timespec when{};
+    int ttl = 0;
     sock_extended_err extended{};
     if (error && copy_out(data, extended)) {
       found.error = extended;
       found.offender = read_address(data.subspan(sizeof extended), v6);
+    } else if (arrived_with && copy_out(data, ttl)) {
+      found.ttl = ttl;
     } else if (level == SOL_SOCKET && type == SCM_TIMESTAMPNS && copy_out(data, when)) {
       constexpr std::int64_t kSecondsMax = INT64_MAX / 1'000'000'000 - 1;
       if (when.tv_sec > 0 && when.tv_sec < kSecondsMax && when.tv_nsec >= 0 &&
@@ -173,6 +179,13 @@ ProbeBytes make_probe(ProbeKind kind, bool v6, ProbeTag tag, std::uint64_t cooki
   return probe;
 }
 
+int back_hops(int ttl_received) {
+  if (ttl_received < 1 || ttl_received > 255) return 0;
+  for (const int first : {64, 128})
+    if (ttl_received <= first) return first + 1 - ttl_received;
+  return 256 - ttl_received;
+}
+
 std::optional<ProbeReply> parse_error_message(ProbeKind kind, bool v6, const RawMessage& message) {
   const ControlData control = read_control(message.control, v6);
   const auto target = read_address(message.name, v6);
@@ -192,6 +205,7 @@ std::optional<ProbeReply> parse_error_message(ProbeKind kind, bool v6, const Raw
   reply.target = *target;
   reply.from = *control.offender;
   reply.received_ns = control.received_ns;
+  reply.back_hops = back_hops(control.ttl);
   const Quote quote = kind == ProbeKind::kUdp
                           ? read_udp_quote(message.payload, reply)
                           : read_icmp(message.payload, v6 ? kEchoV6 : kEchoV4, reply);
@@ -207,7 +221,9 @@ std::optional<ProbeReply> parse_echo_reply(bool v6, const RawMessage& message) {
   reply.kind = ProbeReply::Kind::kEchoReply;
   reply.target = *from;
   reply.from = *from;
-  reply.received_ns = read_control(message.control, v6).received_ns;
+  const ControlData control = read_control(message.control, v6);
+  reply.received_ns = control.received_ns;
+  reply.back_hops = back_hops(control.ttl);
   if (read_icmp(message.payload, v6 ? kEchoReplyV6 : kEchoReplyV4, reply) != Quote::kTagged)
     return std::nullopt;
   // The target returns the whole payload, with the cookie.

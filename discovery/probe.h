@@ -53,6 +53,7 @@ struct ProbeReply {
   // Absent when a router quotes no more than the 8 bytes that RFC 792 asks for (UDP only).
   std::optional<ProbeTag> tag;
   std::optional<std::uint64_t> cookie;  // absent when the quote is too short for it
+  int back_hops = 0;                    // by which the answer came, see back_hops(); 0: not known
   std::int64_t received_ns = 0;         // CLOCK_REALTIME, by the kernel; 0 when it did not say
 };
 
@@ -62,6 +63,11 @@ struct RawMessage {
   std::span<const std::uint8_t> control;
   std::span<const std::uint8_t> payload;
 };
+
+// By how many hops an answer came that arrives with this TTL: senders begin with 64, 128 or 255, as
+// tracepath has it. The sender counts: who is N hops away answers by N hops if the way back is the
+// same. 0: not a TTL.
+int back_hops(int ttl_received);
 
 // From the error queue (IP_RECVERR, IPV6_RECVERR). Nothing when it is not about a probe.
 std::optional<ProbeReply> parse_error_message(ProbeKind kind, bool v6, const RawMessage& message);

@@ -103,6 +103,8 @@ Result<ProbeSocket> ProbeSocket::open(ProbeKind kind, bool v6) {
                   v6 ? IPV6_RECVERR : IP_RECVERR, 1))
     return fail_errno(what + ": receive ICMP errors");
   if (v6) (void)set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  (void)set_option(fd.get(), v6 ? int{IPPROTO_IPV6} : int{IPPROTO_IP},
+                   v6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, 1);
   (void)set_option(fd.get(), SOL_SOCKET, SO_TIMESTAMPNS, 1);
   (void)set_option(fd.get(), SOL_SOCKET, SO_RCVBUF, kReceiveBufferBytes);
   return ProbeSocket(std::move(fd), kind, v6);

@@ -47,6 +47,7 @@ void add_router(Run& run, RouterSeen seen) {
   router.probes_per_second_max = std::max(router.probes_per_second_max, seen.probes_per_second_max);
   router.limited = router.limited || seen.limited;
   router.balanced = router.balanced || seen.balanced;
+  if (router.beside.empty()) router.beside = std::move(seen.beside);
 }
 
 // Runs one method on the tasks `which`; those on whose path nothing was seen go to `unseen` if it

@@ -61,6 +61,9 @@ struct Hop {
   // Not seen by this trace, but by another that has the same hops around it.
   bool inferred = false;
   bool balanced = false;  // takes turns with other routers
+  // By how many hops its answer came back, as far as its TTL tells. Another number than `ttl`: the
+  // way back is not the way there. 0: not known.
+  int back_hops = 0;
 };
 
 struct TraceResult {
@@ -71,6 +74,8 @@ struct TraceResult {
   std::string note;       // why a trace ended early, empty otherwise
 };
 
+inline constexpr std::size_t kBesideMax = 4;
+
 struct RouterSeen {
   Address address;
   std::int64_t rtt_us_min = 0;  // 0: not known
@@ -78,8 +83,9 @@ struct RouterSeen {
   std::uint32_t probes = 0;  // that met it, as far as can be known
   std::uint32_t answers = 0;
   std::uint32_t probes_per_second_max = 0;
-  bool limited = false;   // answers only so often
-  bool balanced = false;  // shares its place on some path with others
+  bool limited = false;              // answers only so often
+  bool balanced = false;             // shares its place on some path with others
+  std::vector<Address> beside = {};  // these, kBesideMax at most
 };
 
 struct TraceReport {

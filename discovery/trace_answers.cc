@@ -95,6 +95,7 @@ void TracePlan::note_router(OpenTrace& trace, int ttl, const ProbeReply& reply,
   if (node == kNoNode) return;
   const RouterId router = tree_.at(node).router;
   tree_.measured(node, rtt_us);
+  if (reply.back_hops > 0) tree_.at(node).back_hops = static_cast<std::uint8_t>(reply.back_hops);
   pace_.answered(router, slot.asked == router, received);
   if (slot.node != kNoNode) {
     // Another router at this TTL, with the same flow: balanced by packet, or the route changed.
@@ -167,6 +168,7 @@ void TracePlan::note_end(OpenTrace& trace, int ttl, const ProbeReply& reply, std
     if (begin_nearer(trace, ttl)) return;
     slot.target = true;
     target.rtt_us = target.reached ? std::min(target.rtt_us, rtt_us) : rtt_us;
+    target.back_hops = static_cast<std::uint8_t>(reply.back_hops);
     target.reached = true;
     target.ended = TraceEnd::kReached;
   } else if (!target.reached) {

@@ -102,6 +102,11 @@ std::string milliseconds(std::int64_t us) {
   return text;
 }
 
+std::string way_back(const Hop& hop) {
+  if (hop.back_hops == 0 || hop.back_hops == hop.ttl) return "";
+  return " (answers by " + std::to_string(hop.back_hops) + " hops)";
+}
+
 void print(const DiscoveryReport& report) {
   for (const auto& trace : report.traces) {
     std::printf("%s (%s): %s%s%s\n", trace.target.to_string().c_str(),
@@ -112,10 +117,11 @@ void print(const DiscoveryReport& report) {
       std::string name;
       for (const auto& known : report.names)
         if (known.address == hop.address) name = known.name;
-      std::printf("  %2d  %-39s %9s ms  %s%s\n", hop.ttl,
+      std::printf("  %2d  %-39s %9s ms  %s%s%s%s\n", hop.ttl,
                   hop.address ? hop.address->to_string().c_str() : "*",
                   milliseconds(hop.rtt_us_min).c_str(), name.c_str(),
-                  hop.inferred ? " (known from another trace)" : "");
+                  hop.inferred ? " (known from another trace)" : "",
+                  hop.balanced ? " (load-balanced)" : "", way_back(hop).c_str());
     }
   }
   for (const auto& provider : report.providers)
@@ -133,7 +139,9 @@ void print(const DiscoveryReport& report) {
 
 json::Array routers_json(const std::vector<RouterSeen>& routers) {
   json::Array list;
-  for (const RouterSeen& router : routers)
+  for (const RouterSeen& router : routers) {
+    json::Array beside;
+    for (const Address& other : router.beside) beside.emplace_back(other.to_string());
     list.push_back(
         json::Object{{"address", router.address.to_string()},
                      {"ttl", router.ttl_max},
@@ -142,7 +150,9 @@ json::Array routers_json(const std::vector<RouterSeen>& routers) {
                      {"answers", std::int64_t{router.answers}},
                      {"probes_per_second_max", std::int64_t{router.probes_per_second_max}},
                      {"limited", router.limited},
-                     {"balanced", router.balanced}});
+                     {"balanced", router.balanced},
+                     {"beside", std::move(beside)}});
+  }
   return list;
 }
 

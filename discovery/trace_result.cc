@@ -1,5 +1,6 @@
 // TracePlan: what a trace found, put together from its own hops and those of others.
 #include <algorithm>
+#include <utility>
 
 #include "discovery/trace_plan.h"
 
@@ -103,10 +104,12 @@ TraceResult TracePlan::result(std::size_t index) const {
       hop.address = router.address;
       hop.rtt_us_min = router.rtt_us_min;
       hop.balanced = router.balanced;
+      hop.back_hops = tree_.at(nodes[at]).back_hops;
       hop.inferred = step == nullptr || step->node == kNoNode;
     } else if (target.reached && hop.ttl == target.end) {
       hop.address = target.address;
       hop.rtt_us_min = std::max<std::uint32_t>(target.rtt_us, 1);
+      hop.back_hops = target.back_hops;
     }
     result.hops.push_back(hop);
   }
@@ -124,11 +127,13 @@ std::vector<TraceResult> TracePlan::results() const {
 std::vector<RouterSeen> TracePlan::routers() const {
   std::vector<RouterSeen> seen;
   seen.reserve(tree_.router_count());
+  auto beside = tree_.beside(kBesideMax);
   for (RouterId id = 1; id <= tree_.router_count(); ++id) {
     const PathTree::Router& router = tree_.router(id);
     const RouterPace::Counts counts = pace_.counts(id);
     seen.push_back({router.address, router.rtt_us_min, router.ttl_max, counts.probes,
-                    counts.answers, counts.probes_per_second_max, counts.limited, router.balanced});
+                    counts.answers, counts.probes_per_second_max, counts.limited, router.balanced,
+                    std::move(beside[id])});
   }
   return seen;
 }

@@ -88,6 +88,7 @@ struct TraceTarget {
   std::uint8_t low = 1;        // the hops [low, end] are its own; kept at `path`
   std::uint8_t end = 0;
   std::uint8_t code = 0;
+  std::uint8_t back_hops = 0;  // by which the target's own answer came
   NodeId who = kNoNode;
   std::uint32_t block_first = 0;  // the first target in its block, perhaps itself
   std::uint32_t like = kNobody;

@@ -22,7 +22,8 @@ ICON_FUZZ_TARGET(probe) {
     for (const auto kind : {ProbeKind::kUdp, ProbeKind::kPing})
       if (const auto reply = parse_error_message(kind, v6, message); reply && reply->tag)
         ICON_FUZZ_REQUIRE(reply->tag->ttl >= 1 && reply->tag->ttl <= kTtlMax &&
-                          reply->tag->attempt <= kAttemptsMax && reply->tag->flow < kFlowsMax);
+                          reply->tag->attempt <= kAttemptsMax && reply->tag->flow < kFlowsMax &&
+                          reply->back_hops >= 0 && reply->back_hops <= 127);
     (void)parse_echo_reply(v6, message);
   }
 }

@@ -146,6 +146,7 @@ TEST_F(ScaleTest, BalancedPathIsSeenAndNotMixedUp) {
   ASSERT_EQ(found.count("198.51.100.101"), 1u);
   EXPECT_TRUE(found.at("198.51.100.101").at("balanced").as_bool());
   EXPECT_TRUE(found.at(right_v4(1)).at("balanced").as_bool());
+  EXPECT_EQ(found.at(right_v4(1)).at("beside"), (json::Array{"198.51.100.101"}));
   EXPECT_FALSE(found.at(right_v4(0)).at("balanced").as_bool());
   EXPECT_FALSE(found.at(right_v4(2)).at("balanced").as_bool());
   // Each path on its own is one that packets take: four hops, none of them silent.
@@ -153,6 +154,29 @@ TEST_F(ScaleTest, BalancedPathIsSeenAndNotMixedUp) {
     EXPECT_EQ(one.as_object().at("hops").as_array().size(), 4u);
     for (const auto& hop : one.as_object().at("hops").as_array())
       EXPECT_NE(hop.as_object().at("address").as_string(), "");
+  }
+}
+
+// The users' answers go from n4 straight to n1, those of the routers the way back.
+TEST_F(ScaleTest, AnotherWayBackIsSeen) {
+  ip({"-n", name(1), "link", "add", "side", "type", "veth", "peer", "name", "side", "netns",
+      name(4)});
+  ip({"-n", name(1), "addr", "add", "198.51.100.100/31", "dev", "side"});
+  ip({"-n", name(4), "addr", "add", "198.51.100.101/31", "dev", "side"});
+  for (const int node : {1, 4}) ip({"-n", name(node), "link", "set", "side", "up"});
+  for (const char* of : {"all", "side", "left"})
+    kernel_setting(1, std::string("net/ipv4/conf/") + of + "/rp_filter", "0");
+  ip({"-n", name(4), "route", "replace", left_v4(0) + "/31", "via", "198.51.100.100"});
+  kernel_setting(0, "net/ipv4/ping_group_range", "1000 1000");
+  for (const char* method : {"udp", "ping"}) {
+    const auto report = trace({"--no-names", "--method", method, kUserV4});
+    const auto hops = report.at("traces").as_array().at(0).at("hops").as_array();
+    ASSERT_EQ(hops.size(), 4u) << method;
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(hops[i].at("back_hops"), i + 1) << method;
+    EXPECT_EQ(hops[3].at("back_hops"), 2) << method;
+    const auto same_way = trace({"--no-names", "--method", method, kUserV6});
+    for (const auto& hop : same_way.at("traces").as_array().at(0).at("hops").as_array())
+      EXPECT_EQ(hop.at("back_hops"), hop.at("ttl")) << method;
   }
 }
 

@@ -129,5 +129,29 @@ TEST(PathMap, Bounded) {
   }
 }
 
+TEST(PathMap, KeepsTheWayBackAndWhoTakesTurns) {
+  PathMap map;
+  auto result = path_to(user(1), {1, 2});
+  result.hops[0].back_hops = 1;
+  result.hops[1].back_hops = 5;
+  result.hops[2].back_hops = 6;
+  map.learn(result, false, kNow);
+  RouterSeen seen;
+  seen.address = router(2);
+  seen.balanced = true;
+  seen.beside = {router(9)};
+  map.learn({seen});
+  // A run that did not look for it has not unlearnt it.
+  seen.balanced = false;
+  seen.beside.clear();
+  map.learn({seen});
+  const auto known = map.find(user(1));
+  ASSERT_TRUE(known && known->hops.size() == 3u);
+  EXPECT_EQ(known->hops[1].back_hops, 5);
+  EXPECT_EQ(known->hops[2].back_hops, 6);
+  EXPECT_TRUE(known->hops[1].balanced);
+  EXPECT_EQ(map.routers().back().beside, std::vector<Address>{router(9)});
+}
+
 }  // namespace
 }  // namespace icon::discovery

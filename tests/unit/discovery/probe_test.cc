@@ -235,5 +235,27 @@ TEST(ParseErrorMessage, ManyMutationsAreSurvived) {
   }
 }
 
+TEST(BackHops, SendersBeginWithOneOfThree) {
+  EXPECT_EQ(back_hops(64), 1);
+  EXPECT_EQ(back_hops(61), 4);
+  EXPECT_EQ(back_hops(125), 4);
+  EXPECT_EQ(back_hops(252), 4);
+  EXPECT_EQ(back_hops(1), 64);
+  for (const int none : {0, -1, 256, 1 << 30}) EXPECT_EQ(back_hops(none), 0);
+}
+
+TEST(BackHops, AreReadFromEveryAnswer) {
+  for (const bool v6 : {false, true}) {
+    const auto probe = make_probe(ProbeKind::kUdp, v6, {4, 1}, kCookie);
+    auto message =
+        Message::error(v6, v6 ? "2001:db8::9" : "203.0.113.9", v6 ? "2001:db8::1" : "198.51.100.1",
+                       v6 ? 3 : 11, 0, probe.view());
+    EXPECT_EQ(parse_error_message(ProbeKind::kUdp, v6, message.raw())->back_hops, 0);
+    add_control(message.control, v6 ? int{IPPROTO_IPV6} : int{IPPROTO_IP},
+                v6 ? IPV6_HOPLIMIT : IP_TTL, bytes_of(int{58}));
+    EXPECT_EQ(parse_error_message(ProbeKind::kUdp, v6, message.raw())->back_hops, 7);
+  }
+}
+
 }  // namespace
 }  // namespace icon::discovery

@@ -31,6 +31,7 @@ class SimulatedNetwork {
     std::set<Address> silent;
     std::set<std::size_t> silent_targets;
     Micros per_hop{500};
+    std::function<std::size_t(std::size_t)> back_hops;  // by the hops there; none: not told
     unsigned seed = 1;
   };
 
@@ -122,6 +123,7 @@ class SimulatedNetwork {
       reply.kind = ProbeReply::Kind::kEchoReply;
       reply.from = reply.target;
     }
+    if (options_.back_hops) reply.back_hops = static_cast<int>(options_.back_hops(hops));
     if (!lost()) arriving_.push({now + options_.per_hop * hops, reply});
   }
 

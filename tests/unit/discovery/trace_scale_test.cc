@@ -280,6 +280,9 @@ TEST(TraceScale, BalancedPathsAreDetected) {
     const bool balanced =
         router.address == tree_router(4, 0) || router.address == tree_router(4, 1);
     EXPECT_EQ(router.balanced, balanced) << router.address.to_string();
+    std::vector<Address> beside;
+    if (balanced) beside = {tree_router(4, router.address == tree_router(4, 0) ? 1 : 0)};
+    EXPECT_EQ(router.beside, beside) << router.address.to_string();
   }
   // The trace's own flow is one path, not a mixture.
   for (std::size_t i = 0; i < 100; ++i) {
@@ -289,6 +292,18 @@ TEST(TraceScale, BalancedPathsAreDetected) {
     EXPECT_EQ(result.hops[3].address, path(i, 0)[3]) << i;
     EXPECT_TRUE(result.hops[3].balanced);
   }
+}
+
+// The last router's answers, and the users', take three hops more than the way there.
+TEST(TraceScale, AnotherWayBackIsSeen) {
+  SimulatedNetwork::Options options;
+  options.back_hops = [](std::size_t ttl) { return ttl < 7 ? ttl : ttl + 3; };
+  const auto path = [](std::size_t target, int) { return tree_path({7, 1, 1}, target, 20); };
+  SimulatedNetwork network(tree_targets(20, 1), path, fast(), options);
+  network.run();
+  for (std::size_t i = 0; i < 20; ++i)
+    for (const Hop& hop : network.plan.result(i).hops)
+      EXPECT_EQ(hop.back_hops, hop.ttl < 7 ? hop.ttl : hop.ttl + 3) << i;
 }
 
 TEST(TraceScale, LoopsEnd) {
