@@ -262,11 +262,13 @@ Task<void> Rounds::decision_task(std::int64_t round) {
                                         {"prefixes", users_.size()},
                                         {"objective_us", options_.policy.objective_us}});
     history_.nothing_asked(clock_.utc_ms());
+    tell_map(observations(), {});
     later(event::DecidedStay{round});
     co_return;
   }
   const auto seen = observations();
   auto input = decision_input(options_.policy, seen, history_);
+  tell_map(seen, input.candidates);
   input.broken_promise = promises_.broken();
   const auto decision = budget::decide(input, clock_.utc_ms());
   history_ = decision.history;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -94,6 +95,9 @@ class Rounds {
   KnownProvider here_as_provider() const;
   budget::Evidence refusal(const std::string& target, const std::string& why) const;
   Observations observations() const;
+  // What `icon path` shows; `candidates`: of the decision, empty when nobody was asked.
+  void tell_map(const Observations& seen, std::span<const budget::Candidate> candidates);
+  Task<void> send_map(json::Object map);
   bool nothing_to_ask() const;
   wire::MicroCredits worth_here(std::int64_t seconds) const;
   bool may_buy() const;
@@ -124,6 +128,7 @@ class Rounds {
   std::optional<budget::Evidence> refusal_;  // of an operator's order under way
   std::string last_posted_;
   json::Object last_decision_;  // in figures
+  bool telling_map_ = false;
   std::vector<std::pair<std::string, std::int64_t>> estimates_us_;
   Purchase purchase_;
   Tenant tenant_;  // last: it borrows from those above

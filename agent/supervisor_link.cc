@@ -305,4 +305,10 @@ Task<Status> SupervisorLink::put_status(json::Object status) {
   co_return Status{};
 }
 
+Task<Status> SupervisorLink::put_map(json::Object map) {
+  ICON_CO_TRY(const std::string ignored,
+              co_await call("PUT", "/v1/self/map", std::move(map), kLocalCall));
+  co_return Status{};
+}
+
 }  // namespace icon::agent

@@ -147,6 +147,7 @@ class SupervisorLink {
   Task<Status> post_reseeded(std::size_t processes, std::string error);
   Task<Status> post_decision(std::string id, std::string outcome, json::Object evidence);
   Task<Status> put_status(json::Object status);
+  Task<Status> put_map(json::Object map);  // a wire::NetworkMap
 
   const std::string& socket_path() const { return socket_path_; }
 

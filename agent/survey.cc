@@ -6,6 +6,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include "agent/map_report.h"
 #include "base/encoding.h"
 #include "base/log.h"
 #include "discovery/mapped_tracer.h"
@@ -108,6 +109,7 @@ void Survey::take_over(const discovery::DiscoveryReport& report) {
   traces_ = trace_views(report, users_.prefixes);
   reached_ = reached_rtts(report, users_.prefixes);
   evidence_ = report.to_json(limits_.traces_shown_max);
+  traced_ = traced_map(report, users_.prefixes, clock_.utc_ms());
   log::info("discovery.done", {{"users", users_.users.size()},
                                {"hops", report.hops.size()},
                                {"routers", report.routers.size()},
@@ -262,6 +264,7 @@ void Survey::forget() {
   reached_.clear();
   pings_.clear();
   evidence_.clear();
+  traced_ = {};
   logged_.clear();
   connect_rtt_us_.clear();
 }

@@ -18,6 +18,7 @@
 #include "base/task.h"
 #include "discovery/discovery.h"
 #include "discovery/dns_stack.h"
+#include "wire/network_map.h"
 
 namespace icon::agent {
 
@@ -67,6 +68,8 @@ class Survey {
   const ReachedRtts& reached() const { return reached_; }
   // What was traced, named and left out, for the decision's evidence. Empty before the first run.
   const json::Object& evidence() const { return evidence_; }
+  // The paths as traced, for people; empty before the first run.
+  const wire::NetworkMap& traced() const { return traced_; }
   // Ends every socket that is still open.
   void close();
   // The place has changed: what was found no longer holds.
@@ -95,6 +98,7 @@ class Survey {
   std::vector<TraceView> traces_;
   ReachedRtts reached_;
   json::Object evidence_;
+  wire::NetworkMap traced_;
   const KeyPair* key_ = nullptr;
   PingBook pings_;
   std::map<std::string, std::string> logged_;           // the last answer of each API

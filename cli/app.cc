@@ -15,6 +15,7 @@
 #include "cli/lists.h"
 #include "cli/local.h"
 #include "cli/migrate.h"
+#include "cli/path.h"
 #include "cli/receipts.h"
 #include "cli/simulate.h"
 
@@ -169,6 +170,9 @@ class Tree {
         });
     providers->add_option("icon", icon_, "only those of one ICON");
     providers->add_flag("--record", record_, "what they promised, and what they delivered");
+    add_path_options(*command("path", "Draw the way to users: hops, owners, providers, prices",
+                              [this] { return show_path(context_, path_); }),
+                     path_);
     listing("leases", "List the slots sold and bought here, or all that one ICON has held", [this] {
       return list_leases(context_, icon_);
     })->add_option("icon", icon_, "what this ICON paid, wherever it was");
@@ -403,6 +407,7 @@ class Tree {
   AdoptOptions adopt_;
   LogOptions logs_;
   MigrateOptions migrate_;
+  PathOptions path_;
 };
 
 int parse_and_run(std::vector<std::string> arguments, Context& context,

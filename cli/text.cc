@@ -16,6 +16,18 @@ std::string three_digits(double value) {
   return fmt::format("{:.{}f}", value, magnitude < 10 ? 2 : magnitude < 100 ? 1 : 0);
 }
 
+// UTF-8 of what changes a line without being seen: zero-width characters, line separators, marks
+// and overrides of direction (U+200B to U+200F, U+2028 to U+202E, U+2060 to U+2069), U+FEFF.
+bool is_invisible(std::string_view text) {
+  if (text.size() < 3) return false;
+  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (byte(0) == 0xef) return byte(1) == 0xbb && byte(2) == 0xbf;
+  if (byte(0) != 0xe2) return false;
+  if (byte(1) == 0x80)
+    return (byte(2) >= 0x8b && byte(2) <= 0x8f) || (byte(2) >= 0xa8 && byte(2) <= 0xae);
+  return byte(1) == 0x81 && byte(2) >= 0xa0 && byte(2) <= 0xa9;
+}
+
 }  // namespace
 
 std::string printable(std::string_view text, std::size_t characters_max) {
@@ -25,9 +37,11 @@ std::string printable(std::string_view text, std::size_t characters_max) {
     // C1 control characters are 0xC2 0x80 to 0xC2 0x9F in UTF-8: some terminals obey them.
     const bool c1 =
         byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    const bool invisible = is_invisible(text.substr(i));
     if (c1) ++i;
+    if (invisible) i += 2;
     if (result.size() >= characters_max) return result + "...";
-    result += c1 || byte < 0x20 || byte == 0x7f ? '?' : static_cast<char>(byte);
+    result += c1 || invisible || byte < 0x20 || byte == 0x7f ? '?' : static_cast<char>(byte);
   }
   return result;
 }

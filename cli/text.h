@@ -11,7 +11,8 @@
 
 namespace icon::cli {
 
-// Without control characters: names come from strangers and end on a terminal. Cut to
+// Without control characters and those that hide or turn text: names come from strangers and end on
+// a terminal. Cut to
 // `characters_max` bytes with "...".
 std::string printable(std::string_view text, std::size_t characters_max = 200);
 

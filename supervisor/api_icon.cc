@@ -331,6 +331,7 @@ void add_icon_routes(http::Router& router, Host& host) {
             answering(204, [&host](http::Request request) -> Task<Result<json::Value>> {
               co_return note_status(host, request);
             }));
+  add_map_route(router, host);
   router.on("POST", "/v1/self/log",
             answering(204, [](http::Request request) -> Task<Result<json::Value>> {
               ICON_CO_TRY(const auto body, body_of(request));

@@ -53,6 +53,10 @@ void add_run_routes(http::Router& router, Host& host);
 void add_adopt_routes(http::Router& router, Host& host);
 // Leases: part of add_icon_routes().
 void add_lease_routes(http::Router& router, Host& host);
+// What an ICON knows of the way to its users: the agent's side, part of add_icon_routes(), and the
+// operator's.
+void add_map_route(http::Router& router, Host& host);
+void add_map_reader(http::Router& router, Host& host);
 
 // Prometheus text.
 std::string render_metrics(Host& host);

@@ -168,6 +168,7 @@ Task<Result<std::optional<int>>> Icons::remove(const std::string& icon_id, Milli
 
 Task<Status> Icons::clear_away(const std::string& icon_id, Millis grace) {
   close_socket(icon_id);
+  maps_.erase(icon_id);
   host_.events.close(EventHub::icon_topic(icon_id));
   Status first;
   const auto note = [&](Status status) {

@@ -80,6 +80,10 @@ class Icons {
   // The agent's last PUT /v1/self/status; empty when none came since our start.
   const json::Object& status(const std::string& icon_id) const;
   void set_status(const std::string& icon_id, json::Object status);
+  // The agent's last PUT /v1/self/map as checked JSON; empty when none came since our start, or
+  // when the ICON is no longer here.
+  const std::string& map(const std::string& icon_id) const;
+  void set_map(const std::string& icon_id, std::string text) { maps_[icon_id] = std::move(text); }
   // {"id","name","state",..} as GET /v1/icons shows it.
   json::Object describe(const IconRecord& icon) const;
 
@@ -108,6 +112,7 @@ class Icons {
   const http::Router* icon_router_ = nullptr;
   std::map<std::string, std::unique_ptr<http::Server>> sockets_;
   std::map<std::string, json::Object> statuses_;
+  std::map<std::string, std::string> maps_;
   std::set<std::string> settling_;
   struct End {
     std::optional<int> exit_status;

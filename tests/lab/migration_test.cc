@@ -1,6 +1,7 @@
 // Whole-system tests of moves: supervisors, agents, CRIU, tunnels and redis on the real kernel.
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <regex>
 #include <thread>
@@ -220,6 +221,78 @@ TEST_F(SmallSlotTest, AServiceThatIsLargerThanItsLeaseStays) {
   EXPECT_EQ(move->at("gap_us"), 0);
   EXPECT_EQ(outcome("b", id), "aborted");
   expect_clean("b");
+  expect_all_answered(users.stop());
+}
+
+// lab/topologies/demo.yaml: origin - t1 - t2 - x1 - a1 - a2 - users-a; edge-a sells in a1's
+// network, dear in t1's.
+class PathTest : public MoveWorldTest {
+ protected:
+  void change(DemoWorldOptions& options) override {
+    options.topology_text = read_file(ICON_SOURCE_DIR "/lab/topologies/demo.yaml", 1 << 16).value();
+    options.origin = "origin";
+    options.prices_ucredits["dear"] = 4'000'000;
+  }
+  void start_service() override {
+    must(
+        world_->run_redis("name: test\nlatency: {objective: 20ms}\nbudget: 5.0\ninterval: 1s\n"
+                          "max_price: 1.0\nrounds: 1000\n",  // it looks, and stays
+                          {}));
+  }
+  std::string client() const override { return "users-a"; }
+  std::int64_t data_values() const override { return 16; }
+
+  // What `icon path` prints at `host` once `is_there`; the agent tells its map at its own pace.
+  std::string path_at(const std::string& host, const std::vector<std::string>& more,
+                      const std::vector<std::string>& is_there) {
+    std::vector<std::string> arguments{"path", world_->lab().users(client())->front().to_string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    std::string said;
+    EXPECT_TRUE(icon::test::eventually([&] {
+      const auto outcome = world_->run_icon(host, arguments);
+      said = outcome ? *outcome : outcome.error().message;
+      return std::all_of(is_there.begin(), is_there.end(), [&](const std::string& part) {
+        return said.find(part) != std::string::npos;
+      });
+    })) << said;
+    return said;
+  }
+};
+
+TEST_F(PathTest, IsDrawnAsItWasTracedAndFollowsTheIcon) {
+  auto users = load("origin");
+  const auto text = path_at("origin", {}, {"access-a.test: 0.08 credits; users at "});
+  std::size_t at = 0;
+  for (const char* part :
+       {"origin ", "redis runs here", ".t1.transit.test ", "transit.test: rejected: over_max_price",
+        ".t2.transit.test ", ".x1.ixp.test ", "ixp.test: rejected: key_mismatch",
+        ".a1.access-a.test ", "access-a.test: 0.08 credits; users at ", " nearer, confidence ",
+        ".a2.access-a.test ", "users "}) {
+    const auto found = text.find(part, at);
+    ASSERT_NE(found, std::string::npos) << part << " in\n" << text;
+    at = found;
+  }
+  const auto object = json::parse_object(path_at("origin", {"-o", "json"}, {}), 1 << 20);
+  ASSERT_TRUE(object);
+  EXPECT_EQ(object->at("reached"), true);
+  for (const auto& hop : object->at("hops").as_array()) {
+    if (hop.at("address").is_null()) continue;
+    EXPECT_EQ(hop.at("back_hops"), hop.at("ttl"));  // this world's ways are the same both ways
+  }
+  EXPECT_NE(path_at("origin", {"-o", "dot"}, {}).find("digraph"), std::string::npos);
+  EXPECT_NE(path_at("origin", {"-o", "svg"}, {}).find("</svg>"), std::string::npos);
+
+  const auto moved = world_->run_icon(
+      "origin", {"migrate", "redis", "--to", address("edge-a").to_string() + ":7946"});
+  ASSERT_TRUE(moved) << moved.error().message;
+  const auto old = world_->run_icon("origin", {"path", "198.51.100.1", "redis"});
+  ASSERT_FALSE(old);
+  EXPECT_NE(old.error().message.find("redis has moved to " + address("edge-a").to_string()),
+            std::string::npos)
+      << old.error().message;
+  auto newcomers = load("edge-a");
+  path_at("edge-a", {}, {"redis runs here", "near enough"});
+  expect_all_answered(newcomers.stop());
   expect_all_answered(users.stop());
 }
 

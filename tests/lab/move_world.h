@@ -55,9 +55,9 @@ class MoveWorldTest : public ::testing::Test {
     world_.emplace(std::move(*world));
     must(world_->start_supervisors(no_poll));
     start_service();
-    data_ = {world_->lab().netns("client"),
-             world_->lab().address("client").value(),
-             {address("a"), kRedisPort},
+    data_ = {world_->lab().netns(client()),
+             world_->lab().address(client()).value(),
+             {address(world_->options().origin), kRedisPort},
              data_values()};
     must(wait_for_redis(data_, [](std::int64_t ms) -> Status {
       std::this_thread::sleep_for(Millis(ms));  // redis tells nobody when it is ready
@@ -69,6 +69,7 @@ class MoveWorldTest : public ::testing::Test {
   // For worlds that differ.
   virtual void change(DemoWorldOptions&) {}
   virtual void start_service() { must(world_->run_redis(kPolicy, {})); }
+  virtual std::string client() const { return "client"; }  // where the users are
   virtual std::int64_t data_values() const { return kDataValues; }
 
   void TearDown() override {
@@ -96,11 +97,11 @@ class MoveWorldTest : public ::testing::Test {
   LoadClient load(const std::string& host) {
     LoadOptions options;
     options.target = {address(host), kRedisPort};
-    options.sources = world_->lab().users("client").value();
+    options.sources = world_->lab().users(client()).value();
     options.connections = 8;
-    auto client = LoadClient::start(world_->lab(), "client", options);
-    EXPECT_TRUE(client) << client.error().message;
-    return std::move(*client);
+    auto users = LoadClient::start(world_->lab(), client(), options);
+    EXPECT_TRUE(users) << users.error().message;
+    return std::move(*users);
   }
 
   // Every reply came, once, in order and right; while users go on, some are still under way.
