@@ -13,6 +13,8 @@ namespace icon::agent {
 namespace {
 
 constexpr Millis kSaveInterval{60'000};
+constexpr std::size_t kPlaceNameBytesMax = 255;
+constexpr std::size_t kFileBytesMax = budget::kRecordBytesMax + (64 << 10);
 // Reports come every 5 s; who misses three in a row did not run.
 constexpr std::int64_t kTickMissedMs = 15'000;
 
@@ -26,6 +28,29 @@ std::string broken_promise(const budget::Promise& promise, UtcMillis now_ms) {
       "wherever it is worth it",
       promise.provider_name, shown_ms(promise.promised_us), shown_ms(promise.before_us),
       shown_ms(promise.delivered_us), (now_ms - promise.since_ms) / 1000);
+}
+
+// Beside the record in its file: where we came from, or are about to leave.
+json::Value place_json(const std::optional<KnownProvider>& place) {
+  if (!place || place->view.names.id.empty()) return nullptr;
+  const auto& view = place->view;
+  return json::Object{
+      {"name", view.names.name}, {"id", view.names.id}, {"api", view.api.to_string()}};
+}
+
+Result<std::optional<KnownProvider>> read_place(const json::Object& object, std::string_view key) {
+  const auto* value = object.if_contains(key);
+  if (value == nullptr || value->is_null()) return std::optional<KnownProvider>{};
+  ICON_TRY(const auto* fields, json::get_object(object, key));
+  KnownProvider place;
+  ICON_TRY(place.view.names.name, json::get_string(*fields, "name", kPlaceNameBytesMax));
+  ICON_TRY(const auto id, json::get_string(*fields, "id", kPlaceNameBytesMax));
+  ICON_TRY(const auto provider, PublicKey::from_id(id));
+  place.view.names.id = provider.id();
+  ICON_TRY(const auto api, json::get_string(*fields, "api", kPlaceNameBytesMax));
+  ICON_TRY(place.view.api, Endpoint::parse(api));
+  place.view.source = "previous";
+  return std::optional<KnownProvider>(std::move(place));
 }
 
 json::Object row(const budget::ProviderRecord& record, const budget::Promise& promise, bool here,
@@ -63,25 +88,56 @@ Promises::Promises(const Clock& clock, std::string path) : clock_(clock), path_(
 }
 
 void Promises::load() {
-  const auto text = read_file(path_, budget::kRecordBytesMax);
+  const auto text = read_file(path_, kFileBytesMax);
   if (!text) {
     if (text.error().code != Code::kNotFound)
       log::warn("record.unreadable", {{"message", text.error().message}});
     return;
   }
-  const auto object = json::parse_object(*text, budget::kRecordBytesMax);
+  const auto object = json::parse_object(*text, kFileBytesMax);
   auto record = object ? budget::PromiseRecord::from_json(*object)
                        : Result<budget::PromiseRecord>(fail(object.error()));
-  if (record)
-    record_ = std::move(*record);
-  else
+  if (!record) {
     log::warn("record.unreadable", {{"message", record.error().message},
                                     {"consequence", "providers start with a clean record"}});
+    return;
+  }
+  record_ = std::move(*record);
+  read_places(*object);
+  if (const auto& here = record_.here(); here && here->state == budget::PromiseState::kBroken)
+    broken_ = broken_promise(*here, clock_.utc_ms());
+}
+
+// What lies beside the record; a file of before has none of it.
+void Promises::read_places(const json::Object& object) {
+  auto previous = read_place(object, "previous");
+  auto from = read_place(object, "leaving");
+  if (!previous || !from) {
+    log::warn("record.place_unreadable",
+              {{"message", (previous ? from.error() : previous.error()).message}});
+    return;
+  }
+  previous_ = std::move(*previous);
+  const auto* ordered = object.if_contains("ordered");
+  if (ordered == nullptr || !ordered->is_object()) return;
+  // A promise is read as that of a record which has no other.
+  const auto record = budget::PromiseRecord::from_json(ordered->get_object());
+  if (!record || !record->here()) return;
+  prepared_ = record->here();
+  prepared_from_ = std::move(*from);
 }
 
 void Promises::save() {
   saved_ms_ = clock_.utc_ms();
-  const auto status = write_file_atomic(path_, boost::json::serialize(record_.to_json()), 0600);
+  json::Object object = record_.to_json();
+  object["previous"] = place_json(previous_);
+  object["leaving"] = place_json(prepared_from_);
+  if (prepared_) {
+    budget::PromiseRecord ordered;
+    ordered.open(*prepared_);
+    object["ordered"] = ordered.to_json();
+  }
+  const auto status = write_file_atomic(path_, boost::json::serialize(object), 0600);
   if (!status) log::warn("record.save_failed", {{"message", status.error().message}});
 }
 
@@ -105,12 +161,33 @@ void Promises::prepare(const KnownProvider& provider, const Observations& seen,
   prepared_ = std::move(promise);
   from.view.source = "previous";
   prepared_from_ = std::move(from);
+  save();
+}
+
+void Promises::woke_at(const std::string& provider_id) {
+  if (prepared_ && prepared_->provider_id == provider_id) {
+    ended(true, prepared_->price_ucredits);
+    return;
+  }
+  const bool elsewhere = record_.here() && record_.here()->provider_id != provider_id;
+  if (!prepared_ && !elsewhere) return;
+  prepared_.reset();
+  prepared_from_.reset();
+  if (elsewhere) {
+    record_.close(clock_.utc_ms());
+    previous_.reset();
+    broken_.clear();
+  }
+  save();
 }
 
 void Promises::ended(bool moved, wire::MicroCredits paid) {
   auto promise = std::exchange(prepared_, std::nullopt);
   auto from = std::exchange(prepared_from_, std::nullopt);
-  if (!moved) return;
+  if (!moved) {
+    if (promise) save();
+    return;
+  }
   broken_.clear();
   record_.close(clock_.utc_ms());
   if (promise) {

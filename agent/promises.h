@@ -19,8 +19,11 @@ class Promises {
  public:
   Promises(const Clock& clock, std::string path);
 
+  // A new process has learnt where it runs. If that is where the last one had ordered a move to,
+  // the move happened, and its promises hold; those of any other place are over.
+  void woke_at(const std::string& provider_id);
   // A move to `provider` is about to be ordered: this is what it promises for the users seen now.
-  // `from`: where we are.
+  // `from`: where we are. On disk when it returns: the next process may begin at the destination.
   void prepare(const KnownProvider& provider, const Observations& seen, const Policy& policy,
                KnownProvider from);
   // How the order ended; `paid` for the slot.
@@ -48,6 +51,7 @@ class Promises {
 
  private:
   void load();
+  void read_places(const json::Object& object);
   void save();
   void say(budget::PromiseState state);
 

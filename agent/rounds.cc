@@ -134,6 +134,7 @@ void Rounds::arrived(const Self& self, bool moved) {
                                       {"consequence", "nothing will be bought"}});
   const bool first = !self_;
   self_ = self;
+  if (first) promises_.woke_at(self.supervisor.id());
   if (moved) {
     table_.reset();
     users_.clear();
