@@ -151,7 +151,8 @@ TEST_F(ProviderCheckTest, SaysWhatIsRightAndHowToMendWhatIsNot) {
   for (const char* line :
        {"secure: the records are proven", "10 10 icon.edge.test:7946",
         "reachable 203.0.113.10:7946", "the one that TXT names", "credits for half a core",
-        "r1.edge.test", "ICONs can find edge.test and buy there."})
+        "pings 203.0.113.10:7946", "signed; it answers within its limits", "r1.edge.test",
+        "ICONs can find edge.test and buy there."})
     EXPECT_THAT(out_.str(), HasSubstr(line));
 
   EXPECT_EQ(check("forged.test"), kFailed);

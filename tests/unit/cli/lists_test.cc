@@ -6,6 +6,7 @@ namespace icon::cli {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 using ::testing::Not;
 
 constexpr const char* kIcons =
@@ -61,6 +62,39 @@ TEST_F(CliTest, ProvidersShowsWhoWasRejectedAndWhy) {
   EXPECT_EQ(icon({"providers", "cache", "-o", "json"}), kOk);
   EXPECT_THAT(out(), HasSubstr("\"icon_name\":\"cache\""));
   EXPECT_EQ(icon({"providers", "nobody"}), kNotFound);
+}
+
+constexpr const char* kRecord =
+    R"({"icons":[{"id":"abcdefghijklmnop","name":"cache","state":"running","status":{"record":[
+{"id":"qrstuvwxyz234567","name":"edge-a","here":true,"trust":61,"stays":2,"kept":1,"broken":1,
+"state":"broken","rtt_before_us":80000,"rtt_promised_us":2000,"rtt_delivered_us":79000,
+"price_promised_ucredits":250000,"price_paid_ucredits":300000,"cpu_promised_millis":500,
+"cpu_wanted_us":1000,"cpu_got_us":500,"bandwidth_promised_bps":100000000,
+"bandwidth_seen_bps":2000000,"up_ms":90000,"down_ms":10000,"since_ms":5},
+{"id":"","name":"x\u001b[2J","here":false,"trust":100,"kept":0,"broken":0,"state":"open",
+"price_promised_ucredits":0,"price_paid_ucredits":0,"cpu_wanted_us":0,"cpu_got_us":0,
+"bandwidth_promised_bps":0,"bandwidth_seen_bps":0,"up_ms":0,"down_ms":0}]}},
+{"id":"zzzzzzzzzzzzzzzz","name":"web","state":"running","status":{}}]})";
+
+TEST_F(CliTest, ProvidersRecordShowsPromisedAgainstDelivered) {
+  supervisor_.on("GET /v1/icons", kRecord);
+  EXPECT_EQ(icon({"providers", "--record"}), kOk) << err();
+  EXPECT_THAT(out(),
+              MatchesRegex("ICON .*PROVIDER .*\n"
+                           "cache +edge-a \\(here\\) +qrstuvwx +broken +61 % +1/1 +80.0 ms +"
+                           "2.00 ms +79.0 ms +50 % +2 Mbit/s of 100 Mbit/s +90 % +"
+                           "0.3 of 0.25\n"
+                           "cache +x\\?\\[2J +- +open +100 % +0/0 +- +- +- +- .*- +0 of 0\n"));
+  EXPECT_EQ(icon({"providers", "cache", "--record", "-o", "json"}), kOk);
+  const auto answer = json::parse_object(out(), 1 << 16);
+  ASSERT_TRUE(answer) << out();
+  const auto& rows = answer->at("record").as_array();
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].at("icon_name"), "cache");
+  EXPECT_EQ(rows[0].at("rtt_delivered_us"), 79'000);
+  EXPECT_EQ(icon({"providers", "web", "--record"}), kOk);
+  EXPECT_THAT(out(), Not(HasSubstr("edge-a")));
+  EXPECT_EQ(icon({"providers", "nobody", "--record"}), kNotFound);
 }
 
 TEST_F(CliTest, HistoryLeasesStubsTunnels) {
