@@ -76,7 +76,7 @@ json::Object Policy::to_json() const {
   object["dns"] = json::Object{{"dnssec", agent::to_string(dns.dnssec)},
                                {"anchors", array_of(dns.anchors)},
                                {"servers", array_of(dns.servers)}};
-  object["sources"] = json::Object{{"reverse_tree", sources.reverse_tree}};
+  object["sources"] = json::Object{{"reverse_tree", sources.reverse_tree}, {"dht", sources.dht}};
   object["promise"] =
       json::Object{{"pings", ask_pings}, {"window_ms", promise_window_ms}, {"keep", promise_keep}};
   object["replicate"] = json::Object{{"mode", wire::to_string(replicate.mode)},

@@ -48,6 +48,7 @@ struct DnsPolicy {
 // Where else to look for providers, beside the names of the routers and the configured list.
 struct SourcesPolicy {
   bool reverse_tree = false;
+  bool dht = false;
 };
 
 enum class RedirectMode { kForward, kRedirect };

@@ -411,7 +411,8 @@ void Reader::promise(const YAML::Node& node, const std::string& key) {
 }
 
 void Reader::sources(const YAML::Node& node, const std::string& key) {
-  map(node, key, {{"reverse_tree", flag(policy_.sources.reverse_tree)}});
+  map(node, key,
+      {{"reverse_tree", flag(policy_.sources.reverse_tree)}, {"dht", flag(policy_.sources.dht)}});
 }
 
 void Reader::replicate(const YAML::Node& node, const std::string& key) {

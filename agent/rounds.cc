@@ -40,6 +40,7 @@ SurveyLimits survey_limits(const Policy& policy) {
   limits.dns.validator.required = policy.dns.dnssec == DnssecMode::kRequire;
   limits.dns.validator.anchors = policy.dns.anchors;
   limits.reverse_tree = policy.sources.reverse_tree;
+  limits.dht = policy.sources.dht;
   // Traces and look-ups burden strangers: once per several rounds will do.
   limits.findings_age_max = std::max(limits.findings_age_max, Millis(5 * policy.interval_ms));
   return limits;

@@ -18,6 +18,7 @@ constexpr std::int64_t kConnectRttUsMax = 600'000'000;
 constexpr Millis kLocalCall{5'000};
 // These travel to another provider and back.
 constexpr Millis kRemoteCall{15'000};
+constexpr std::size_t kDhtValuesMax = 512;
 // Pings come every 15 s; three missing ones are no supervisor.
 constexpr Millis kEventSilenceMax{45'000};
 
@@ -267,6 +268,27 @@ Task<Result<wire::Envelope>> SupervisorLink::ask_pings(Endpoint api, wire::Envel
   const auto* report = object.if_contains("report");
   if (report == nullptr) co_return fail(Code::kInvalid, "the answer holds no report");
   co_return wire::parse_envelope(*report);
+}
+
+Task<Result<std::vector<discovery::DhtValue>>> SupervisorLink::look_up_dht(
+    std::vector<std::string> keys) {
+  json::Array list;
+  for (const auto& key : keys) list.emplace_back(key);
+  json::Object body{{"keys", std::move(list)}};
+  ICON_CO_TRY(const std::string text,
+              co_await call("POST", "/v1/self/dht", std::move(body), kRemoteCall));
+  ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
+  ICON_CO_TRY(const auto* values, json::get_array(object, "values", kDhtValuesMax));
+  std::vector<discovery::DhtValue> found;
+  for (const auto& item : *values) {
+    const auto* entry = item.if_object();
+    if (entry == nullptr) co_return fail(Code::kInvalid, "'values': not a list of objects");
+    discovery::DhtValue value;
+    ICON_CO_TRY(value.key, json::get_string(*entry, "key", 64));
+    ICON_CO_TRY(value.value, json::get_string(*entry, "value", kAnswerBytesMax));
+    found.push_back(std::move(value));
+  }
+  co_return found;
 }
 
 Task<Result<std::string>> SupervisorLink::order_migration(MigrationOrder order) {

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/keys.h"
 #include "base/task.h"
+#include "discovery/dht_source.h"
 #include "wire/documents.h"
 
 namespace icon::agent {
@@ -141,6 +142,8 @@ class SupervisorLink {
   Task<Result<std::vector<wire::Envelope>>> lease_papers(LeasePapersQuestion question);
   // A provider's signed answer to a signed wire::PingRequest.
   Task<Result<wire::Envelope>> ask_pings(Endpoint api, wire::Envelope request);
+  // What stands in the DHT under these networks. Errors also: kUnavailable (the host has none).
+  Task<Result<std::vector<discovery::DhtValue>>> look_up_dht(std::vector<std::string> keys);
   // The supervisor's id for the migration. Errors also: kConflict (one is under way).
   Task<Result<std::string>> order_migration(MigrationOrder order);
   // Of a copy that has woken; `error`: why its randomness is not its own.

@@ -9,6 +9,7 @@
 #include "agent/map_report.h"
 #include "base/encoding.h"
 #include "base/log.h"
+#include "discovery/dht_source.h"
 #include "discovery/mapped_tracer.h"
 #include "discovery/probe.h"
 #include "discovery/reverse_tree_source.h"
@@ -51,18 +52,38 @@ discovery::DiscoveryLimits discovery_limits(const SurveyLimits& limits) {
   return found;
 }
 
+namespace {
+
+// The host's DHT node, which is asked through its supervisor.
+class SupervisorDht final : public discovery::DhtLookup {
+ public:
+  explicit SupervisorDht(SupervisorLink& link) : link_(link) {}
+  Task<Result<std::vector<discovery::DhtValue>>> values(std::vector<std::string> keys) override {
+    return link_.look_up_dht(std::move(keys));
+  }
+
+ private:
+  SupervisorLink& link_;
+};
+
+}  // namespace
+
 // The parts of discovery, which refer to each other.
 struct Survey::Engine {
-  Engine(std::unique_ptr<discovery::DnsStack> stack, const Clock& clock, const SurveyLimits& limits)
+  Engine(std::unique_ptr<discovery::DnsStack> stack, const Clock& clock, SupervisorLink& link,
+         const SurveyLimits& limits)
       : resolver(std::move(stack)),
         dns(*resolver, {}, resolver->proof()),
         reverse_tree(*resolver, {}, resolver->proof()),
+        dht_lookup(link),
+        dht(dht_lookup, clock, {}),
         tracer(clock),
         discovery(tracer, *resolver, sources(limits), clock, discovery_limits(limits)) {}
 
   std::vector<discovery::ProviderSource*> sources(const SurveyLimits& limits) {
     std::vector<discovery::ProviderSource*> list{&configured, &dns};
     if (limits.reverse_tree) list.push_back(&reverse_tree);
+    if (limits.dht) list.push_back(&dht);
     return list;
   }
 
@@ -70,6 +91,8 @@ struct Survey::Engine {
   discovery::ConfiguredProviderSource configured;
   discovery::DnsProviderSource dns;
   discovery::ReverseTreeSource reverse_tree;
+  SupervisorDht dht_lookup;
+  discovery::DhtProviderSource dht;
   discovery::MappedTracer tracer;
   discovery::Discovery discovery;
 };
@@ -77,7 +100,7 @@ struct Survey::Engine {
 Result<Survey::Engine*> Survey::engine() {
   if (!engine_) {
     ICON_TRY(auto resolver, discovery::DnsStack::create(loop_, clock_, limits_.dns));
-    engine_ = std::make_shared<Engine>(std::move(resolver), clock_, limits_);
+    engine_ = std::make_shared<Engine>(std::move(resolver), clock_, link_, limits_);
   }
   return engine_.get();
 }

@@ -29,7 +29,8 @@ struct SurveyLimits {
   std::size_t providers_max = 64;     // asked for offers per round
   std::size_t offers_in_flight_max = 8;
   discovery::DnsOptions dns{};
-  bool reverse_tree = false;        // a further source
+  bool reverse_tree = false;  // further sources
+  bool dht = false;
   Millis findings_age_max{30'000};  // routes and records do not change by the second
 };
 

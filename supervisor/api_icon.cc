@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "supervisor/api.h"
 #include "supervisor/api_parts.h"
+#include "supervisor/dht_link.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
 #include "wire/birth.h"
@@ -308,6 +309,9 @@ void add_icon_routes(http::Router& router, Host& host) {
             }));
   router.on("POST", "/v1/self/pings", answering(200, [&host](http::Request request) {
               return carry_pings(host, std::move(request));
+            }));
+  router.on("POST", "/v1/self/dht", answering(200, [&host](http::Request request) {
+              return carry_dht_lookup(host, std::move(request));
             }));
   router.on("POST", "/v2/self/reservations", answering(200, [&host](http::Request request) {
               return carry_reservation(host, std::move(request));

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "base/file.h"
+#include "wire/advertisement.h"
 
 namespace icon::supervisor {
 namespace {
@@ -212,6 +213,34 @@ Status read_resolvers(Section& root, std::vector<Address>& resolvers) {
   return {};
 }
 
+Status check_absolute(const std::string& key, const std::string& path) {
+  if (!path.empty() && path.front() == '/') return {};
+  return fail(Code::kInvalid, "'" + key + "': must be an absolute path");
+}
+
+Status read_dht(Section& root, DhtConfig& dht) {
+  if (!root.has("dht")) return {};
+  const auto node = root.take("dht");
+  ICON_TRY(auto section, Section::of(node, "dht"));
+  ICON_CHECK(section.require("socket"));
+  ICON_CHECK(section.text("socket", dht.socket));
+  ICON_CHECK(check_absolute("dht.socket", dht.socket));
+  if (section.has("networks")) {
+    const auto list = section.take("networks");
+    if (!list.IsSequence() || list.size() > wire::kAdvertisedNetworksMax)
+      return fail(Code::kInvalid, Section::where(list, "dht.networks") +
+                                      "must be a list of at most " +
+                                      std::to_string(wire::kAdvertisedNetworksMax) + " networks");
+    for (const auto& item : list) {
+      auto network = Prefix::parse(item.IsScalar() ? item.Scalar() : std::string());
+      if (!network)
+        return fail(Code::kInvalid, Section::where(item, "dht.networks") + network.error().message);
+      dht.networks.push_back(*network);
+    }
+  }
+  return section.finish();
+}
+
 Status read_log(Section& root, Config& config) {
   if (!root.has("log")) return {};
   const auto node = root.take("log");
@@ -238,11 +267,6 @@ Status read_programs(Section& root, Config& config) {
   ICON_CHECK(root.text("docker_socket", config.docker_socket));
   ICON_CHECK(root.text("criu", config.criu));
   return root.text("runc", config.runc);
-}
-
-Status check_absolute(const std::string& key, const std::string& path) {
-  if (!path.empty() && path.front() == '/') return {};
-  return fail(Code::kInvalid, "'" + key + "': must be an absolute path");
 }
 
 Result<Config> read_root(const YAML::Node& node) {
@@ -286,6 +310,7 @@ Result<Config> read_root(const YAML::Node& node) {
   ICON_CHECK(read_capacity(root, config.capacity));
   ICON_CHECK(read_prices(root, config.prices));
   ICON_CHECK(read_providers(root, config.providers));
+  ICON_CHECK(read_dht(root, config.dht));
   ICON_CHECK(root.boolean("accept_leases", config.accept_leases));
   ICON_CHECK(root.boolean("ping_api", config.ping_api));
   ICON_CHECK(root.boolean("ping_private_targets", config.ping_private_targets));

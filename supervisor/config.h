@@ -40,6 +40,12 @@ struct ConfiguredProvider {
   json::Object to_json() const;
 };
 
+// Advertising in a DHT; without a socket: not at all.
+struct DhtConfig {
+  std::string socket;            // of icon-dht
+  std::vector<Prefix> networks;  // to be found for; empty: those of our own addresses
+};
+
 struct Config {
   std::string provider_name;
   Address public_address;                  // what users dial; also the tunnels' outer address
@@ -71,6 +77,7 @@ struct Config {
   wire::Resources capacity;
   Prices prices;
   std::vector<ConfiguredProvider> providers;
+  DhtConfig dht;
   bool accept_leases = true;
   // Round trips from here for ICONs that think of coming; also to private addresses.
   bool ping_api = true;

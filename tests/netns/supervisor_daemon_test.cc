@@ -190,6 +190,44 @@ TEST_F(SupervisorDaemonTest, WhenItsSlotIsOverAnIconEnds) {
   remove("echo", "null");
 }
 
+TEST_F(SupervisorDaemonTest, AdvertisesItselfInADhtAndCarriesLookups) {
+  const std::string program = std::string(ICON_BIN_DIR) + "/icon-dht";
+  if (!std::filesystem::exists(program)) GTEST_SKIP() << "built without OpenDHT: no icon-dht";
+  const auto node = [&](const std::string& name, const std::string& port,
+                        const std::vector<std::string>& more) {
+    ChildProcess::Options options;
+    options.argv = {
+        "nsenter",  "--net=/run/netns/" + host_.netns(), program, "--listen", "127.0.0.1:" + port,
+        "--socket", host_.directory() + "/" + name};
+    options.argv.insert(options.argv.end(), more.begin(), more.end());
+    return ChildProcess::start(std::move(options));
+  };
+  const auto near = node("near.sock", "4222", {});
+  const auto far = node("far.sock", "4223", {"--bootstrap", "127.0.0.1:4222"});
+  ASSERT_TRUE(near && far);
+  const std::string far_socket = host_.directory() + "/far.sock";
+  ASSERT_TRUE(eventually([&] {
+    const auto status = host_.ask("GET", "/v1/status", "", far_socket);
+    return status && status->body.find("{\"good_nodes\":1}") == 0;
+  }));
+  host_.write_config("dht: {socket: " + host_.directory() + "/near.sock}\n");
+  host_.start();
+  const auto id = run_echo();
+  ASSERT_FALSE(id.empty());
+  const std::string question = R"({"keys":["192.0.2.0/24"]})";
+  // Somebody far away finds this host, and so does an ICON on it.
+  EXPECT_TRUE(eventually([&] {
+    const auto found = host_.ask("POST", "/v1/lookups", question, far_socket);
+    return found && found->body.find(host_.id()) != std::string::npos;
+  })) << host_.log();
+  const std::string own = host_.icon_dir(id) + "/run/supervisor.sock";
+  const auto found = host_.ask("POST", "/v1/self/dht", question, own);
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_NE(found->body.find(host_.id()), std::string::npos) << found->body;
+  EXPECT_EQ(host_.ask("POST", "/v1/self/dht", R"({"keys":["x"]})", own)->status, 400);
+  remove("echo", "7");
+}
+
 TEST_F(SupervisorDaemonTest, HostileFilesOfAnIconStayInside) {
   host_.start();
   const auto id = run_echo();

@@ -41,6 +41,8 @@ TEST(Policy, MistakesAboutTheDns) {
 TEST(Policy, FurtherSourcesAreAskedForByName) {
   EXPECT_FALSE(parse_policy("")->sources.reverse_tree);
   EXPECT_TRUE(parse_policy("sources: {reverse_tree: true}")->sources.reverse_tree);
+  EXPECT_FALSE(parse_policy("sources: {reverse_tree: true}")->sources.dht);
+  EXPECT_TRUE(parse_policy("sources: {dht: true}")->sources.dht);
   EXPECT_THAT(problems("sources: {reverse_tree: yes, revers_tree: true}"),
               ElementsAre(problem(1, "sources.reverse_tree", "'yes' does not do"),
                           problem(1, "sources.revers_tree", "unknown key")));
