@@ -1,9 +1,9 @@
-#include "budget/decision.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <numeric>
+
+#include "budget/decision_round.h"
 
 namespace icon::budget {
 namespace {
@@ -20,12 +20,6 @@ std::string shown_name(const ProviderNames& names) {
   return names.id.empty() ? "a provider without a name" : short_id(names.id);
 }
 
-struct Scored {
-  std::size_t index = 0;
-  EvidenceCandidate evidence;
-  bool eligible = false;
-};
-
 void refuse(Scored& scored, std::optional<Rejection> rejection) {
   scored.eligible = !rejection;
   if (!rejection) return;
@@ -34,49 +28,7 @@ void refuse(Scored& scored, std::optional<Rejection> rejection) {
   scored.evidence.verdict = Verdict::kRejected;
 }
 
-// One round. Its members are what the whole round shares.
-class Round {
- public:
-  Round(const DecisionInput& input, UtcMillis now_ms)
-      : input_(input),
-        policy_(input.policy),
-        now_ms_(now_ms),
-        curve_(make_value_curve(policy_.objective_us, policy_.value_per_connection_hour_ucredits,
-                                policy_.horizon_ms)) {}
-
-  Decision run();
-
- private:
-  void look_at_here();
-  Scored score(std::size_t index) const;
-  void add_value(const Candidate& candidate, EvidenceCandidate& evidence) const;
-  void figures(const Candidate& candidate, EvidenceCandidate& evidence) const;
-  std::optional<Rejection> reject(const Candidate& candidate,
-                                  const EvidenceCandidate& evidence) const;
-  std::optional<Rejection> reject_worth(const EvidenceCandidate& evidence) const;
-  void weigh_money();
-  MicroCredits weighed(MicroCredits extra) const;
-  void judge(Scored& scored) const;
-  void pick_winner();
-  void explain_losers();
-  std::optional<MicroCredits> price_for(const EvidenceCandidate& evidence,
-                                        MicroCredits net_above) const;
-  void conclude();
-  void conclude_with_winner();
-  void fill_policy();
-
-  const DecisionInput& input_;
-  const DecisionPolicy& policy_;
-  const UtcMillis now_ms_;
-  const ValueCurve curve_;
-  std::vector<std::size_t> shown_prefixes_;  // indices, most connections first
-  std::vector<Scored> scored_;
-  bool has_winner_ = false;       // then it is scored_.front()
-  bool favourite_leads_ = false;  // and it led the round before, too
-  MicroCredits threshold_ = 0;    // the net gain that a candidate must exceed to win
-  MoneyWeight weight_;
-  Decision decision_;
-};
+}  // namespace
 
 void Round::fill_policy() {
   auto& evidence = decision_.evidence;
@@ -137,8 +89,15 @@ void Round::add_value(const Candidate& candidate, EvidenceCandidate& evidence) c
     const auto sure = std::clamp<std::int64_t>(estimate.confidence, 0, kCertain);
     return at_home + static_cast<MicroCredits>(Wide(there - at_home) * sure / kCertain);
   };
-  for (std::size_t i = 0; i < input_.prefixes.size(); ++i)
-    evidence.value_ucredits = saturating_add(evidence.value_ucredits, value_of(i));
+  MicroCredits beside_here = 0;  // gained by whom it serves better, the others staying
+  for (std::size_t i = 0; i < input_.prefixes.size(); ++i) {
+    const auto value = value_of(i);
+    const auto& prefix = input_.prefixes[i];
+    const auto at_home = demand_value(curve_, prefix.connections, prefix.rtt_us);
+    evidence.value_ucredits = saturating_add(evidence.value_ucredits, value);
+    beside_here = saturating_add(beside_here, std::max<MicroCredits>(0, value - at_home));
+  }
+  if (may_replicate()) evidence.replica_gain_ucredits = beside_here;
   for (const auto index : shown_prefixes_) {
     evidence.estimates.push_back(
         {input_.prefixes[index].prefix.to_string(), estimate_of(index), value_of(index)});
@@ -197,6 +156,7 @@ Scored Round::score(std::size_t index) const {
       (!candidate.rejection || about_price(candidate.rejection->code)))
     add_value(candidate, evidence);
   refuse(scored, reject(candidate, evidence));
+  scored.could_host = scored.eligible;
   return scored;
 }
 
@@ -231,6 +191,7 @@ void Round::judge(Scored& scored) const {
   const auto extra =
       saturating_add(evidence.price_horizon_ucredits, -decision_.evidence.here_price_ucredits);
   evidence.net_ucredits = saturating_add(evidence.gain_ucredits, -weighed(extra));
+  judge_replica(scored);
   if (scored.eligible) refuse(scored, reject_worth(evidence));
 }
 
@@ -301,21 +262,23 @@ void Round::pick_winner() {
   });
   has_winner_ = !scored_.empty() && scored_.front().eligible;
   threshold_ = policy_.margin_ucredits;
-  if (!has_winner_) return;
+  if (!has_winner_) return prefer_replica();
   // Two that are about equally good would take turns and neither win n rounds running: the one
   // that led stays in the lead until another is better by more than the margin.
   const auto best = scored_.front().evidence.net_ucredits;
+  const auto& history = input_.history;
   const auto favourite = std::find_if(scored_.begin(), scored_.end(), [&](const Scored& scored) {
-    return scored.eligible && !scored.evidence.id.empty() &&
-           scored.evidence.id == input_.history.favourite_id;
+    return scored.eligible && !scored.evidence.id.empty() && !history.favourite_replicates &&
+           scored.evidence.id == history.favourite_id;
   });
   if (favourite != scored_.end() &&
       best - favourite->evidence.net_ucredits <= policy_.margin_ucredits)
     std::rotate(scored_.begin(), favourite, favourite + 1);
-  favourite_leads_ = scored_.front().evidence.id == input_.history.favourite_id &&
-                     !input_.history.favourite_id.empty();
+  favourite_leads_ = scored_.front().evidence.id == history.favourite_id &&
+                     !history.favourite_id.empty() && !history.favourite_replicates;
   threshold_ = scored_.front().evidence.net_ucredits;
   if (favourite_leads_) threshold_ = saturating_add(threshold_, policy_.margin_ucredits);
+  prefer_replica();
 }
 
 void Round::explain_losers() {
@@ -325,8 +288,9 @@ void Round::explain_losers() {
     if (has_winner_ && i == 0) {
       evidence.verdict = Verdict::kWon;
       evidence.reason = "won";
-      evidence.message = fmt::format("it gains {} micro-credits over the horizon after its price",
-                                     evidence.net_ucredits);
+      evidence.message =
+          fmt::format("{} gains {} micro-credits over the horizon after its price",
+                      replicates_ ? "beside the present place it" : "it", net_of(evidence));
       continue;
     }
     if (evidence.scored)
@@ -336,7 +300,7 @@ void Round::explain_losers() {
       const auto& winner = scored_.front().evidence;
       evidence.verdict = Verdict::kLost;
       evidence.reason = "outbid";
-      const auto ahead = saturating_add(winner.net_ucredits, -evidence.net_ucredits);
+      const auto ahead = saturating_add(net_of(winner), -evidence.net_ucredits);
       evidence.message = ahead > 0
                              ? fmt::format("{} gains {} micro-credits more", winner.name, ahead)
                              : fmt::format(
@@ -368,14 +332,19 @@ void Round::conclude_with_winner() {
   const auto rounds =
       favourite_leads_ ? std::clamp<std::int64_t>(history.rounds_won, 0, kRoundsWonMax) + 1 : 1;
   decision_.history.favourite_id = winner.id;
+  decision_.history.favourite_replicates = replicates_;
   decision_.history.rounds_won = evidence.rounds_won = rounds;
+  note_payback();
 
   auto runner_up = policy_.margin_ucredits;
-  if (scored_.size() > 1 && scored_[1].eligible)
+  if (replicates_)
+    runner_up = threshold_;
+  else if (scored_.size() > 1 && scored_[1].eligible)
     runner_up =
         std::max(runner_up, saturating_add(scored_[1].evidence.net_ucredits,
                                            favourite_leads_ ? -policy_.margin_ucredits : 0));
-  if (const auto price = price_for(winner, runner_up))
+  if (const auto price =
+          replicates_ ? replica_price_for(winner, runner_up) : price_for(winner, runner_up))
     evidence.would_change.push_back(
         {"winner_price_over", winner.name, *price,
          fmt::format("at a price over {} micro-credits for a slot, {} would not have won", *price,
@@ -395,17 +364,29 @@ void Round::conclude_with_winner() {
     evidence.would_change.push_back(
         {"cooldown", winner.name, until,
          fmt::format("{} ms until the pause after the last move is over", until - now_ms_)});
-  decision_.move = missing <= 0 && !cooling;
-  evidence.reason = decision_.move ? "won" : cooling ? "cooldown" : "rounds";
+  const bool too_many = is_too_often();
+  const bool go = missing <= 0 && !cooling && !too_many;
+  decision_.move = go && !replicates_;
+  decision_.replicate = go && replicates_;
+  evidence.reason = go ? "won" : cooling ? "cooldown" : missing > 0 ? "rounds" : "moves_per_hour";
   evidence.message =
-      decision_.move ? fmt::format("move to {}: {}", winner.name, winner.message)
-      : cooling      ? fmt::format("{} leads, but the last move was too recent", winner.name)
-                : fmt::format("{} leads in {} of {} rounds", winner.name, rounds, policy_.rounds);
+      go        ? fmt::format("{} {}: {}", replicates_ ? "a replica at" : "move to", winner.name,
+                              winner.message)
+      : cooling ? fmt::format("{} leads, but the last move was too recent", winner.name)
+      : missing > 0
+          ? fmt::format("{} leads in {} of {} rounds", winner.name, rounds, policy_.rounds)
+          : fmt::format("{} leads, but there were {} moves within an hour already", winner.name,
+                        policy_.moves_per_hour);
 }
 
 void Round::conclude() {
   auto& evidence = decision_.evidence;
-  decision_.history = {{}, 0, input_.history.last_move_ms, decision_.history.pace};
+  const auto pace = decision_.history.pace;
+  decision_.history = input_.history;
+  decision_.history.pace = pace;
+  decision_.history.favourite_id.clear();
+  decision_.history.favourite_replicates = false;
+  decision_.history.rounds_won = 0;
   if (has_winner_) {
     conclude_with_winner();
   } else if (evidence.connections_total <= 0) {
@@ -419,7 +400,7 @@ void Round::conclude() {
     evidence.reason = "none_worth_it";
     evidence.message = "no offer is worth its price";
   }
-  evidence.outcome = decision_.move ? "move" : "stay";
+  evidence.outcome = decision_.move ? "move" : decision_.replicate ? "replicate" : "stay";
   for (auto& scored : scored_) {
     if (evidence.candidates.size() == kEvidenceCandidatesMax) break;
     evidence.candidates.push_back(std::move(scored.evidence));
@@ -437,8 +418,6 @@ Decision Round::run() {
   conclude();
   return std::move(decision_);
 }
-
-}  // namespace
 
 Decision decide(const DecisionInput& input, UtcMillis now_ms) { return Round(input, now_ms).run(); }
 

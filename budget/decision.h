@@ -42,17 +42,24 @@ struct DecisionPolicy {
   std::int64_t cooldown_ms = 60'000;  // after a move or a failed attempt
   std::optional<MicroCredits> max_price_ucredits;  // for one slot
   std::int64_t lasts_ms = 0;  // the budget is to last so long from the first decision; 0: no matter
+  std::int64_t moves_per_hour = 0;  // at most, replicas and failed attempts included; 0: no limit
   AllowList providers;
 };
 
 inline constexpr std::int64_t kRoundsWonMax = 1'000'000;
+inline constexpr std::int64_t kMovesPerHourMax = 3'600;
 
 // Travels from round to round; the agent stores it.
 struct DecisionHistory {
   std::string favourite_id;  // who won last
   std::int64_t rounds_won = 0;
-  UtcMillis last_move_ms = 0;  // or the last attempt; 0: never
-  Pace pace;                   // of a budget that must last
+  UtcMillis last_move_ms = 0;            // or the last attempt; 0: never
+  Pace pace;                             // of a budget that must last
+  bool favourite_replicates = false;     // it was a place for a replica
+  std::vector<UtcMillis> moves_ms = {};  // the attempts of the last hour
+
+  // A move or a replication has ended, or an attempt at one.
+  void moved(UtcMillis now_ms);
 
   // A round in which nobody was asked, because all users are served well.
   void nothing_asked(UtcMillis now_ms);
@@ -60,6 +67,14 @@ struct DecisionHistory {
   json::Object to_json() const;
   static Result<DecisionHistory> from_json(const json::Object& object);  // Errors: kInvalid
   bool operator==(const DecisionHistory&) const = default;
+};
+
+// The ICON's replicas, as far as a decision looks at them. The users whom they serve are not among
+// its prefixes.
+struct ReplicaView {
+  std::int64_t running = 0;  // or ordered
+  std::int64_t max = 0;      // 0: it gets none by its own decision
+  std::vector<std::string> host_ids;
 };
 
 struct DecisionInput {
@@ -75,10 +90,12 @@ struct DecisionInput {
   // The present place has not kept what it promised, and how: then neither several rounds nor a
   // pause after the last move are waited for.
   std::string broken_promise;
+  ReplicaView replicas;
 };
 
 struct Decision {
   bool move = false;
+  bool replicate = false;             // instead: a replica there, and the ICON stays
   std::optional<std::size_t> winner;  // index into candidates: where to, or who leads so far
   DecisionHistory history;            // for the next round
   Evidence evidence;

@@ -121,6 +121,8 @@ json::Object write_candidate(const EvidenceCandidate& candidate) {
           {"gain_ucredits", candidate.gain_ucredits},
           {"net_ucredits", candidate.net_ucredits},
           {"loses_by_ucredits", candidate.loses_by_ucredits},
+          {"replica_gain_ucredits", or_null(candidate.replica_gain_ucredits)},
+          {"replica_net_ucredits", or_null(candidate.replica_net_ucredits)},
           {"winning_price_ucredits", or_null(candidate.winning_price_ucredits)},
           {"saved_us", or_null(candidate.saved_us)},
           {"cost_per_ms_ucredits", or_null(candidate.cost_per_ms_ucredits)},
@@ -152,6 +154,8 @@ Result<EvidenceCandidate> read_candidate(const json::Object& object) {
   ICON_TRY(candidate.gain_ucredits, number(object, "gain_ucredits"));
   ICON_TRY(candidate.net_ucredits, number(object, "net_ucredits"));
   ICON_TRY(candidate.loses_by_ucredits, number(object, "loses_by_ucredits"));
+  ICON_TRY(candidate.replica_gain_ucredits, optional_number(object, "replica_gain_ucredits"));
+  ICON_TRY(candidate.replica_net_ucredits, optional_number(object, "replica_net_ucredits"));
   ICON_TRY(candidate.winning_price_ucredits, optional_number(object, "winning_price_ucredits"));
   ICON_TRY(candidate.saved_us, optional_number(object, "saved_us"));
   ICON_TRY(candidate.cost_per_ms_ucredits, optional_number(object, "cost_per_ms_ucredits"));
@@ -221,6 +225,7 @@ json::Object Evidence::to_json() const {
   visit_numbers(*this, [&](std::string_view key, std::int64_t value) { object[key] = value; });
   if (!promise.empty()) object["promise"] = promise;
   object["affordable_ucredits"] = or_null(affordable_ucredits);
+  object["payback_ms"] = or_null(payback_ms);
   object["money_weight_permille"] = money_weight_permille;
   object["prefixes"] = array_of(prefixes, write_prefix);
   object["candidates"] = array_of(candidates, write_candidate);
@@ -248,6 +253,7 @@ Result<Evidence> Evidence::from_json(const json::Object& object) {
   ICON_CHECK(status);
   ICON_TRY(evidence.promise, json::get_string_or(object, "promise", "", kTextBytesMax));
   ICON_TRY(evidence.affordable_ucredits, optional_number(object, "affordable_ucredits"));
+  ICON_TRY(evidence.payback_ms, optional_number(object, "payback_ms"));
   ICON_TRY(evidence.money_weight_permille,
            json::get_int_or(object, "money_weight_permille", kFaceValuePermille, 0, kNumberMax));
   ICON_TRY(evidence.prefixes, items_of(object, "prefixes", kEvidencePrefixesMax, read_prefix));

@@ -56,6 +56,9 @@ struct EvidenceCandidate {
   MicroCredits gain_ucredits = 0;  // value there - value here
   MicroCredits net_ucredits = 0;   // gain - (price there - price here)
   MicroCredits loses_by_ucredits = 0;
+  // Of a replica there, the ICON staying where it is; nullopt: none is thought of.
+  std::optional<MicroCredits> replica_gain_ucredits;
+  std::optional<MicroCredits> replica_net_ucredits;
   // At most this slot price would have made it the winner; nullopt: no price would.
   std::optional<MicroCredits> winning_price_ucredits;
   // How much nearer it is on the mean of all connections whose distance is known there, what each
@@ -68,7 +71,8 @@ struct EvidenceCandidate {
 };
 
 struct WouldChange {
-  std::string code;  // price_at_most, winner_price_over, rounds, cooldown, users
+  // price_at_most, winner_price_over, rounds, cooldown, moves_per_hour, users
+  std::string code;
   std::string provider;
   std::int64_t amount = 0;  // micro-credits, rounds or UTC milliseconds, by code
   std::string message;
@@ -76,8 +80,8 @@ struct WouldChange {
 
 struct Evidence {
   UtcMillis decided_ms = 0;
-  std::string outcome;  // "stay" or "move"
-  std::string reason;   // won, no_users, no_candidates, none_worth_it, rounds, cooldown
+  std::string outcome;  // "stay", "move", "replicate"; of a replica that is to end, "end"
+  std::string reason;   // won, no_users, no_candidates, none_worth_it, rounds, cooldown, ...
   std::string message;
   std::string promise;  // how the present place has broken its own; empty: it has not
   std::string to_name;  // empty unless there is a winner, moved to or not
@@ -97,6 +101,8 @@ struct Evidence {
   // (1000: its face). nullopt: it need not.
   std::optional<MicroCredits> affordable_ucredits;
   std::int64_t money_weight_permille = 1'000;
+  // Of a replica that leads: when what it costs has come in by what it gains.
+  std::optional<std::int64_t> payback_ms;
   std::int64_t rounds_needed = 0;
   std::int64_t rounds_won = 0;
   std::int64_t prefixes_total = 0;

@@ -87,6 +87,9 @@ void render_head(const Evidence& e, std::vector<std::string>& lines) {
   lines.push_back(fmt::format(
       "It looks {} ahead, has {} left, and wants a move to gain more than {}.",
       duration(e.horizon_ms), credits(e.budget_left_ucredits), credits(e.margin_ucredits)));
+  if (e.payback_ms)
+    lines.push_back(
+        fmt::format("What it costs comes in again within {}.", duration(*e.payback_ms)));
   if (e.affordable_ucredits)
     lines.push_back(fmt::format(
         "Its budget must last: {} may be spent in that time, and a credit counts as {}.{:03}.",
@@ -140,6 +143,10 @@ void render_candidate(const EvidenceCandidate& c, std::vector<std::string>& line
                     credits(*c.cost_per_ms_ucredits),
                     c.payback_ms ? "; a slot has paid for itself after " + duration(*c.payback_ms)
                                  : std::string()));
+  if (c.replica_gain_ucredits && c.replica_net_ucredits)
+    lines.push_back(fmt::format("  A replica there would gain {}; net {}.",
+                                credits(*c.replica_gain_ucredits),
+                                credits(*c.replica_net_ucredits)));
   if (c.loses_by_ucredits > 0)
     lines.push_back(fmt::format("  Short of winning by {}.", credits(c.loses_by_ucredits)));
 }

@@ -2,6 +2,7 @@
 #include "tests/fuzz/fuzz_target.h"
 #include "wire/auction.h"
 #include "wire/birth.h"
+#include "wire/kin.h"
 #include "wire/ledger.h"
 #include "wire/ping.h"
 #include "wire/share.h"
@@ -28,6 +29,8 @@ ICON_FUZZ_TARGET(document) {
   round_trip<Offer>(*body);
   round_trip<Bid>(*body);
   round_trip<Birth>(*body);
+  round_trip<KinReport>(*body);
+  round_trip<KinWord>(*body);
   round_trip<Lease>(*body);
   round_trip<MoveOrder>(*body);
   round_trip<Commit>(*body);

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "wire/birth.h"
+#include "wire/kin.h"
 #include "wire/ping.h"
 
 namespace icon::wire {
@@ -118,6 +119,35 @@ Birth birth(std::size_t generations = 1) {
   return document;
 }
 
+KinPlace kin_place_of(const KeyPair& key) {
+  return {key.public_key(), provider_key().public_key(), *Endpoint::parse("192.0.2.1:7946"),
+          *Address::parse("192.0.2.1")};
+}
+
+KinReport kin_report() {
+  KinReport report;
+  report.child = kin_place_of(icon_key());
+  report.to = provider_key().public_key();
+  report.state = KinReport::State::kDraining;
+  report.groups = {{*Prefix::parse("198.51.100.0/24"), 4, 5'000}};
+  report.issued_ms = kNow;
+  report.expires_ms = kNow + 60'000;
+  return report;
+}
+
+KinWord kin_word() {
+  KinWord word;
+  word.parent = kin_place_of(icon_key());
+  word.child = provider_key().public_key();
+  word.groups = kin_report().groups;
+  word.leads = true;
+  word.heard_ms = kNow - 1;
+  word.above = {kin_place_of(KeyPair::generate())};
+  word.issued_ms = kNow;
+  word.expires_ms = kNow + 60'000;
+  return word;
+}
+
 template <class Document>
 void expect_round_trip(const KeyPair& key, const Document& document) {
   const auto sealed = seal(key, document);
@@ -139,6 +169,8 @@ TEST(Documents, RoundTrips) {
   expect_round_trip(provider_key(), receipt());
   expect_round_trip(icon_key(), birth());
   expect_round_trip(icon_key(), birth(kAncestorsMax));
+  expect_round_trip(icon_key(), kin_report());
+  expect_round_trip(icon_key(), kin_word());
 }
 
 TEST(Documents, SomebodyElsesSignatureIsNone) {
@@ -202,6 +234,22 @@ TEST(Documents, EveryFieldIsChecked) {
 template <class Document>
 void expect_times_checked(const Document& document) {
   for (const char* key : {"issued_ms", "expires_ms"}) expect_refused(document, key, kHigh);
+}
+
+TEST(Kin, WhatMakesNoSenseIsRefused) {
+  auto twice = kin_report();
+  twice.groups.push_back(twice.groups.front());
+  EXPECT_FALSE(KinReport::from_json(twice.to_json()));
+  auto to_himself = kin_report();
+  to_himself.to = icon_key().public_key();
+  EXPECT_FALSE(KinReport::from_json(to_himself.to_json()));
+  auto odd = kin_report().to_json();
+  odd["state"] = "asleep";
+  EXPECT_FALSE(KinReport::from_json(odd));
+  auto own_child = kin_word();
+  own_child.child = icon_key().public_key();
+  EXPECT_FALSE(KinWord::from_json(own_child.to_json()));
+  EXPECT_FALSE(open<KinWord>(*seal(provider_key(), kin_word())));
 }
 
 TEST(Birth, ALineWithoutCirclesOfLimitedLength) {
