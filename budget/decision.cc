@@ -381,9 +381,9 @@ void Round::conclude_with_winner() {
 
 void Round::conclude() {
   auto& evidence = decision_.evidence;
-  const auto pace = decision_.history.pace;
+  auto pace = std::move(decision_.history.pace);
   decision_.history = input_.history;
-  decision_.history.pace = pace;
+  decision_.history.pace = std::move(pace);
   decision_.history.favourite_id.clear();
   decision_.history.favourite_replicates = false;
   decision_.history.rounds_won = 0;

@@ -164,7 +164,7 @@ Answer answer(const RequestHead& head, const Route* route, UtcMillis now_ms, boo
         with_body, close, now_ms);
   }
   const auto left_seconds = std::max<std::int64_t>(0, (route->expires_ms - now_ms) / 1000);
-  const auto age = std::to_string(std::min(kMaxAgeSeconds, left_seconds));
+  const auto age = std::to_string(std::min({kMaxAgeSeconds, route->remember_s, left_seconds}));
   const auto where = authority(*route);
   // RFC 7838, section 3: a protocol's name is a token, so "/" in "http/1.1" is percent-encoded.
   return compose(307, AnswerKind::kRedirected,

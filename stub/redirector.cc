@@ -160,7 +160,7 @@ class Redirector::Impl : public std::enable_shared_from_this<Redirector::Impl> {
     else if (outcome.parsed == Parsed::kTooLarge)
       reply = rejection(431, now);
     else
-      reply = answer(outcome.head, routes_.find(dialled, now), now, last);
+      reply = answer(outcome.head, routes_.find(dialled, client, now), now, last);
     switch (reply.kind) {
       case AnswerKind::kRedirected:
         ++statistics_.redirected;

@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kIconBytesMax = 64;
 constexpr std::size_t kLabelBytesMax = 63;
 constexpr std::int64_t kPortMax = 65535;
+constexpr std::int64_t kRememberSecondsMax = 300;
 
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -41,7 +42,9 @@ json::Object Route::to_json() const {
           {"dialled_port", dialled_port},
           {"host", host},
           {"port", port},
-          {"expires_ms", expires_ms}};
+          {"expires_ms", expires_ms},
+          {"from", from ? json::Value(from->to_string()) : json::Value(nullptr)},
+          {"remember_s", remember_s}};
 }
 
 Result<Route> Route::from_json(const json::Object& object) {
@@ -52,6 +55,14 @@ Result<Route> Route::from_json(const json::Object& object) {
   ICON_TRY(const auto port, json::get_int_or(object, "port", 0, 0, kPortMax));
   ICON_TRY(route.expires_ms,
            json::get_int(object, "expires_ms", 0, std::numeric_limits<std::int64_t>::max()));
+  if (const auto* from = object.if_contains("from"); from != nullptr && !from->is_null()) {
+    ICON_TRY(const auto text, json::get_string(object, "from", kLabelBytesMax));
+    ICON_TRY(route.from, Prefix::parse(text));
+    if (*route.from != Prefix::of_user(route.from->address))
+      return fail(Code::kInvalid, "a route is for a /24 or /48, or for everybody");
+  }
+  ICON_TRY(route.remember_s,
+           json::get_int_or(object, "remember_s", kRememberSecondsMax, 0, kRememberSecondsMax));
   route.dialled_port = static_cast<std::uint16_t>(dialled);
   route.port = static_cast<std::uint16_t>(port);
   if (route.host.empty() != (route.port == 0))
@@ -77,7 +88,10 @@ Result<RouteTable> RouteTable::from_routes(const std::vector<Route>& routes) {
     return fail(Code::kLimit, "more than " + std::to_string(kRoutesMax) + " routes");
   RouteTable table;
   for (const auto& route : routes) {
-    if (!table.routes_.emplace(route.dialled_port, route).second)
+    const bool added =
+        route.from ? table.led_.emplace(std::pair(route.dialled_port, *route.from), route).second
+                   : table.routes_.emplace(route.dialled_port, route).second;
+    if (!added)
       return fail(Code::kConflict, "two routes for port " + std::to_string(route.dialled_port));
   }
   return table;
@@ -86,10 +100,14 @@ Result<RouteTable> RouteTable::from_routes(const std::vector<Route>& routes) {
 json::Object RouteTable::to_json() const {
   json::Array array;
   for (const auto& [port, route] : routes_) array.push_back(route.to_json());
+  for (const auto& [key, route] : led_) array.push_back(route.to_json());
   return {{"routes", std::move(array)}};
 }
 
-const Route* RouteTable::find(std::uint16_t dialled_port, UtcMillis now_ms) const {
+const Route* RouteTable::find(std::uint16_t dialled_port, const Address& user,
+                              UtcMillis now_ms) const {
+  const auto led = led_.find({dialled_port, Prefix::of_user(user)});
+  if (led != led_.end() && led->second.expires_ms > now_ms) return &led->second;
   const auto found = routes_.find(dialled_port);
   if (found == routes_.end() || found->second.expires_ms <= now_ms) return nullptr;
   return &found->second;

@@ -38,6 +38,8 @@ Result<std::unique_ptr<Daemon>> Daemon::create(IoContext& loop, Clock& clock, Co
   add_icon_routes(daemon->icon_router_, parts);
   add_host_routes(daemon->host_router_, parts);
   add_peer_routes(daemon->peer_router_, parts);
+  add_kin_routes(daemon->icon_router_, parts);
+  add_kin_peer_routes(daemon->peer_router_, parts);
   parts.mover->add_peer_routes(daemon->peer_router_);
   parts.icons->set_icon_router(daemon->icon_router_);
   return daemon;

@@ -65,6 +65,10 @@ class HostMover final : public Mover {
     co_return co_await stubs_.remove(icon_id);
   }
 
+  Task<Status> guide(const IconRecord& icon, Guided guided) override {
+    co_return co_await stubs_.guide(icon, std::move(guided));
+  }
+
   Task<void> expire() override {
     co_await stubs_.expire();
     co_await arriving_.expire();

@@ -18,6 +18,8 @@
 namespace icon::supervisor {
 
 struct Host;
+struct IconRecord;
+struct Guided;
 
 // What an agent hands in by POST /v1/self/migrations. `icon_id` is certain (whose socket it came
 // through); nothing else is verified yet.
@@ -46,6 +48,8 @@ class Mover {
   virtual Task<void> recover() = 0;
   // Takes a stub down, with its rules and its process. Errors: kNotFound.
   virtual Task<Status> remove_stub(const std::string& icon_id) = 0;
+  // New users of an ICON that runs here are led elsewhere (Stubs::guide()).
+  virtual Task<Status> guide(const IconRecord& icon, Guided guided) = 0;
   // Whether processes that are not root's can leave this host.
   virtual Task<bool> carries_other_users() = 0;
   // Called about once a second: stubs whose time is over, reservations nobody used.

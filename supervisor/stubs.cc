@@ -1,5 +1,6 @@
 #include "supervisor/stubs.h"
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 
 #include "base/file.h"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::string_view kRedirect = "redirect";
 constexpr Millis kTunnelLimit{10'000};
+constexpr UtcMillis kNoEnd = UtcMillis{1} << 60;  // as long as the ICON leads them
 
 Result<std::vector<PortMapping>> ports_of(const StubRecord& stub) {
   ICON_TRY(const auto* array, json::get_array(stub.details, "ports", ContainerSpec::kPortsMax));
@@ -76,10 +78,14 @@ Task<Status> Stubs::publish_routes() {
     for (const auto& port : ports) {
       if (port.proto != "tcp") continue;
       // The ICON keeps its public port wherever it goes.
-      routes.push_back(
-          {stub.icon, port.published, stub.next_public.to_string(), port.published, stub.until_ms});
+      routes.push_back({.icon = stub.icon,
+                        .dialled_port = port.published,
+                        .host = stub.next_public.to_string(),
+                        .port = port.published,
+                        .expires_ms = stub.until_ms});
     }
   }
+  add_guided_routes(routes);
   if (!process_) co_return Status{};
   if (routes.empty()) {
     process_->stop();
@@ -87,6 +93,64 @@ Task<Status> Stubs::publish_routes() {
     co_return Status{};
   }
   co_return co_await process_->set_routes(std::move(routes));
+}
+
+// An ICON that has moved on or ended leads nobody from here.
+void Stubs::add_guided_routes(std::vector<stub::Route>& routes) {
+  std::erase_if(guided_, [&](const auto& entry) {
+    const auto state = host_.network->icon_state(entry.first);
+    return !state || !state->attached || !state->stub_peer.empty();
+  });
+  for (const auto& [icon, entry] : guided_)
+    for (const auto port : entry.ports) {
+      const auto add = [&](const Address& to, std::optional<Prefix> from) {
+        routes.push_back({icon, port, to.to_string(), port, kNoEnd, from, entry.guided.remember_s});
+      };
+      if (entry.guided.everybody) {
+        add(*entry.guided.everybody, std::nullopt);
+        continue;
+      }
+      for (const auto& group : entry.guided.groups)
+        for (const auto& network : group.networks) add(group.to, network);
+    }
+}
+
+std::size_t Stubs::guided_routes(const std::string& but) const {
+  std::size_t count = 0;
+  for (const auto& [icon, entry] : guided_)
+    for (const auto& group : entry.guided.groups)
+      if (icon != but) count += group.networks.size() * entry.ports.size();
+  return count;
+}
+
+Task<Status> Stubs::guide(const IconRecord& icon, Guided guided) {
+  GuidedIcon entry;
+  for (const auto& port : icon.spec.ports)
+    if (port.proto == "tcp") entry.ports.push_back(port.published);
+  net::Guidance rules;
+  rules.everybody = guided.everybody.has_value();
+  for (const auto& group : guided.groups)
+    rules.networks.insert(rules.networks.end(), group.networks.begin(), group.networks.end());
+  std::sort(rules.networks.begin(), rules.networks.end());
+  if (std::adjacent_find(rules.networks.begin(), rules.networks.end()) != rules.networks.end())
+    co_return fail(Code::kInvalid, "a network is led to two places");
+  if (rules.networks.size() > kGuidedNetworksMax ||
+      guided_routes(icon.id) + rules.networks.size() * entry.ports.size() > kGuidedHostNetworksMax)
+    co_return fail(Code::kLimit, "more networks than this host leads elsewhere");
+  const bool ends = rules.networks.empty() && !rules.everybody;
+  if (ends && !guided_.contains(icon.id)) co_return Status{};
+  if (ends) {
+    ICON_CO_CHECK(host_.network->guide(icon.id, rules));
+    guided_.erase(icon.id);
+    co_return co_await publish_routes();
+  }
+  // First who answers, then the questions.
+  ICON_CO_CHECK(co_await prepare(std::string(kRedirect)));
+  rules.stub_port = process_->port();
+  entry.guided = std::move(guided);
+  guided_.insert_or_assign(icon.id, std::move(entry));
+  ICON_CO_CHECK(co_await publish_routes());
+  co_return host_.network->guide(icon.id, rules);
 }
 
 Task<Status> Stubs::ask_for_tunnel(const PublicKey& peer, const Endpoint& api,

@@ -2,8 +2,10 @@
 // the unprivileged stub process with its routes. Owned by the Mover. Loop thread only.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/task.h"
@@ -15,6 +17,19 @@
 namespace icon::supervisor {
 
 struct Host;
+
+// Whom an ICON that runs here wants to be served elsewhere.
+struct Guided {
+  struct Group {
+    Address to;  // dialled there, at the same ports
+    std::vector<Prefix> networks;
+  };
+  std::vector<Group> groups;
+  std::optional<Address> everybody;  // instead
+  std::int64_t remember_s = 0;       // users may remember it so long
+};
+inline constexpr std::size_t kGuidedNetworksMax = 1024;      // of one ICON
+inline constexpr std::size_t kGuidedHostNetworksMax = 2048;  // of all of a host, times their ports
 
 class Stubs {
  public:
@@ -47,14 +62,25 @@ class Stubs {
   // Stubs whose time is over.
   Task<void> expire();
 
+  // Replaces what the ICON wanted before. Not kept over a restart: its agent says it again.
+  // Errors: kNotFound, kInvalid, kLimit, kIo.
+  Task<Status> guide(const IconRecord& icon, Guided guided);
+
   // A tunnel to `peer` by a call of POST /v1/tunnels there. Errors: the peer's, kIo.
   Task<Status> ask_for_tunnel(const PublicKey& peer, const Endpoint& api,
                               const std::string& icon_id, const wire::Envelope& order);
 
  private:
   stub::StubOptions process_options() const;
+  void add_guided_routes(std::vector<stub::Route>& routes);
+  std::size_t guided_routes(const std::string& but) const;
   Host& host_;
   std::optional<stub::StubProcess> process_;
+  struct GuidedIcon {
+    std::vector<std::uint16_t> ports;
+    Guided guided;
+  };
+  std::map<std::string, GuidedIcon> guided_;
 };
 
 }  // namespace icon::supervisor

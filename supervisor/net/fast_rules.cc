@@ -42,7 +42,8 @@ FastEntries fast_entries_of(const IconRules& icon, const FastPlace& place,
     if (!arriving || icon.has_stub) value.from_outside = main;
     // What arrives by tunnel before the release waits in the queue: the rules send it there.
     if (!arriving) value.from_tunnel = main;
-    value.redirects_tcp = icon.has_stub && icon.stub.mode == StubMode::kRedirect;
+    // Which of them are led elsewhere the rules know.
+    value.redirects_tcp = icon.guides() || (icon.has_stub && icon.stub.mode == StubMode::kRedirect);
     entries[{FastMap::kOverlays, fast_bytes(overlay)}] = fast_bytes(value);
   }
   std::map<std::uint32_t, std::uint32_t> allowed;

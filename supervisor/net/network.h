@@ -99,6 +99,15 @@ struct StubTarget {
   std::uint16_t stub_port = 0;  // kRedirect: where the stub process listens on this host
 };
 
+// Of an ICON that runs here: whose new TCP connections go to the local stub process, because
+// another place serves them better.
+struct Guidance {
+  std::vector<Prefix> networks;  // IPv4, a /24 each, none twice
+  bool everybody = false;        // instead
+  std::uint16_t stub_port = 0;
+  bool operator==(const Guidance&) const = default;
+};
+
 // One end of a tunnel, as the two supervisors tell each other.
 struct TunnelEnd {
   std::string public_key;  // X25519, 64 hex digits
@@ -206,6 +215,9 @@ class Network {
   virtual Status repoint(const std::string& icon_id, const StubTarget& target) = 0;
   // Ends the forwarding. Errors: kNotFound, kConflict (the ICON runs here).
   virtual Status remove_stub(const std::string& icon_id) = 0;
+  // Replaces what was said before; nothing, and all are served here again. Ends when the ICON moves
+  // on. Errors: kNotFound (it does not run here), kInvalid, kIo.
+  virtual Status guide(const std::string& icon_id, const Guidance& guidance) = 0;
   // At the ICON's host: `peer_id` holds a stub, or holds none any more.
   virtual Status allow_stub_host(const std::string& icon_id, const std::string& peer_id) = 0;
   virtual Status deny_stub_host(const std::string& icon_id, const std::string& peer_id) = 0;

@@ -257,6 +257,16 @@ Status NetworkImpl::remove_stub(const std::string& icon_id) {
   return forget(icon_id);
 }
 
+Status NetworkImpl::guide(const std::string& icon_id, const Guidance& guidance) {
+  ICON_TRY(Icon * icon, find(icon_id));
+  if (icon->rules.phase != Phase::kServing)
+    return fail(Code::kNotFound, "ICON " + short_id(icon_id) + " does not run here");
+  for (const auto& network : guidance.networks)
+    if (!network.address.is_v4() || network != Prefix::of_user(network.address))
+      return fail(Code::kInvalid, network.to_string() + " is no IPv4 network of 256 addresses");
+  return transition(*icon, [&](IconRules& rules) { rules.guidance = guidance; });
+}
+
 Status NetworkImpl::allow_stub_host(const std::string& icon_id, const std::string& peer_id) {
   ICON_TRY(Icon * icon, find(icon_id));
   if (!tunnels_.contains(peer_id))

@@ -56,6 +56,7 @@ class NetworkImpl final : public Network {
   Status attach_stub(const IconNetwork& icon, const StubTarget& target) override;
   Status repoint(const std::string& icon_id, const StubTarget& target) override;
   Status remove_stub(const std::string& icon_id) override;
+  Status guide(const std::string& icon_id, const Guidance& guidance) override;
   Status allow_stub_host(const std::string& icon_id, const std::string& peer_id) override;
   Status deny_stub_host(const std::string& icon_id, const std::string& peer_id) override;
   Result<TunnelEnd> open_tunnel(const std::string& peer_id) override;

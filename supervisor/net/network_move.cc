@@ -139,6 +139,7 @@ Status NetworkImpl::release(const std::string& icon_id) {
     ICON_CHECK(switch_to(*icon, veth));
     ICON_CHECK(transition(*icon, [](IconRules& rules) {
       rules.phase = Phase::kServing;
+      rules.guidance = {};
       rules.has_stub = false;
       rules.earlier_stub_peers.clear();
     }));

@@ -25,6 +25,8 @@ table {ip} icon {{
   map dnat_tcp {{ type inet_service : {type} . inet_service; }}
   map dnat_udp {{ type inet_service : {type} . inet_service; }}
   map open_tcp {{ type inet_service : {type} . inet_service; }}
+  set guided {{ type {type} . inet_service; flags interval; }}
+  map guide_tcp {{ type inet_service : {type} . inet_service; }}
   map snat_tcp {{ type {type} . inet_service : {type} . inet_service; }}
   map snat_udp {{ type {type} . inet_service : {type} . inet_service; }}
   set overlays {{ type {type}; }}
@@ -93,6 +95,7 @@ table {ip} icon {{
   chain nat_in {{
     type nat hook prerouting priority dstnat; policy accept;
     {ip} daddr {address} tcp flags & (fin | syn | rst | ack) != syn dnat {ip} to tcp dport map @open_tcp
+    {ip} daddr {address} {ip} saddr . tcp dport @guided dnat {ip} to tcp dport map @guide_tcp
     {ip} daddr {address} dnat {ip} to tcp dport map @dnat_tcp
     {ip} daddr {address} dnat {ip} to udp dport map @dnat_udp
   }}
@@ -154,13 +157,22 @@ std::string set_name(const Address& address, const char* name) {
 void add_translation(const IconRules& icon, const Address& overlay, const Address& public_address,
                      Elements& elements) {
   // The stub process listens on IPv4; users with IPv6 follow through the tunnel.
-  const bool redirect = overlay.is_v4() && icon.has_stub && icon.stub.mode == StubMode::kRedirect;
+  const bool is_led = overlay.is_v4() && icon.guides();
+  const auto at_stub =
+      at_port(public_address, is_led ? icon.guidance.stub_port : icon.stub.stub_port);
+  const bool redirect =
+      is_led ? icon.guidance.everybody
+             : overlay.is_v4() && icon.has_stub && icon.stub.mode == StubMode::kRedirect;
   for (const auto& port : icon.network.ports) {
     const bool tcp = port.protocol == Protocol::kTcp;
     const std::string key = std::to_string(port.public_port);
     elements[{set_name(overlay, tcp ? "dnat_tcp" : "dnat_udp"), key}] =
-        tcp && redirect ? at_port(public_address, icon.stub.stub_port)
-                        : at_port(overlay, port.container);
+        tcp && redirect ? at_stub : at_port(overlay, port.container);
+    if (tcp && is_led && !redirect) {
+      elements[{"guide_tcp", key}] = at_stub;
+      for (const auto& network : icon.guidance.networks)
+        elements[{"guided", network.to_string() + " . " + key}] = "";
+    }
     if (tcp) elements[{set_name(overlay, "open_tcp"), key}] = at_port(overlay, port.container);
     elements[{set_name(overlay, tcp ? "snat_tcp" : "snat_udp"), at_port(overlay, port.container)}] =
         at_port(public_address, port.public_port);
@@ -176,6 +188,12 @@ Result<std::string> element_text(const json::Value& value) {
     return Address::parse(text) ? text : quoted(text);
   }
   if (value.is_object()) {
+    if (const auto* prefix = value.as_object().if_contains("prefix");
+        prefix != nullptr && prefix->is_object()) {
+      ICON_TRY(const auto address, json::get_string(prefix->as_object(), "addr"));
+      ICON_TRY(const auto length, json::get_int(prefix->as_object(), "len", 0, 128));
+      return address + "/" + std::to_string(length);
+    }
     if (const auto* parts = value.as_object().if_contains("concat");
         parts != nullptr && parts->is_array()) {
       std::string text;

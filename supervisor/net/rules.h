@@ -40,7 +40,12 @@ struct IconRules {
   // their way back from where it was: conntrack must not take them for other connections, for it
   // would give those another source port, and the ICON would reset them.
   bool homecoming = false;
+  Guidance guidance;            // kServing
   std::uint32_t hold_mark = 0;  // kArriving
+
+  bool guides() const {
+    return phase == Phase::kServing && (guidance.everybody || !guidance.networks.empty());
+  }
 };
 
 // What users dial.

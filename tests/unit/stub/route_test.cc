@@ -43,10 +43,10 @@ TEST(Route, RefusesHostsThatWouldChangeTheAnswer) {
 TEST(RouteTable, FindsByDialledPortUntilTheLeaseEnds) {
   const auto table = RouteTable::from_routes({a_route(80), a_route(443)});
   ASSERT_TRUE(table);
-  ASSERT_NE(table->find(80, 4'999), nullptr);
-  EXPECT_EQ(table->find(80, 4'999)->dialled_port, 80);
-  EXPECT_EQ(table->find(80, 5'000), nullptr);
-  EXPECT_EQ(table->find(81, 0), nullptr);
+  ASSERT_NE(table->find(80, Address(), 4'999), nullptr);
+  EXPECT_EQ(table->find(80, Address(), 4'999)->dialled_port, 80);
+  EXPECT_EQ(table->find(80, Address(), 5'000), nullptr);
+  EXPECT_EQ(table->find(81, Address(), 0), nullptr);
 }
 
 TEST(RouteTable, RefusesTwoRoutesForOnePort) {
@@ -64,6 +64,32 @@ TEST(RouteTable, TravelsAsJsonAndIsBounded) {
   const auto too_many = RouteTable::from_routes(std::vector<Route>(kRoutesMax + 1));
   ASSERT_FALSE(too_many);
   EXPECT_EQ(too_many.error().code, Code::kLimit);
+}
+
+// Users of one network are led elsewhere; everybody else as before, or nowhere.
+TEST(RouteTable, ANetworkOfItsOwn) {
+  Route everybody{"icon", 80, "192.0.2.9", 80, 1'000};
+  Route led = everybody;
+  led.host = "192.0.2.1";
+  led.from = *Prefix::parse("198.51.100.0/24");
+  led.remember_s = 30;
+  const auto table = RouteTable::from_routes({everybody, led});
+  ASSERT_TRUE(table);
+  const auto again = RouteTable::from_json(table->to_json());
+  ASSERT_TRUE(again);
+  const auto host = [&](const char* user) {
+    const Route* route = again->find(80, *Address::parse(user), 0);
+    return route == nullptr ? "" : route->host;
+  };
+  EXPECT_EQ(host("198.51.100.7"), "192.0.2.1");
+  EXPECT_EQ(host("198.51.101.7"), "192.0.2.9");
+  EXPECT_FALSE(RouteTable::from_routes({led, led}));
+  const auto alone = RouteTable::from_routes({led});
+  ASSERT_TRUE(alone);
+  EXPECT_EQ(alone->find(80, *Address::parse("203.0.113.1"), 0), nullptr);
+  auto odd = led.to_json();
+  odd["from"] = "198.51.100.0/23";
+  EXPECT_FALSE(Route::from_json(odd));
 }
 
 }  // namespace
