@@ -14,6 +14,8 @@ namespace icon::agent {
 namespace {
 
 constexpr Millis kReportInterval{5'000};
+// Of a replica that ends: to agree with its parent first, to return its purse afterwards.
+constexpr Millis kFarewell{30'000};
 
 template <class... Fs>
 struct Overloaded : Fs... {
@@ -25,7 +27,14 @@ Overloaded(Fs...) -> Overloaded<Fs...>;
 LifecycleLimits limits_for(const AgentOptions& options) {
   LifecycleLimits limits;
   limits.interval = Millis(options.policy.interval_ms);
+  limits.drain = Millis(options.policy.replicate.drain_ms) + kFarewell;
   if (options.stop_grace.count() > 0) limits.kill = options.stop_grace;
+  return limits;
+}
+
+LatencyLimits latency_limits(const Policy& policy) {
+  LatencyLimits limits;
+  limits.window = Millis(policy.window_ms);
   return limits;
 }
 
@@ -44,7 +53,7 @@ Agent::Agent(IoContext& loop, const Clock& clock, AgentOptions options)
       work_(loop),
       session_(loop),
       link_(options_.run_dir + "/supervisor.sock"),
-      table_(clock),
+      table_(clock, latency_limits(options_.policy)),
       monitor_(loop, table_),
       rounds_(loop, clock, link_, work_, table_, monitor_,
               {options_.policy, std::exchange(options_.identity, {}), options_.run_dir + "/state"},
@@ -66,31 +75,33 @@ void Agent::feed(const Event& event) {
 }
 
 void Agent::perform(const Action& what) {
-  std::visit(Overloaded{
-                 [&](const action::StartService&) { start_service(); },
-                 [&](const action::ForwardSignal& a) { init_.forward(a.number); },
-                 [&](const action::KillService&) {
-                   log::warn("service.killed", {{"reason", "stop_grace"}});
-                   init_.kill_all();
-                 },
-                 [&](const action::CloseDescriptors& a) { close_descriptors(a.migration); },
-                 [&](const action::Reconnect&) { reconnect(); },
-                 [&](const action::RunDiscovery& a) { rounds_.start_discovery(a.round); },
-                 [&](const action::AskOffers& a) { rounds_.start_offers(a.round); },
-                 [&](const action::Decide& a) { rounds_.start_decision(a.round); },
-                 [&](const action::OrderMove& a) { rounds_.start_order(a.target, a.reason); },
-                 [&](const action::OrderReplica& a) { rounds_.start_replica_order(a.target); },
-                 [&](const action::CancelWork&) { work_.cancel(); },
-                 [&](const action::MoveEnded& a) { rounds_.move_ended(a); },
-                 [&](const action::ReportStatus&) { report_status(); },
-                 [&](const action::SetTimer& a) { timers_.set(a.timer, a.delay); },
-                 [&](const action::CancelTimer& a) { timers_.cancel(a.timer); },
-                 [&](const action::Log& a) {
-                   log::info(a.event, {{"detail", a.detail}});
-                 },
-                 [&](const action::Exit& a) { leave(a.code); },
-             },
-             what);
+  std::visit(
+      Overloaded{
+          [&](const action::StartService&) { start_service(); },
+          [&](const action::ForwardSignal& a) { init_.forward(a.number); },
+          [&](const action::KillService&) {
+            log::warn("service.killed", {{"reason", "stop_grace"}});
+            init_.kill_all();
+          },
+          [&](const action::CloseDescriptors& a) { close_descriptors(a.migration); },
+          [&](const action::Reconnect&) { reconnect(); },
+          [&](const action::RunDiscovery& a) { rounds_.start_discovery(a.round); },
+          [&](const action::AskOffers& a) { rounds_.start_offers(a.round); },
+          [&](const action::Decide& a) { rounds_.start_decision(a.round); },
+          [&](const action::OrderMove& a) { rounds_.start_order(a.target, a.reason); },
+          [&](const action::OrderReplica& a) { rounds_.start_replica_order(a.target, a.reason); },
+          [&](const action::LeadAway&) { rounds_.lead_away(); },
+          [&](const action::CancelWork&) { work_.cancel(); },
+          [&](const action::MoveEnded& a) { rounds_.move_ended(a); },
+          [&](const action::ReportStatus&) { report_status(); },
+          [&](const action::SetTimer& a) { timers_.set(a.timer, a.delay); },
+          [&](const action::CancelTimer& a) { timers_.cancel(a.timer); },
+          [&](const action::Log& a) {
+            log::info(a.event, {{"detail", a.detail}});
+          },
+          [&](const action::Exit& a) { leave(a.code); },
+      },
+      what);
 }
 
 void Agent::start_service() {
@@ -217,7 +228,7 @@ void Agent::watch_ports() {
 
 bool Agent::on_supervisor_event(const SupervisorEvent& event) {
   using Kind = SupervisorEvent::Kind;
-  if (event.kind != Kind::kPing && event.kind != Kind::kHello)
+  if (event.kind != Kind::kPing && event.kind != Kind::kHello && event.kind != Kind::kKin)
     log::info("supervisor.event", {{"kind", event.name},
                                    {"migration", event.migration},
                                    {"epoch", event.epoch},
@@ -237,6 +248,11 @@ bool Agent::on_supervisor_event(const SupervisorEvent& event) {
       break;
     case Kind::kReplicaStarted:
       later(event::ReplicaStarted{event.migration});
+      break;
+    case Kind::kKin:
+      boost::asio::post(loop_, [this, documents = event.documents] {
+        if (!closing_) rounds_.hear(documents);
+      });
       break;
     case Kind::kQuiesce:
       forget_key_ = event.replica;

@@ -38,6 +38,8 @@ struct Lifecycle::Handler {
   void operator()(const event::OffersDone& done);
   void operator()(const event::DecidedStay& decided);
   void operator()(const event::DecidedMove& decided);
+  void operator()(const event::DecidedReplica& decided);
+  void operator()(const event::DecidedEnd& decided);
   void operator()(const event::RoundFailed& failed);
   void operator()(const event::OrderAccepted& accepted);
   void operator()(const event::OrderFailed& failed);
@@ -232,7 +234,7 @@ void Lifecycle::Handler::operator()(const event::OperatorMigrate& migrate) {
 
 void Lifecycle::Handler::operator()(const event::Replicate& replicate) {
   if (self.state_ != State::kActive || !can_speak() || self.held_) return ignore();
-  order(State::kReplicating, action::OrderReplica{replicate.target});
+  order(State::kReplicating, action::OrderReplica{replicate.target, "operator"});
 }
 
 void Lifecycle::Handler::order(State state, Action order) {
@@ -293,6 +295,20 @@ void Lifecycle::Handler::operator()(const event::DecidedMove& decided) {
   order(State::kMigrating, action::OrderMove{decided.target, "latency"});
 }
 
+void Lifecycle::Handler::operator()(const event::DecidedReplica& decided) {
+  if (!my_round(decided.round)) return ignore();
+  end_round();
+  if (self.held_) return note("held", "the decision was a replica; an operator holds the ICON");
+  order(State::kReplicating, action::OrderReplica{decided.target, "latency"});
+}
+
+void Lifecycle::Handler::operator()(const event::DecidedEnd& decided) {
+  if (!my_round(decided.round)) return ignore();
+  end_round();
+  if (self.held_) return note("held", "the decision was to end; an operator holds the ICON");
+  (*this)(event::Drain{decided.reason});
+}
+
 void Lifecycle::Handler::operator()(const event::RoundFailed& failed) {
   if (!my_round(failed.round)) return ignore();
   note("round_failed", failed.reason);
@@ -342,6 +358,7 @@ void Lifecycle::Handler::settle_down() {
   } else if (self.stopping_ || self.draining_) {
     go(State::kDraining);
     set(Timer::kDrain, self.limits_.drain);
+    if (self.draining_) act(action::LeadAway{});
   } else {
     go(State::kActive);
     if (self.supervisor_) set(Timer::kDecide, self.limits_.first_round);

@@ -30,6 +30,8 @@ constexpr std::array<std::string_view, std::variant_size_v<Event>> kEvents{"boot
                                                                            "offers_done",
                                                                            "decided_stay",
                                                                            "decided_move",
+                                                                           "decided_replica",
+                                                                           "decided_end",
                                                                            "round_failed",
                                                                            "order_accepted",
                                                                            "order_failed",
@@ -39,11 +41,15 @@ constexpr std::array<std::string_view, std::variant_size_v<Event>> kEvents{"boot
                                                                            "other_signal",
                                                                            "timer_fired"};
 constexpr std::array<std::string_view, std::variant_size_v<Action>> kActions{
-    "start_service", "forward_signal", "kill_service", "close_descriptors",
-    "reconnect",     "run_discovery",  "ask_offers",   "decide",
-    "order_move",    "order_replica",  "cancel_work",  "move_ended",
-    "report_status", "set_timer",      "cancel_timer", "log",
-    "exit"};
+    "start_service", "forward_signal",
+    "kill_service",  "close_descriptors",
+    "reconnect",     "run_discovery",
+    "ask_offers",    "decide",
+    "order_move",    "order_replica",
+    "lead_away",     "cancel_work",
+    "move_ended",    "report_status",
+    "set_timer",     "cancel_timer",
+    "log",           "exit"};
 
 }  // namespace
 

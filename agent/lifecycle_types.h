@@ -79,6 +79,16 @@ struct DecidedMove {
   std::int64_t round = 0;
   std::string target;
 };
+// A second place beside this one gains more than the best move.
+struct DecidedReplica {
+  std::int64_t round = 0;
+  std::string target;
+};
+// This replica no longer earns its price.
+struct DecidedEnd {
+  std::int64_t round = 0;
+  std::string reason;
+};
 struct RoundFailed {
   std::int64_t round = 0;
   std::string reason;
@@ -109,9 +119,9 @@ using Event =
                  event::SupervisorLost, event::Quiesce, event::Woken, event::Moved,
                  event::RolledBack, event::OperatorMigrate, event::Replicate, event::ReplicaStarted,
                  event::Born, event::Hold, event::Unhold, event::DiscoveryDone, event::OffersDone,
-                 event::DecidedStay, event::DecidedMove, event::RoundFailed, event::OrderAccepted,
-                 event::OrderFailed, event::Drain, event::ConnectionsGone, event::StopSignal,
-                 event::OtherSignal, event::TimerFired>;
+                 event::DecidedStay, event::DecidedMove, event::DecidedReplica, event::DecidedEnd,
+                 event::RoundFailed, event::OrderAccepted, event::OrderFailed, event::Drain,
+                 event::ConnectionsGone, event::StopSignal, event::OtherSignal, event::TimerFired>;
 std::string_view name_of(const Event& event);
 
 namespace action {
@@ -142,7 +152,10 @@ struct OrderMove {
 };
 struct OrderReplica {
   std::string target;
+  std::string reason;  // "latency" or "operator"
 };
+// Users go elsewhere from now on; answered by ConnectionsGone, when they have, or time is over.
+struct LeadAway {};
 struct CancelWork {};  // whatever round or order is still under way
 // kUnknown: nobody said; the money may be owed and stays held until its hold expires. A late word
 // comes as a second MoveEnded.
@@ -175,8 +188,8 @@ using Action =
     std::variant<action::StartService, action::ForwardSignal, action::KillService,
                  action::CloseDescriptors, action::Reconnect, action::RunDiscovery,
                  action::AskOffers, action::Decide, action::OrderMove, action::OrderReplica,
-                 action::CancelWork, action::MoveEnded, action::ReportStatus, action::SetTimer,
-                 action::CancelTimer, action::Log, action::Exit>;
+                 action::LeadAway, action::CancelWork, action::MoveEnded, action::ReportStatus,
+                 action::SetTimer, action::CancelTimer, action::Log, action::Exit>;
 std::string_view name_of(const Action& action);
 
 }  // namespace icon::agent

@@ -60,6 +60,8 @@ json::Object Policy::to_json() const {
                       {"interval_ms", interval_ms},
                       {"cooldown_ms", cooldown_ms},
                       {"rounds", rounds},
+                      {"moves_per_hour", moves_per_hour},
+                      {"window_ms", window_ms},
                       {"allow", array_of(allow)},
                       {"deny", array_of(deny)},
                       {"redirect", agent::to_string(redirect)},
@@ -82,7 +84,11 @@ json::Object Policy::to_json() const {
   object["replicate"] = json::Object{{"mode", wire::to_string(replicate.mode)},
                                      {"command", array_of(replicate.command)},
                                      {"signal", replicate.signal},
-                                     {"limit_ms", replicate.limit_ms}};
+                                     {"limit_ms", replicate.limit_ms},
+                                     {"max", replicate.max},
+                                     {"share_percent", replicate.share_percent},
+                                     {"remember_ms", replicate.remember_ms},
+                                     {"drain_ms", replicate.drain_ms}};
   object["watch"] = std::move(ports);
   return object;
 }
@@ -96,6 +102,7 @@ budget::DecisionPolicy Policy::decision_policy() const {
   decision.margin_ucredits = margin_ucredits;
   decision.lasts_ms = budget_lasts_ms;
   decision.rounds = rounds;
+  decision.moves_per_hour = moves_per_hour;
   decision.cooldown_ms = cooldown_ms;
   decision.max_price_ucredits = max_price_ucredits;
   decision.providers = {allow, deny};

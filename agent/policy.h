@@ -60,6 +60,11 @@ struct ReplicatePolicy {
   std::vector<std::string> command;  // run in the copy before it serves; must end with 0
   int signal = 0;                    // to the service in the copy; 0: none
   std::int64_t limit_ms = 5'000;     // for all of that
+  // Of the ICON's own decision: so many at once; 0: none.
+  std::int64_t max = 0;
+  std::int64_t share_percent = 10;    // of what is left goes to a new one
+  std::int64_t remember_ms = 30'000;  // so long may users remember where they were led
+  std::int64_t drain_ms = 60'000;     // one that ends waits so long for its users' connections
 };
 
 struct Policy {
@@ -76,6 +81,8 @@ struct Policy {
   std::int64_t interval_ms = 10'000;
   std::int64_t cooldown_ms = 60'000;
   std::int64_t rounds = 3;
+  std::int64_t moves_per_hour = 6;  // at most, replicas and failed attempts included
+  std::int64_t window_ms = 60'000;  // so long what was seen of a user counts
   std::vector<std::string> allow;
   std::vector<std::string> deny;
   RedirectMode redirect = RedirectMode::kForward;

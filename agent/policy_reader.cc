@@ -331,6 +331,7 @@ void Reader::provider(const YAML::Node& node, const std::string& key) {
 void Reader::latency(const YAML::Node& node, const std::string& key) {
   map(node, key,
       {{"objective", duration(policy_.objective_us, 1, 100, 60 * kUsPerSecond, "20ms")},
+       {"window", duration(policy_.window_ms, kUsPerMs, kUsPerSecond, kUsPerHour, "60s")},
        {"percentile", [this](const YAML::Node& entry, const std::string& entry_key) {
           integer(policy_.percentile, 50, 95)(entry, entry_key);
           if (policy_.percentile != 50 && policy_.percentile != 95)
@@ -449,7 +450,11 @@ void Reader::replicate(const YAML::Node& node, const std::string& key) {
           }
           problem(entry, entry_key, fmt::format("'{}' does not do", value->substr(0, 40)), hint);
         }},
-       {"limit", duration(replicate.limit_ms, kUsPerMs, 10 * kUsPerMs, 10 * kUsPerSecond, "5s")}});
+       {"limit", duration(replicate.limit_ms, kUsPerMs, 10 * kUsPerMs, 10 * kUsPerSecond, "5s")},
+       {"max", integer(replicate.max, 0, 16)},
+       {"share", integer(replicate.share_percent, 0, 50)},
+       {"remember", duration(replicate.remember_ms, kUsPerMs, 0, 300 * kUsPerSecond, "30s")},
+       {"drain", duration(replicate.drain_ms, kUsPerMs, kUsPerSecond, kUsPerHour, "60s")}});
 }
 
 void Reader::root(const YAML::Node& node) {
@@ -476,6 +481,7 @@ void Reader::root(const YAML::Node& node) {
         duration(policy_.interval_ms, kUsPerMs, 100 * kUsPerMs, 24 * kUsPerHour, "10s")},
        {"cooldown", duration(policy_.cooldown_ms, kUsPerMs, 0, kUsPerYear, "1m")},
        {"rounds", integer(policy_.rounds, 1, 1000)},
+       {"moves_per_hour", integer(policy_.moves_per_hour, 1, budget::kMovesPerHourMax)},
        {"allow", patterns(policy_.allow)},
        {"deny", patterns(policy_.deny)},
        {"redirect", member(&Reader::redirect)},
@@ -504,6 +510,10 @@ void Reader::contradictions() {
   if (policy_.max_price_ucredits && *policy_.max_price_ucredits > policy_.budget_ucredits)
     problem_at(lines_["max_price"], "max_price", "is more than the whole budget",
                "Raise budget or lower max_price.");
+  if (policy_.replicate.max > 0 && policy_.redirect != RedirectMode::kRedirect)
+    problem_at(lines_["replicate.max"], "replicate.max",
+               "wants replicas, and nobody could lead users to them",
+               "Write 'redirect: redirect': HTTP users are then sent to the nearest one.");
   std::set<std::string> names;
   for (const auto& provider : policy_.providers)
     if (!provider.name.empty() && !names.insert(provider.name).second)

@@ -190,6 +190,7 @@ Task<Status> Buyer::buy_and_order(const Self& self, const Policy& policy, Purcha
       sealed_order, lease_envelope, request.provider.view.api, std::move(request.evidence),
       signer.birth, std::nullopt};
   if (signer.child) order.child_seed_hex = hex_encode(signer.child->seed());
+  if (request.before_order) ICON_CO_CHECK(request.before_order(purchase));
   purchase.order_sent = true;
   ICON_CO_TRY(const std::string migration, co_await link_.order_migration(std::move(order)));
   if (migration != purchase.migration)

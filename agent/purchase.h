@@ -2,6 +2,7 @@
 // next one begins: bid, let the slot be locked, hold the money, confirm, verify the lease, order.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -42,6 +43,8 @@ struct PurchaseRequest {
   // For a replica, which is made of this: everything but the migration's id, the times and the
   // child, whose key is made here.
   std::optional<wire::Birth> birth = std::nullopt;
+  // The slot is ours and the order about to leave: what must be durable before it does.
+  std::function<Status(const Purchase&)> before_order = {};
 };
 
 // Owner: the agent. Loop thread. Everything is borrowed.

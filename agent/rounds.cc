@@ -65,7 +65,10 @@ Rounds::Rounds(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGr
                [this] { return key() ? &*key() : nullptr; },
                [this](std::int64_t seconds) { return worth_here(seconds); },
                [this](Event event) { later(std::move(event)); }},
-              options_.state_dir + "/leases.json") {
+              options_.state_dir + "/leases.json"),
+      kinship_({clock, link, tasks, table, monitor, options_.policy, options_.identity, self_,
+                wallet_, chronicle_, purchase_, options_.state_dir + "/family.json",
+                [this](Event event) { later(std::move(event)); }}) {
   use_key();
   load_history();
 }
@@ -148,6 +151,7 @@ void Rounds::arrived(const Self& self, bool moved) {
   open_chronicle();
   reconcile_holds(first);
   tenant_.arrived(self, options_.identity.is_child);
+  kinship_.arrived();
 }
 
 void Rounds::read_lease() {
@@ -173,7 +177,7 @@ void Rounds::reconcile_holds(bool first) {
   const UtcMillis now_ms = clock_.utc_ms();
   for (const auto& id : wallet_->open_holds()) {
     const bool ours = id == lease_nonce_;
-    if (id == purchase_.migration || (!ours && !first)) continue;
+    if (id == purchase_.migration || (!ours && !first) || kinship_.waits_for(id)) continue;
     if (id.starts_with(kRenewalHold)) continue;  // the tenant's
     const auto status = ours ? wallet_->settle(id, now_ms) : wallet_->release(id, now_ms);
     log::info("purse.reconciled", {{"migration", id},
@@ -207,11 +211,16 @@ wire::MicroCredits Rounds::worth_here(std::int64_t seconds) const {
   return worth;
 }
 
+std::vector<budget::PrefixView> Rounds::own_users() const {
+  auto users =
+      prefix_views(users_, table_, static_cast<int>(options_.policy.percentile), survey_.reached());
+  std::erase_if(users, [&](const auto& user) { return kinship_.is_served_elsewhere(user.prefix); });
+  return users;
+}
+
 bool Rounds::nothing_to_ask() const {
   if (tenant_.looks_around()) return false;
-  return agent::nothing_to_ask(
-      prefix_views(users_, table_, static_cast<int>(options_.policy.percentile), survey_.reached()),
-      here_, options_.policy);
+  return agent::nothing_to_ask(own_users(), here_, options_.policy);
 }
 
 Task<void> Rounds::discovery_task(std::int64_t round) {
@@ -242,8 +251,7 @@ Task<void> Rounds::offers_task(std::int64_t round) {
 Observations Rounds::observations() const {
   Observations seen;
   seen.here = here_;
-  seen.prefixes =
-      prefix_views(users_, table_, static_cast<int>(options_.policy.percentile), survey_.reached());
+  seen.prefixes = own_users();
   seen.traces = survey_.traces();
   for (const auto& provider : survey_.providers()) seen.providers.push_back(provider.view);
   promises_.apply(seen.providers);
@@ -258,6 +266,11 @@ Task<void> Rounds::decision_task(std::int64_t round) {
       promises_.pending() ? kFastestTenth : static_cast<int>(options_.policy.percentile);
   const auto delivered = prefix_views(users_, table_, percentile, survey_.reached());
   promises_.look(here_, delivered, options_.policy);
+  if (const auto judged = kinship_.look_back(here_, own_users()); judged && judged->end) {
+    co_await post(judged->evidence);
+    later(event::DecidedEnd{round, judged->evidence.reason});
+    co_return;
+  }
   if (nothing_to_ask()) {
     if (std::exchange(last_posted_, "objective_met") != "objective_met")
       log::info("round.objective_met", {{"round", round},
@@ -272,13 +285,19 @@ Task<void> Rounds::decision_task(std::int64_t round) {
   auto input = decision_input(options_.policy, seen, history_);
   tell_map(seen, input.candidates);
   input.broken_promise = promises_.broken();
+  input.replicas = kinship_.replicas();
   const auto decision = budget::decide(input, clock_.utc_ms());
   history_ = decision.history;
   estimates_us_ = estimates_of(decision.evidence);
   co_await post(decision.evidence);
-  if (decision.move && decision.winner && *decision.winner < seen.providers.size()) {
+  if ((decision.move || decision.replicate) && decision.winner &&
+      *decision.winner < seen.providers.size()) {
     move_evidence_ = decision.evidence.to_json();
-    later(event::DecidedMove{round, seen.providers[*decision.winner].names.id});
+    const auto target = seen.providers[*decision.winner].names.id;
+    if (decision.move)
+      later(event::DecidedMove{round, target});
+    else
+      later(event::DecidedReplica{round, target});
   } else {
     later(event::DecidedStay{round});
   }
@@ -425,8 +444,7 @@ Task<void> Rounds::post_refusal(budget::Evidence evidence) { co_await post(evide
 
 void Rounds::move_ended(const action::MoveEnded& ended) {
   using action::MoveOutcome;
-  history_.last_move_ms = clock_.utc_ms();
-  history_.rounds_won = 0;
+  history_.moved(clock_.utc_ms());
   last_posted_.clear();
   save_history();
   // Of an order whose answer was lost only we know the id, and not whether it was taken.
@@ -445,6 +463,7 @@ void Rounds::move_ended(const action::MoveEnded& ended) {
   promises_.ended(moved && !purchase.replica, purchase.price_ucredits);
   if (moved && purchase.replica && chronicle_)
     note(chronicle_->replicated(*purchase.replica, purchase.migration, purchase.provider));
+  if (outcome != MoveOutcome::kUnknown) kinship_.ended(id, moved);
   if (id.empty() || !wallet_ || outcome == MoveOutcome::kUnknown) return;
   const auto status =
       moved ? wallet_->settle(id, clock_.utc_ms()) : wallet_->release(id, clock_.utc_ms());
@@ -462,6 +481,7 @@ void Rounds::close(const std::string& migration) {
   if (chronicle_) note(chronicle_->checkpointed(migration));
   survey_.close();
   tenant_.close();
+  kinship_.closed();
 }
 
 void Rounds::ended() {
@@ -479,6 +499,7 @@ StatusInput Rounds::status() const {
   input.record = promises_.status_json();
   input.leases = tenant_.status_json();
   input.decision = last_decision_;
+  input.family = kinship_.status();
   return input;
 }
 

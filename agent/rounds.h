@@ -12,6 +12,7 @@
 
 #include "agent/chronicle.h"
 #include "agent/identity.h"
+#include "agent/kinship.h"
 #include "agent/latency_monitor.h"
 #include "agent/lifecycle.h"
 #include "agent/policy.h"
@@ -49,7 +50,7 @@ class Rounds {
   void start_offers(std::int64_t round);
   void start_decision(std::int64_t round);
   void start_order(std::string target, std::string reason);
-  void start_replica_order(std::string target);
+  void start_replica_order(std::string target, std::string reason);
   // Tells the operator that his order is not even tried.
   void refuse(const std::string& target, const std::string& why);
   void move_ended(const action::MoveEnded& ended);
@@ -63,9 +64,16 @@ class Rounds {
   // The service has ended.
   void ended();
   // At every report: the record counts the time.
-  void tick() { promises_.tick(), tenant_.tick(); }
+  void tick() {
+    promises_.tick();
+    tenant_.tick();
+    kinship_.tick();
+  }
   // Users are leaving: nothing is rented any longer.
   void set_draining(bool draining) { tenant_.set_draining(draining); }
+  // Words of a parent or of children.
+  void hear(const std::vector<wire::Envelope>& documents) { kinship_.hear(documents); }
+  void lead_away() { kinship_.lead_away(); }
 
   // Users, providers, money: everything of the status that is not the lifecycle's.
   StatusInput status() const;
@@ -84,8 +92,8 @@ class Rounds {
   Task<void> decision_task(std::int64_t round);
   Task<void> order_task(std::string target, std::string reason);
   Task<Status> order(std::string target, std::string reason);
-  Task<void> replica_order_task(std::string target);
-  Task<Status> replica_order(std::string target);
+  Task<void> replica_order_task(std::string target, std::string reason);
+  Task<Status> replica_order(std::string target, std::string reason);
   const std::optional<KeyPair>& key() const { return options_.identity.key; }
   Task<Result<PurchaseRequest>> decided_move(std::string target);
   Task<Result<PurchaseRequest>> operators_move(std::string target);
@@ -94,6 +102,9 @@ class Rounds {
   Task<void> post_refusal(budget::Evidence evidence);
   KnownProvider here_as_provider() const;
   budget::Evidence refusal(const std::string& target, const std::string& why) const;
+  std::vector<wire::KinGroup> groups_for(const KnownProvider& provider) const;
+  // Those whom no replica serves.
+  std::vector<budget::PrefixView> own_users() const;
   Observations observations() const;
   // What `icon path` shows; `candidates`: of the decision, empty when nobody was asked.
   void tell_map(const Observations& seen, std::span<const budget::Candidate> candidates);
@@ -131,7 +142,9 @@ class Rounds {
   bool telling_map_ = false;
   std::vector<std::pair<std::string, std::int64_t>> estimates_us_;
   Purchase purchase_;
-  Tenant tenant_;  // last: it borrows from those above
+  // Last: they borrow from those above.
+  Tenant tenant_;
+  Kinship kinship_;
 };
 
 }  // namespace icon::agent

@@ -4,15 +4,36 @@
 
 namespace icon::agent {
 
-void Rounds::start_replica_order(std::string target) {
-  tasks_.spawn("replica_order", replica_order_task(std::move(target)));
+void Rounds::start_replica_order(std::string target, std::string reason) {
+  tasks_.spawn("replica_order", replica_order_task(std::move(target), std::move(reason)));
 }
 
-Task<Status> Rounds::replica_order(std::string target) {
+// Whom the replica is made for: the users who would be nearer to it than to us.
+std::vector<wire::KinGroup> Rounds::groups_for(const KnownProvider& provider) const {
+  const auto seen = observations();
+  std::vector<ProviderView> there{provider.view};
+  promises_.apply(there);
+  const auto estimates = estimates_for(there.front(), seen, options_.policy);
+  std::vector<wire::KinGroup> groups;
+  for (std::size_t i = 0; i < seen.prefixes.size() && i < estimates.size(); ++i)
+    if (estimates[i].rtt_us && *estimates[i].rtt_us < seen.prefixes[i].rtt_us)
+      groups.push_back(
+          {seen.prefixes[i].prefix, seen.prefixes[i].connections, seen.prefixes[i].rtt_us});
+  return groups;
+}
+
+Task<Status> Rounds::replica_order(std::string target, std::string reason) {
   if (!may_buy())
     co_return fail(Code::kUnavailable,
                    "this ICON has no purse or no key of its own: see agent.log");
-  ICON_CO_TRY(auto request, co_await operators_move(std::move(target)));
+  const bool is_own = reason != "operator";
+  Result<PurchaseRequest> wish = fail(Code::kInternal, "");
+  if (is_own)
+    wish = co_await decided_move(std::move(target));
+  else
+    wish = co_await operators_move(std::move(target));
+  if (!wish) co_return fail(wish.error());
+  auto request = std::move(*wish);
   wire::Birth birth;
   birth.parent = key()->public_key();
   birth.mode = options_.policy.replicate.mode;
@@ -25,13 +46,19 @@ Task<Status> Rounds::replica_order(std::string target) {
     co_return fail(Code::kLimit, "this family tree is deep enough");
   request.reason = "replica";
   request.birth = std::move(birth);
+  std::vector<wire::KinGroup> groups;
+  if (is_own) groups = groups_for(request.provider);
+  request.before_order = [this, provider = request.provider, groups,
+                          is_own](const Purchase& purchase) {
+    return kinship_.ordered(purchase, provider, groups, is_own);
+  };
   co_return co_await buyer_->buy(*self_, options_.policy, std::move(request), *wallet_, *chronicle_,
                                  purchase_);
 }
 
-Task<void> Rounds::replica_order_task(std::string target) {
+Task<void> Rounds::replica_order_task(std::string target, std::string reason) {
   refusal_.reset();
-  const auto status = co_await replica_order(target);
+  const auto status = co_await replica_order(target, reason);
   if (status) {
     later(event::OrderAccepted{purchase_.migration});
     co_return;
@@ -40,7 +67,7 @@ Task<void> Rounds::replica_order_task(std::string target) {
                                     {"code", to_string(status.error().code)},
                                     {"message", status.error().message}});
   later(event::OrderFailed{status.error().message});
-  if (status.error().code == Code::kCancelled) co_return;
+  if (status.error().code == Code::kCancelled || reason != "operator") co_return;
   const auto evidence = refusal_ ? *refusal_ : refusal(target, status.error().message);
   co_await post(evidence);
 }
@@ -73,6 +100,7 @@ void Rounds::take_identity(Identity identity) {
   survey_.forget();
   promises_.forget();
   tenant_.forget();
+  kinship_.forget();
 }
 
 }  // namespace icon::agent

@@ -63,7 +63,9 @@ json::Object status_json(const StatusInput& input) {
     status["purse"] = json::Object{{"budget_ucredits", input.purse->budget_ucredits},
                                    {"held_ucredits", input.purse->held_ucredits},
                                    {"spent_ucredits", input.purse->spent_ucredits},
-                                   {"alert_percent", input.purse->alert_percent}};
+                                   {"alert_percent", input.purse->alert_percent},
+                                   {"shared_ucredits", input.purse->shared_ucredits}};
+  status["family"] = input.family;
   status["record"] = input.record;
   status["leases"] = input.leases;
   status["decision"] = input.decision;

@@ -31,6 +31,7 @@ struct StatusInput {
   json::Array record;     // of promises, a row for each provider
   json::Object decision;  // the last one, in figures
   json::Array leases;     // a row for each that this ICON has held
+  json::Object family;    // parent and children
 };
 // The body of PUT /v1/self/status.
 json::Object status_json(const StatusInput& input);

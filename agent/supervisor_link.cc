@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::size_t kAnswerBytesMax = 1 << 20;
 constexpr std::size_t kDocumentsMax = 2'000;  // of one lease
-constexpr std::size_t kEventBytesMax = 16 << 10;
+constexpr std::size_t kEventBytesMax = 64 << 10;
+constexpr std::size_t kKinDocumentsMax = 4;
 constexpr std::size_t kTargetBytesMax = 256;
 constexpr std::size_t kConfiguredProvidersMax = 256;
 constexpr std::int64_t kEpochMax = std::int64_t{1} << 40;
@@ -78,6 +79,7 @@ SupervisorEvent::Kind kind_of(std::string_view name) {
       {"migrate", Kind::kMigrate},
       {"replicate", Kind::kReplicate},
       {"replica_started", Kind::kReplicaStarted},
+      {"kin", Kind::kKin},
       {"hold", Kind::kHold},
       {"unhold", Kind::kUnhold},
       {"ping", Kind::kPing},
@@ -142,6 +144,13 @@ Result<SupervisorEvent> parse_event(std::string_view line) {
   ICON_TRY(event.reason, json::get_string_or(object, "reason", "", kEventBytesMax));
   if (const auto* replica = object.if_contains("replica"))
     event.replica = replica->is_bool() && replica->get_bool();
+  if (event.kind == SupervisorEvent::Kind::kKin) {
+    ICON_TRY(const auto* documents, json::get_array(object, "documents", kKinDocumentsMax));
+    for (const auto& document : *documents) {
+      ICON_TRY(auto envelope, wire::parse_envelope(document));
+      event.documents.push_back(std::move(envelope));
+    }
+  }
   if (event.kind == SupervisorEvent::Kind::kMigrate ||
       event.kind == SupervisorEvent::Kind::kReplicate) {
     ICON_TRY(event.target, read_target(object));
@@ -319,6 +328,38 @@ Task<Status> SupervisorLink::post_decision(std::string id, std::string outcome,
   ICON_CO_TRY(const std::string ignored,
               co_await call("POST", "/v1/self/decisions", std::move(body), kLocalCall));
   co_return Status{};
+}
+
+Task<Result<std::optional<SupervisorLink::Whereabouts>>> SupervisorLink::say(
+    wire::KinPlace to, std::vector<wire::Envelope> what) {
+  json::Array documents;
+  for (const auto& document : what) documents.push_back(document.to_json());
+  json::Object body{{"to", to.icon.id()},
+                    {"host", to.host.id()},
+                    {"api", to.api.to_string()},
+                    {"documents", std::move(documents)}};
+  ICON_CO_TRY(const std::string text,
+              co_await call("POST", "/v1/self/kin", std::move(body), kRemoteCall));
+  ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
+  if (!object.contains("moved")) co_return std::optional<Whereabouts>();
+  ICON_CO_TRY(const auto* moved, json::get_object(object, "moved"));
+  Whereabouts now;
+  ICON_CO_TRY(now.host, get_key(*moved, "host"));
+  ICON_CO_TRY(now.api, get_endpoint(*moved, "api"));
+  co_return std::optional<Whereabouts>(now);
+}
+
+Task<Status> SupervisorLink::put_guidance(json::Object guidance) {
+  ICON_CO_TRY(const std::string ignored,
+              co_await call("PUT", "/v1/self/guidance", std::move(guidance), kLocalCall));
+  co_return Status{};
+}
+
+Task<Result<std::string>> SupervisorLink::migration_state(std::string id) {
+  ICON_CO_TRY(const std::string text,
+              co_await call("GET", "/v1/self/migrations/" + id, nullptr, kLocalCall));
+  ICON_CO_TRY(const json::Object object, json::parse_object(text, kAnswerBytesMax));
+  co_return json::get_string(object, "state", 32);
 }
 
 Task<Status> SupervisorLink::put_status(json::Object status) {

@@ -17,6 +17,7 @@
 #include "base/task.h"
 #include "discovery/dht_source.h"
 #include "wire/documents.h"
+#include "wire/kin.h"
 
 namespace icon::agent {
 
@@ -49,6 +50,7 @@ struct SupervisorEvent {
     kMigrate,
     kReplicate,
     kReplicaStarted,
+    kKin,  // words of a parent or of children
     kHold,
     kUnhold,
     kPing,
@@ -59,7 +61,8 @@ struct SupervisorEvent {
   std::string migration;
   std::int64_t epoch = 0;
   std::string reason;
-  bool replica = false;  // kQuiesce: a copy is made, and it must not hold our key
+  bool replica = false;                   // kQuiesce: a copy is made, and it must not hold our key
+  std::vector<wire::Envelope> documents;  // kKin; not verified
   // kMigrate, kReplicate: a provider's name, its id or ADDR:PORT, as the operator typed it.
   std::string target;
 };
@@ -149,6 +152,17 @@ class SupervisorLink {
   // Of a copy that has woken; `error`: why its randomness is not its own.
   Task<Status> post_reseeded(std::size_t processes, std::string error);
   Task<Status> post_decision(std::string id, std::string outcome, json::Object evidence);
+  // To a parent or child at another host; where it is now, when it has moved on.
+  struct Whereabouts {
+    PublicKey host;
+    Endpoint api;
+  };
+  Task<Result<std::optional<Whereabouts>>> say(wire::KinPlace to, std::vector<wire::Envelope> what);
+  // New users go elsewhere: the body of PUT /v1/self/guidance.
+  Task<Status> put_guidance(json::Object guidance);
+  // How a migration or replication of ours stands: "done", "rolled_back", ...; kNotFound: it never
+  // began.
+  Task<Result<std::string>> migration_state(std::string id);
   Task<Status> put_status(json::Object status);
   Task<Status> put_map(json::Object map);  // a wire::NetworkMap
 

@@ -63,6 +63,30 @@ Status Wallet::refund(const std::string& id, wire::MicroCredits total, UtcMillis
   return told(purse_->refund(id, total, now_ms));
 }
 
+Result<wire::Envelope> Wallet::share(const KeyPair& key, const budget::Lineage& lineage,
+                                     const PublicKey& child, wire::MicroCredits total,
+                                     UtcMillis now_ms) {
+  auto shared = budget::share_with(*purse_, key, lineage, child, total, now_ms);
+  (void)told({});
+  return shared;
+}
+
+Status Wallet::accept_share(const budget::Lineage& lineage, const wire::Envelope& share,
+                            UtcMillis now_ms) {
+  return told(budget::accept_share(*purse_, lineage, share, now_ms));
+}
+
+Result<wire::Envelope> Wallet::return_rest(const KeyPair& key, const budget::Lineage& lineage,
+                                           const PublicKey& grantor, const PublicKey& to,
+                                           UtcMillis now_ms) {
+  return budget::return_rest(*purse_, key, lineage, grantor, to, now_ms);
+}
+
+Status Wallet::accept_return(const budget::Lineage& lineage, const wire::Envelope& returned,
+                             std::span<const wire::Envelope> path, UtcMillis now_ms) {
+  return told(budget::accept_return(*purse_, lineage, returned, path, now_ms));
+}
+
 void Wallet::expire(UtcMillis now_ms) {
   if (const auto expired = purse_->expire(now_ms); !expired)
     log::warn("purse.expire_failed", {{"message", expired.error().message}});
@@ -77,7 +101,7 @@ std::vector<std::string> Wallet::open_holds() const {
 
 Wallet::Totals Wallet::totals() const {
   const auto& state = purse_->state();
-  return {state.budget(), state.held(), state.spent(), budget::alert_level(state)};
+  return {state.budget(), state.held(), state.spent(), budget::alert_level(state), state.shared()};
 }
 
 }  // namespace icon::agent

@@ -3,12 +3,14 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "budget/purse/purse.h"
 #include "budget/purse/sqlite_purse_store.h"
+#include "budget/purse/tree.h"
 
 namespace icon::agent {
 
@@ -23,6 +25,7 @@ class Wallet {
     wire::MicroCredits held_ucredits = 0;
     wire::MicroCredits spent_ucredits = 0;
     int alert_percent = 0;  // 0, 50, 80, 100: so much of the budget is gone or promised
+    wire::MicroCredits shared_ucredits = 0;  // with children, and not come back
   };
 
   // Opens the purse at `path`, or makes it. A new policy's budget is taken over unless more is
@@ -35,6 +38,16 @@ class Wallet {
   Status release(const std::string& id, UtcMillis now_ms);
   // What came back so far of what a settled hold paid. Errors: of Purse::refund.
   Status refund(const std::string& id, wire::MicroCredits total, UtcMillis now_ms);
+  // The ICON's part in its family's budget (budget/purse/tree.h).
+  Result<wire::Envelope> share(const KeyPair& key, const budget::Lineage& lineage,
+                               const PublicKey& child, wire::MicroCredits total, UtcMillis now_ms);
+  Status accept_share(const budget::Lineage& lineage, const wire::Envelope& share,
+                      UtcMillis now_ms);
+  Result<wire::Envelope> return_rest(const KeyPair& key, const budget::Lineage& lineage,
+                                     const PublicKey& grantor, const PublicKey& to,
+                                     UtcMillis now_ms);
+  Status accept_return(const budget::Lineage& lineage, const wire::Envelope& returned,
+                       std::span<const wire::Envelope> path, UtcMillis now_ms);
   void expire(UtcMillis now_ms);
   // Holds that are neither paid nor given back: after a crash, somebody must say which.
   std::vector<std::string> open_holds() const;

@@ -146,13 +146,39 @@ TEST_F(LifecycleTest, ACopyIsActiveAtOnce) {
 TEST_F(LifecycleTest, DrainingWaitsForTheUsersThenStopsTheService) {
   active();
   EXPECT_THAT(step(event::Drain{"the lease ends"}),
-              ElementsAre("lifecycle.drain", "cancel decide", "report_status", "set drain 60000"));
+              ElementsAre("lifecycle.drain", "cancel decide", "report_status", "set drain 60000",
+                          "lead_away"));
   EXPECT_EQ(life_.state(), State::kDraining);
   EXPECT_THAT(step(event::OperatorMigrate{"edge"}), ElementsAre("lifecycle.ignored"));
   EXPECT_THAT(step(event::ConnectionsGone{}),
               ElementsAre("cancel drain", "signal 15", "set kill 10000"));
   EXPECT_THAT(fire(Timer::kKill), ElementsAre("kill_service"));
   EXPECT_THAT(step(event::ServiceExited{137}), ElementsAre("report_status", "exit 137"));
+}
+
+TEST_F(LifecycleTest, ADecisionForAReplicaOrForTheEnd) {
+  active();
+  fire(Timer::kDecide);
+  EXPECT_THAT(step(event::DecidedReplica{1, "edge"}), testing::Contains("order_replica"));
+  EXPECT_EQ(life_.state(), State::kReplicating);
+  step(event::OrderAccepted{"r1"});
+  step(event::Quiesce{"r1"});
+  step(event::Woken{});
+  step(event::ReplicaStarted{"r1"});
+  EXPECT_EQ(life_.state(), State::kActive);
+  step(event::SupervisorFound{"host", 1});
+  // What was decided in another round, or is held by an operator, does not happen.
+  EXPECT_THAT(step(event::DecidedEnd{1, "old"}), ElementsAre("lifecycle.ignored"));
+  step(event::Hold{});
+  fire(Timer::kDecide);
+  EXPECT_THAT(step(event::DecidedReplica{2, "edge"}), testing::Contains("lifecycle.held"));
+  fire(Timer::kDecide);
+  EXPECT_THAT(step(event::DecidedEnd{3, "not_worth_it"}), testing::Contains("lifecycle.held"));
+  EXPECT_EQ(life_.state(), State::kActive);
+  step(event::Unhold{});
+  fire(Timer::kDecide);
+  EXPECT_THAT(step(event::DecidedEnd{4, "not_worth_it"}), testing::Contains("lead_away"));
+  EXPECT_EQ(life_.state(), State::kDraining);
 }
 
 TEST_F(LifecycleTest, UsersWhoDoNotLeave) {
@@ -217,6 +243,8 @@ std::vector<Event> every_event() {
           event::OffersDone{1},
           event::DecidedStay{1},
           event::DecidedMove{1, "edge"},
+          event::DecidedReplica{1, "edge"},
+          event::DecidedEnd{1, "not_worth_it"},
           event::RoundFailed{1, "why"},
           event::OrderAccepted{"m1"},
           event::OrderFailed{"why"},

@@ -1,0 +1,420 @@
+// What parent and child say, hear, and wait for.
+#include <algorithm>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "agent/kinship.h"
+#include "base/log.h"
+
+namespace icon::agent {
+namespace {
+
+constexpr Millis kWordLifetime{60'000};
+constexpr Millis kAnswerMax{10'000};  // then it is said for the last time
+constexpr Millis kAgain{500};
+constexpr Millis kLook{250};  // whether the users have left
+constexpr int kMovedMax = 2;  // a host that has moved on says where to, and so may the next
+
+const wire::Envelope* of_type(const std::vector<wire::Envelope>& all, std::string_view type) {
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const auto& envelope) { return envelope.type == type; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+Task<void> Kinship::pause(Millis time) {
+  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor, time);
+  co_await timer.async_wait(boost::asio::use_awaitable);
+}
+
+// At most one conversation at a time, and the last state always gets through.
+void Kinship::talk() {
+  if (!can_speak()) return;
+  talk_again_ = true;
+  if (talking_) return;
+  talking_ = true;
+  parts_.tasks.spawn("kin", talk_task());
+}
+
+Task<void> Kinship::talk_task() {
+  struct Done {
+    bool& talking;
+    ~Done() { talking = false; }
+  } done{talking_};
+  while (std::exchange(talk_again_, false)) {
+    co_await guide();
+    std::vector<PublicKey> children;
+    for (const auto& child : family_.children())
+      if (child.state == Child::State::kServing || child.state == Child::State::kDraining ||
+          is_unsure(child))
+        children.push_back(child.place.icon);
+    for (const auto& child : children) co_await tell(child);
+    if (!family_.elders().above.empty() && family_.elders().heard_ms > 0 && !draining_) {
+      const auto told = co_await report(wire::KinReport::State::kServing, {});
+      if (!told) log::debug("kin.not_reported", {{"message", told.error().message}});
+    }
+  }
+}
+
+Task<Status> Kinship::say(wire::KinPlace* to, std::vector<wire::Envelope> what) {
+  wire::KinPlace now = *to;
+  for (int i = 0; i < kMovedMax; ++i) {
+    const auto moved = co_await parts_.link.say(now, what);
+    if (!moved) co_return fail(moved.error());
+    if (!*moved) {
+      *to = now;
+      co_return Status{};
+    }
+    now.host = (*moved)->host;
+    now.api = (*moved)->api;
+  }
+  co_return fail(Code::kUnavailable, "it moves faster than it can be followed");
+}
+
+Task<void> Kinship::tell(PublicKey icon) {
+  Child* child = family_.find(icon);
+  if (child == nullptr) co_return;
+  const UtcMillis now_ms = parts_.clock.utc_ms();
+  wire::KinWord word;
+  word.parent = place();
+  word.child = icon;
+  word.groups = child->groups;
+  word.leads = parts_.policy.redirect == RedirectMode::kRedirect &&
+               family_.leads_to(*child, now_ms) && !child->groups.empty();
+  word.may_end = child->may_end;
+  word.heard_ms = child->reported_ms;
+  if (family_.elders().heard_ms > 0) word.above = family_.elders().above;
+  word.issued_ms = last_issued_ms_ = std::max(now_ms, last_issued_ms_ + 1);
+  word.expires_ms = word.issued_ms + kWordLifetime.count();
+  const auto sealed = wire::seal(*parts_.identity.key, word);
+  if (!sealed) co_return;
+  std::vector<wire::Envelope> what{*sealed};
+  if (child->share) what.push_back(*child->share);
+  const wire::KinPlace known = child->place;
+  wire::KinPlace to = known;
+  const auto said = co_await say(&to, std::move(what));
+  child = family_.find(icon);  // much may have happened
+  if (said && child != nullptr && child->place == known) child->place = to;
+  if (!said) log::debug("kin.not_told", {{"message", said.error().message}});
+}
+
+Task<Status> Kinship::report(wire::KinReport::State state, std::vector<wire::Envelope> beside) {
+  const UtcMillis now_ms = parts_.clock.utc_ms();
+  wire::KinReport report;
+  report.child = place();
+  report.to = family_.elders().above.front().icon;
+  report.state = state;
+  for (const auto& seen : parts_.table.snapshot()) {
+    report.connections += seen.connections;
+    if (report.groups.size() < wire::kKinGroupsMax)
+      report.groups.push_back(
+          {seen.prefix, seen.weight, static_cast<std::int64_t>(seen.rtt_us_p50)});
+  }
+  if (parts_.wallet) {
+    report.left_ucredits = parts_.wallet->available();
+    report.spent_ucredits = parts_.wallet->totals().spent_ucredits;
+  }
+  report.issued_ms = last_issued_ms_ = std::max(now_ms, last_issued_ms_ + 1);
+  report.expires_ms = report.issued_ms + kWordLifetime.count();
+  ICON_CO_TRY(auto sealed, wire::seal(*parts_.identity.key, report));
+  std::vector<wire::Envelope> what{std::move(sealed)};
+  what.insert(what.end(), beside.begin(), beside.end());
+  // Whoever is to adopt us must see that we descend from him.
+  const auto& birth = parts_.identity.birth_document;
+  if (birth && report.to != parts_.identity.birth->parent) {
+    what.push_back(*birth);
+    if (const auto& share = family_.elders().share) what.push_back(*share);
+  }
+  const wire::KinPlace known = family_.elders().above.front();
+  wire::KinPlace to = known;
+  ICON_CO_CHECK(co_await say(&to, std::move(what)));
+  auto& above = family_.elders().above;
+  if (!above.empty() && above.front() == known) above.front() = to;
+  co_return Status{};
+}
+
+// ---- Hearing ----
+
+void Kinship::hear(const std::vector<wire::Envelope>& documents) {
+  if (!can_speak()) return;
+  if (const auto* share = of_type(documents, wire::Share::kType)) hear_share(*share);
+  if (const auto* report = of_type(documents, wire::KinReport::kType))
+    hear_report(*report, documents);
+  if (const auto* word = of_type(documents, wire::KinWord::kType)) hear_word(*word);
+}
+
+void Kinship::hear_report(const wire::Envelope& envelope, const std::vector<wire::Envelope>& all) {
+  const UtcMillis now_ms = parts_.clock.utc_ms();
+  const auto report = wire::open<wire::KinReport>(envelope);
+  if (!report) return note("report_refused", fail(report.error()));
+  if (report->to != me()) return note("report_refused", fail(Code::kRefused, "it is for another"));
+  if (const auto timely = wire::check_times(report->issued_ms, report->expires_ms, now_ms); !timely)
+    return note("report_refused", timely);
+  const Child* known = family_.find(report->child.icon);
+  if (known == nullptr) {
+    if (const auto adopted = adopt(*report, all); !adopted) return note("not_adopted", adopted);
+    known = family_.find(report->child.icon);
+  }
+  if (is_unsure(*known)) settle_child(known->migration, true);
+  known = family_.find(report->child.icon);
+  const bool is_new = known->heard_ms == 0;
+  const auto before = known->state;
+  // Before the report counts as heard: what is acknowledged has arrived.
+  if (const auto credited = credit(all, report->child.icon); !credited)
+    return note("return_refused", credited);
+  if (const auto heard = family_.heard(*report, now_ms); !heard) return;
+  const Child& child = *family_.find(report->child.icon);
+  if (is_new || child.state != before)
+    log::info("kin.child", {{"icon", short_id(child.place.icon.id())},
+                            {"state", to_string(child.state)},
+                            {"public_address", child.place.public_address.to_string()},
+                            {"connections", child.connections}});
+  save();
+  // The first and the last words are answered at once; the others wait for their turn.
+  if (child.state == Child::State::kEnded && !forgotten_)
+    parts_.tasks.spawn("kin_last", tell(child.place.icon));
+  if (is_new || child.state != Child::State::kServing) talk();
+}
+
+Status Kinship::credit(const std::vector<wire::Envelope>& all, const PublicKey& child) {
+  const auto* returned = of_type(all, wire::ShareReturn::kType);
+  if (returned == nullptr) return {};
+  if (!parts_.wallet) return fail(Code::kUnavailable, "there is no purse to take it back into");
+  ICON_TRY(const auto what, wire::open<wire::ShareReturn>(*returned));
+  if (what.child != child) return fail(Code::kUnauthenticated, "a return beside another's report");
+  std::vector<wire::Envelope> path;
+  if (what.grantor != me()) {
+    // Its parent is gone: first our share to that, then that's to it.
+    const Child* parent = family_.find(what.grantor);
+    const auto* share = of_type(all, wire::Share::kType);
+    if (parent == nullptr || !parent->share || share == nullptr)
+      return fail(Code::kUnauthenticated, "no way leads from us to this money");
+    path = {*parent->share, *share};
+  }
+  const auto before = parts_.wallet->available();
+  ICON_CHECK(parts_.wallet->accept_return(lineage(), *returned, path, parts_.clock.utc_ms()));
+  if (parts_.wallet->available() == before) return {};
+  if (parts_.chronicle) note("ledger", parts_.chronicle->record(*returned));
+  log::info("kin.returned", {{"from", short_id(child.id())},
+                             {"ucredits", parts_.wallet->available() - before},
+                             {"left_ucredits", parts_.wallet->available()}});
+  return {};
+}
+
+// Whose parent was our child, and says so by its birth.
+Status Kinship::adopt(const wire::KinReport& report, const std::vector<wire::Envelope>& all) {
+  const auto* document = of_type(all, wire::Birth::kType);
+  if (document == nullptr) return fail(Code::kNotFound, "a report of nobody's child");
+  ICON_TRY(const auto birth, wire::open<wire::Birth>(*document));
+  const bool descends =
+      birth.child == report.child.icon && family_.find(birth.parent) != nullptr &&
+      std::find(birth.ancestors.begin(), birth.ancestors.end(), me()) != birth.ancestors.end();
+  if (!descends) return fail(Code::kUnauthenticated, "it does not descend from us");
+  Child child;
+  child.place = report.child;
+  child.state = Child::State::kServing;
+  child.migration = birth.migration_id;
+  child.provider_name = "adopted";
+  child.birth = *document;
+  child.born_ms = birth.issued_ms;
+  ICON_CHECK(family_.ordered(std::move(child)));
+  log::info("kin.adopted",
+            {{"icon", short_id(report.child.icon.id())}, {"parent", short_id(birth.parent.id())}});
+  return {};
+}
+
+void Kinship::hear_word(const wire::Envelope& envelope) {
+  const UtcMillis now_ms = parts_.clock.utc_ms();
+  const auto word = wire::open<wire::KinWord>(envelope);
+  if (!word) return note("word_refused", fail(word.error()));
+  if (word->child != me()) return note("word_refused", fail(Code::kRefused, "it is for another"));
+  if (const auto timely = wire::check_times(word->issued_ms, word->expires_ms, now_ms); !timely)
+    return note("word_refused", timely);
+  const bool first = family_.elders().heard_ms == 0;
+  if (const auto heard = family_.heard(*word, now_ms); !heard) {
+    if (heard.error().code != Code::kExpired) note("word_refused", heard);
+    return;
+  }
+  orphan_ = false;
+  save();
+  if (!first) return;
+  log::info("kin.parent", {{"icon", short_id(word->parent.icon.id())},
+                           {"public_address", word->parent.public_address.to_string()},
+                           {"networks", word->groups.size()}});
+  talk();
+}
+
+void Kinship::hear_share(const wire::Envelope& envelope) {
+  if (!parts_.wallet || !parts_.identity.birth || envelope.signer == me()) return;
+  const auto share = wire::open<wire::Share>(envelope);
+  if (!share || share->child != me()) return;
+  const auto before = parts_.wallet->totals().budget_ucredits;
+  const auto accepted = parts_.wallet->accept_share(lineage(), envelope, parts_.clock.utc_ms());
+  if (!accepted) return note("share_refused", accepted);
+  const auto budget = parts_.wallet->totals().budget_ucredits;
+  if (budget == before) return;
+  family_.elders().share = envelope;
+  if (parts_.chronicle) note("ledger", parts_.chronicle->record(envelope));
+  log::info("kin.granted", {{"from", short_id(share->parent.id())}, {"budget_ucredits", budget}});
+}
+
+// ---- Leading users ----
+
+json::Object Kinship::guidance() const {
+  const auto remember_s = (parts_.policy.replicate.remember_ms + 999) / 1000;
+  const auto& above = family_.elders().above;
+  if (leads_everybody_ && !above.empty())
+    return {{"remember_s", 0}, {"everybody", above.front().public_address.to_string()}};
+  json::Array groups;
+  std::vector<Prefix> led;
+  const UtcMillis now_ms = parts_.clock.utc_ms();
+  for (const auto& child : family_.children()) {
+    if (!family_.leads_to(child, now_ms)) continue;
+    json::Array networks;
+    for (const auto& group : child.groups) {
+      if (!group.prefix.address.is_v4() ||
+          std::find(led.begin(), led.end(), group.prefix) != led.end())
+        continue;
+      led.push_back(group.prefix);
+      networks.emplace_back(group.prefix.to_string());
+    }
+    if (!networks.empty())
+      groups.push_back(json::Object{{"to", child.place.public_address.to_string()},
+                                    {"networks", std::move(networks)}});
+  }
+  return {{"remember_s", remember_s}, {"groups", std::move(groups)}};
+}
+
+Task<void> Kinship::guide() {
+  if (parts_.policy.redirect != RedirectMode::kRedirect) co_return;
+  auto wanted = guidance();
+  const auto text = boost::json::serialize(wanted);
+  const bool nothing = !wanted.contains("everybody") && wanted.at("groups").as_array().empty();
+  if (text == guided_ || (nothing && guided_.empty())) co_return;
+  const auto status = co_await parts_.link.put_guidance(std::move(wanted));
+  if (!status) {
+    log::warn("kin.not_guided", {{"message", status.error().message}});
+    co_return;
+  }
+  guided_ = nothing ? "" : text;
+  log::info("kin.guided", {{"guidance", text}});
+}
+
+// ---- After a restart ----
+
+void Kinship::settle_child(const std::string& migration, bool runs) {
+  const UtcMillis now_ms = parts_.clock.utc_ms();
+  if (parts_.wallet)
+    note("purse", runs ? parts_.wallet->settle(migration, now_ms)
+                       : parts_.wallet->release(migration, now_ms));
+  const Child child = *family_.by_migration(migration);
+  if (runs && parts_.chronicle) {
+    const auto birth = wire::open<wire::Birth>(child.birth);
+    const Replica replica{child.place.icon, birth ? birth->mode : wire::Birth::Mode::kClone,
+                          child.birth, std::nullopt};
+    note("ledger", parts_.chronicle->replicated(replica, migration, child.place.host));
+  }
+  log::info("kin.resolved", {{"migration", migration}, {"runs", runs}});
+  ended(migration, runs);
+}
+
+// An order was under way when an earlier process ended: was it taken, and does the child run?
+Task<void> Kinship::resolve_task() {
+  struct Done {
+    bool& resolving;
+    ~Done() { resolving = false; }
+  } done{resolving_};
+  resolving_ = true;
+  for (;;) {
+    std::vector<std::string> unsure;
+    for (const auto& child : family_.children())
+      if (is_unsure(child)) unsure.push_back(child.migration);
+    if (unsure.empty()) co_return;
+    for (const auto& migration : unsure) {
+      const auto state = co_await parts_.link.migration_state(migration);
+      const Child* child = family_.by_migration(migration);
+      if (child == nullptr || !is_unsure(*child)) continue;
+      // Another host than the one that was asked knows nothing of it; the child's own word may
+      // come.
+      const bool never = !state && state.error().code == Code::kNotFound &&
+                         child->ordered_at == parts_.self->supervisor;
+      if (never || (state && *state == "rolled_back")) settle_child(migration, false);
+      if (state && *state == "done") settle_child(migration, true);
+    }
+    co_await pause(kAgain);
+  }
+}
+
+// ---- The end of a replica ----
+
+Task<bool> Kinship::until_acknowledged(wire::KinReport::State state,
+                                       std::vector<wire::Envelope> beside) {
+  const auto deadline = parts_.clock.steady() + kAnswerMax;
+  UtcMillis first = 0;
+  while (parts_.clock.steady() < deadline && !orphan_) {
+    const auto said = co_await report(state, beside);
+    if (said && first == 0) first = last_issued_ms_;
+    if (first != 0 && family_.elders().acknowledged_ms >= first) co_return true;
+    co_await pause(kLook);
+    if (first != 0 && family_.elders().acknowledged_ms >= first) co_return true;
+  }
+  co_return false;
+}
+
+Task<void> Kinship::until_users_left() {
+  const auto begin = parts_.clock.steady();
+  const Millis longest(parts_.policy.replicate.drain_ms);
+  // Who remembers that he was led here still comes.
+  const Millis remembered(parts_.policy.replicate.remember_ms);
+  for (;;) {
+    const auto waited = parts_.clock.steady() - begin;
+    if (const auto dumped = parts_.monitor.dump_now(); !dumped) note("users_unseen", dumped);
+    std::int64_t open = 0;
+    for (const auto& seen : parts_.table.snapshot()) open += seen.connections;
+    if ((open == 0 && waited >= remembered) || waited >= std::max(longest, remembered)) {
+      log::info("kin.drained", {{"still_open", open}});
+      co_return;
+    }
+    co_await pause(kLook);
+  }
+}
+
+// What is left of the parent's share, in its hands before we end.
+std::vector<wire::Envelope> Kinship::rest_of_purse() {
+  const auto& share = family_.elders().share;
+  if (!parts_.wallet || !share) return {};
+  const auto granted = wire::open<wire::Share>(*share);
+  if (!granted) return {};
+  auto rest =
+      parts_.wallet->return_rest(*parts_.identity.key, lineage(), granted->parent,
+                                 family_.elders().above.front().icon, parts_.clock.utc_ms());
+  if (!rest) {
+    note("return", fail(rest.error()));
+    return {};
+  }
+  if (parts_.chronicle) note("ledger", parts_.chronicle->record(*rest));
+  return {std::move(*rest)};
+}
+
+Task<void> Kinship::lead_away_task() {
+  using State = wire::KinReport::State;
+  const bool has_parent = !family_.elders().above.empty() && family_.elders().heard_ms > 0;
+  if (has_parent) {
+    // The parent leads nobody here any more, before we lead everybody there: not in a circle.
+    const bool agreed = co_await until_acknowledged(State::kDraining, {});
+    log::info("kin.draining", {{"agreed", agreed}});
+    leads_everybody_ = !orphan_;
+    co_await guide();
+  }
+  co_await until_users_left();
+  if (has_parent) {
+    const auto rest = rest_of_purse();
+    const bool taken = co_await until_acknowledged(State::kEnded, rest);
+    log::info("kin.ended", {{"taken", taken}});
+  }
+  parts_.later(event::ConnectionsGone{});
+}
+
+}  // namespace icon::agent
