@@ -115,9 +115,12 @@ void print_evidence(Context& context, const json::Object& evidence) {
 // How its memory travelled, and why so.
 void print_memory(Context& context, const json::Object& memory) {
   if (text_of(memory, "mode") == "stop-copy")
-    context.out << "Its memory travelled while it stood still: " << text_of(memory, "why") << ".\n";
+    context.out << "Stop-copy: its memory travelled while it stood still: "
+                << text_of(memory, "why") << ".\n";
   const auto bytes = number_of(memory, "memory_bytes");
   if (!bytes) return;
+  if (text_of(memory, "mode") == "hybrid")
+    context.out << "Hybrid (pre-copy, then post-copy from what the destination has): ";
   context.out << fmt::format(
       "Its memory, {}, went ahead while it ran, at {} a second; {} a second changed",
       human_bytes(*bytes), human_bytes(number_of(memory, "link_bytes_per_second").value_or(0)),

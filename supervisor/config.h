@@ -73,6 +73,9 @@ struct Config {
   std::int64_t tunnel_packets_per_second = 0;
   // How long a service may stand still for the rest of its memory.
   std::int64_t gap_max_ms = 10'000;
+  // How long a source may send nothing. A stream is silent while its source dumps, a minute at
+  // most.
+  std::int64_t silence_max_ms = 90'000;
   std::vector<Address> resolvers;  // for the containers' resolv.conf
   wire::Resources capacity;
   Prices prices;

@@ -19,11 +19,10 @@ constexpr std::uint64_t kTidyTurns = 60;  // what is seldom, once in so many
 constexpr Millis kStopGrace{5'000};
 constexpr unsigned kHostSocketMode = 0600;
 
-http::Limits peer_limits() {
+http::Limits peer_limits(const Config& config) {
   http::Limits limits;
   limits.body_bytes_max = 2 << 20;  // a RESERVE with order, lease and spec; bulk is streamed
-  // A stream is silent while its source dumps, for a minute at most.
-  limits.upload_idle = Millis(90'000);
+  limits.upload_idle = Millis(config.silence_max_ms);
   return limits;
 }
 
@@ -52,8 +51,8 @@ Task<Status> Daemon::start() {
   co_await host_->mover->recover();
   const Config& config = host_->config;
   ICON_CO_CHECK(make_directories(config.socket.substr(0, config.socket.rfind('/')), 0755));
-  ICON_CO_TRY(peer_server_,
-              http::serve_tls(host_->loop, config.listen, *tls_, peer_router_, peer_limits()));
+  ICON_CO_TRY(peer_server_, http::serve_tls(host_->loop, config.listen, *tls_, peer_router_,
+                                            peer_limits(config)));
   ICON_CO_TRY(host_server_, http::serve_unix(host_->loop, config.socket, kHostSocketMode, "",
                                              host_router_, http::Limits{}));
   log::info("supervisor.ready", {{"id", host_->id},

@@ -88,6 +88,11 @@ void add_network(Page& page, Host& host) {
     page.counter("icon_tunnel_dropped_packets_total", "Forged, replayed or malformed packets",
                  static_cast<double>(tunnel.dropped_packets), labels);
   }
+  const auto forwarding = host.network->forwarding();
+  page.gauge("icon_forwarding_fast", "1 where the fast path (bpf) forwards, 0 where the rules do",
+             forwarding.fast ? 1 : 0);
+  page.counter("icon_forwarded_fast_packets_total", "Packets that the fast path carried",
+               static_cast<double>(forwarding.fast_packets));
   if (const auto refused = host.network->refused_packets())
     for (const auto& [reason, packets] : *refused)
       page.counter("icon_refused_packets_total", "Packets that the rules refused",

@@ -134,13 +134,13 @@ Task<Status> SourceMove::send_memory() {
   ICON_CO_CHECK(make_directories(memory_.path() + "/images", 0700));
   ICON_CO_CHECK(co_await checkpointer_.prepare(memory_.path()));
   const auto possible = co_await checkpointer_.memory_can_travel_apart();
-  if (!possible) {
-    log::info("migration.memory_in_the_gap",
-              {{"migration", id()}, {"why", possible.error().message}});
-    record_.data().details["memory"] =
-        json::Object{{"mode", "stop-copy"}, {"why", possible.error().message}};
+  if (!possible || !peer_takes_memory_) {
+    const std::string why =
+        possible ? "the destination takes whole checkpoints only" : possible.error().message;
+    log::info("migration.memory_in_the_gap", {{"migration", id()}, {"why", why}});
+    record_.data().details["memory"] = json::Object{{"mode", "stop-copy"}, {"why", why}};
+    co_return Status{};
   }
-  if (!possible || !peer_takes_memory_) co_return Status{};
   record_.begin("memory");
   ICON_CO_TRY(const auto cgroup, host_.containers->cgroup(icon_id()));
   const auto process = host_.containers->running(icon_id());
@@ -159,7 +159,7 @@ Task<Status> SourceMove::send_memory() {
   const auto expected = migration::forecast(stream_->memory_report()->rounds);
   if (!expected) co_return Status{};
   json::Object memory = expected->to_json();
-  memory["mode"] = "pre-copy";
+  memory["mode"] = "hybrid";  // ahead of the freeze, and lazily from icon-pages after it
   record_.data().details["memory"] = std::move(memory);
   co_return migration::check_forecast(*expected, Millis(host_.config.gap_max_ms));
 }

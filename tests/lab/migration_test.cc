@@ -199,6 +199,30 @@ TEST_F(SlowLinkTest, AServiceThatOutrunsTheLinkStays) {
   EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
 }
 
+class SilentSourceTest : public MoveWorldTest {
+ protected:
+  void change(DemoWorldOptions& options) override {
+    options.topology_text =
+        std::regex_replace(options.topology_text, std::regex("b: b\\}"), "b: b, rate_mbit: 100}");
+    options.more_config = "silence_max_ms: 1500\n";
+  }
+};
+
+// The cable is cut while the memory is under way: the destination gives the place to others by
+// itself.
+TEST_F(SilentSourceTest, ASourceThatSaysNothingKeepsNoPlace) {
+  auto users = load("a");
+  const auto id = order_move("a", "b");
+  wait_for_phase("a", id, "memory");
+  must(world_->lab().set_link("host-b", {.up = false}));
+  EXPECT_EQ(outcome("b", id), "aborted");
+  expect_clean("b");
+  must(world_->lab().set_link("host-b", {.up = true}));
+  EXPECT_EQ(outcome("a", id), "rolled_back");
+  EXPECT_EQ(world_->get("a", "/v1/migrations/" + id)->at("gap_us"), 0);
+  expect_all_answered(users.stop());
+}
+
 class SmallSlotTest : public MoveWorldTest {
  protected:
   void start_service() override {

@@ -128,14 +128,15 @@ TEST_F(ActionsTest, ExplainTellsPhasesAndEvidenceOfAMigration) {
     "from":"origin","to":"edge-a","epoch":2,"state":"done","reason":"latency","started_ms":1,
     "gap_us":61000,"bytes":70000000,"phases":[{"name":"freeze","started_ms":1,"took_us":12000,
     "bytes":0},{"name":"transfer","started_ms":2,"took_us":40000,"bytes":70000000}],
-    "error":"","details":{"memory":{"mode":"pre-copy","memory_bytes":1200000000,
+    "error":"","details":{"memory":{"mode":"hybrid","memory_bytes":1200000000,
     "link_bytes_per_second":280000000,"change_bytes_per_second":800000,"rest_bytes":400000}},
     "evidence":)") + kEvidence + "}");
   EXPECT_EQ(icon({"explain", "m1"}), kOk) << err();
   EXPECT_THAT(out(), HasSubstr("Migration m1 of cache, from origin to edge-a, epoch 2: done"));
   EXPECT_THAT(out(), HasSubstr("stood still for 61.0 ms; 70.0 MB moved"));
   EXPECT_THAT(out(), HasSubstr("transfer  40.0 ms  70.0 MB"));
-  EXPECT_THAT(out(), HasSubstr("Its memory, 1.20 GB, went ahead while it ran, at 280 MB a second; "
+  EXPECT_THAT(out(), HasSubstr("Hybrid (pre-copy, then post-copy from what the destination has): "
+                               "Its memory, 1.20 GB, went ahead while it ran, at 280 MB a second; "
                                "800 kB a second changed, 400 kB were left for the end."));
 }
 

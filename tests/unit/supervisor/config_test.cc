@@ -39,6 +39,7 @@ forwarding: nftables
 tunnel_bps: 1000000
 tunnel_packets_per_second: 500
 gap_max_ms: 3000
+silence_max_ms: 20000
 resolvers: [192.0.2.53, "2001:db8::53"]
 capacity: {cpu_millis: 4000, memory_bytes: 8000000000, bandwidth_bps: 1000000000}
 prices: {slot_ucredits: 1, cpu_second_ucredits: 2, gb_second_ucredits: 3, gbps_second_ucredits: 4}
@@ -56,6 +57,7 @@ log: {level: debug, path: /var/log/icon.log}
   EXPECT_EQ(config->tunnel_bps, 1'000'000);
   EXPECT_EQ(config->tunnel_packets_per_second, 500);
   EXPECT_EQ(config->gap_max_ms, 3'000);
+  EXPECT_EQ(config->silence_max_ms, 20'000);
   EXPECT_EQ(config->capacity.cpu_millis, 4000);
   EXPECT_EQ(config->prices.gbps_second_ucredits, 4);
   ASSERT_EQ(config->providers.size(), 1u);
