@@ -19,6 +19,7 @@ constexpr std::size_t kTextBytesMax = 1024;
 constexpr std::int64_t kCapacityMax = std::int64_t{1} << 50;
 constexpr std::int64_t kTunnelRateMax = 10'000'000'000'000;
 constexpr std::int64_t kGapMaxMs = 3'600'000;
+constexpr std::int64_t kSilenceMinMs = 1'000;
 constexpr std::int64_t kSilenceMaxMs = 600'000;
 
 // Only counts documents and notes where the last one begins.
@@ -307,6 +308,9 @@ Result<Config> read_root(const YAML::Node& node) {
       root.number("tunnel_packets_per_second", kTunnelRateMax, config.tunnel_packets_per_second));
   ICON_CHECK(root.number("gap_max_ms", kGapMaxMs, config.gap_max_ms));
   ICON_CHECK(root.number("silence_max_ms", kSilenceMaxMs, config.silence_max_ms));
+  if (config.silence_max_ms < kSilenceMinMs)
+    return fail(Code::kInvalid,
+                "silence_max_ms: must be at least " + std::to_string(kSilenceMinMs));
   ICON_CHECK(read_programs(root, config));
   ICON_CHECK(read_resolvers(root, config.resolvers));
   ICON_CHECK(read_capacity(root, config.capacity));

@@ -91,6 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Bad{"public_address6: 192.0.2.1\n", "must be IPv6"},
                       Bad{"forwarding: fast\n", "auto, nftables or bpf"},
                       Bad{"accept_leases: maybe\n", "true or false"},
+                      Bad{"silence_max_ms: 5\n", "silence_max_ms: must be at least 1000"},
                       Bad{"resolvers: [x]\n", "'resolvers'"},
                       Bad{"resolvers: x\n", "'resolvers': must be a list"},
                       Bad{"providers: [{name: x}]\n", "'providers[0].id': is missing"},
