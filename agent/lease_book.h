@@ -122,6 +122,7 @@ class LeaseBook {
   Status save() const;
 
   Tenancy* here();  // null: we pay nobody
+  const Tenancy* here() const { return const_cast<LeaseBook*>(this)->here(); }
   const std::vector<Tenancy>& all() const { return tenancies_; }
   std::vector<Tenancy>& all() { return tenancies_; }
 

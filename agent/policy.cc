@@ -67,7 +67,8 @@ json::Object Policy::to_json() const {
                       {"redirect", agent::to_string(redirect)},
                       {"slot", slot.to_json()},
                       {"slot_seconds", slot_seconds},
-                      {"renew", agent::to_string(renew)}};
+                      {"renew", agent::to_string(renew)},
+                      {"bids", bids}};
   object["max_price_ucredits"] =
       max_price_ucredits ? json::Value(*max_price_ucredits) : json::Value(nullptr);
   json::Array listed;

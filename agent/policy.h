@@ -89,6 +89,7 @@ struct Policy {
   wire::Resources slot{500, 256LL << 20, 100'000'000};
   std::int64_t slot_seconds = 3600;
   Renew renew = Renew::kAuto;  // a slot that ends
+  bool bids = true;            // sealed ones, where there is no posted price
   std::vector<ConfiguredProvider> providers;
   DnsPolicy dns;
   SourcesPolicy sources;

@@ -348,6 +348,16 @@ void Reader::slot(const YAML::Node& node, const std::string& key) {
         quantity(policy_.slot.bandwidth_bps, parse_bandwidth_bps, 1LL << 50, "100Mbit")},
        {"duration", duration(policy_.slot_seconds, kUsPerSecond, kUsPerSecond,
                              wire::kSlotSecondsMax * kUsPerSecond, "1h")},
+       {"bids",
+        [this](const YAML::Node& entry, const std::string& entry_key) {
+          const char* hint = "Write true or false.";
+          const auto value = text(entry, entry_key, hint);
+          if (!value) return;
+          if (*value == "true" || *value == "false")
+            policy_.bids = *value == "true";
+          else
+            problem(entry, entry_key, fmt::format("'{}' does not do", value->substr(0, 40)), hint);
+        }},
        {"renew", [this](const YAML::Node& entry, const std::string& entry_key) {
           const char* hint = "Write auto, keep, worth or never.";
           const auto value = text(entry, entry_key, hint);

@@ -24,14 +24,14 @@ bool ambiguous(const Error& error) {
 }
 
 // `key` is that of who will run there: ours, or our replica's.
-wire::Bid make_bid(const KeyPair& key, std::int64_t epoch, const Policy& policy,
-                   const KnownProvider& provider, const std::string& nonce, UtcMillis now_ms) {
+wire::Bid make_bid(const KeyPair& key, std::int64_t epoch, const KnownProvider& provider,
+                   const std::string& nonce, UtcMillis now_ms) {
   wire::Bid bid;
   bid.icon = key.public_key();
   bid.provider = provider.view.offer->provider;
   bid.offer_digest = provider.offer->digest();
-  bid.resources = policy.slot;
-  bid.slot_seconds = policy.slot_seconds;
+  bid.resources = provider.view.offer->resources;
+  bid.slot_seconds = provider.view.offer->slot_seconds;
   bid.price_ucredits = provider.view.offer->price_ucredits;
   bid.epoch = epoch;
   bid.nonce = nonce;
@@ -91,7 +91,7 @@ Task<Status> Buyer::buy(const Self& self, const Policy& policy, PurchaseRequest 
   purchase.provider_name = request.provider.view.names.name;
   purchase.provider = offer.provider;
   purchase.price_ucredits = offer.price_ucredits;
-  purchase.slot_seconds = policy.slot_seconds;
+  purchase.slot_seconds = offer.slot_seconds;
   purchase.reason = request.reason;
 
   if (wallet.available() < offer.price_ucredits)
@@ -134,12 +134,12 @@ Status Buyer::choose_signer(const Self& self, Chronicle& chronicle, PurchaseRequ
   return {};
 }
 
-Task<Result<wire::Envelope>> Buyer::take_lease(const Signer& signer, const Policy& policy,
-                                               const KnownProvider& provider, Wallet& wallet,
-                                               Chronicle& chronicle, Purchase& purchase) {
+Task<Result<wire::Envelope>> Buyer::take_lease(const Signer& signer, const KnownProvider& provider,
+                                               Wallet& wallet, Chronicle& chronicle,
+                                               Purchase& purchase) {
   const UtcMillis now_ms = clock_.utc_ms();
   const KeyPair& key = signer.child ? *signer.child : key_;
-  const auto bid = make_bid(key, signer.epoch, policy, provider, purchase.migration, now_ms);
+  const auto bid = make_bid(key, signer.epoch, provider, purchase.migration, now_ms);
   ICON_CO_TRY(const auto sealed_bid, wire::seal(key, bid));
   ICON_CO_CHECK(chronicle.record(sealed_bid));
   LeaseQuestion question{provider.view.api, purchase.provider.id(), sealed_bid, *provider.offer,
@@ -181,7 +181,7 @@ Task<Status> Buyer::buy_and_order(const Self& self, const Policy& policy, Purcha
   Signer signer;
   ICON_CO_CHECK(choose_signer(self, chronicle, request, purchase, signer));
   ICON_CO_TRY(const auto lease_envelope,
-              co_await take_lease(signer, policy, request.provider, wallet, chronicle, purchase));
+              co_await take_lease(signer, request.provider, wallet, chronicle, purchase));
   const KeyPair& key = signer.child ? *signer.child : key_;
   const auto wish = make_order(key, signer.epoch, self, policy, purchase, clock_.utc_ms());
   ICON_CO_TRY(const auto sealed_order, wire::seal(key, wish));

@@ -73,9 +73,8 @@ class Buyer {
   Status choose_signer(const Self& self, Chronicle& chronicle, PurchaseRequest& request,
                        Purchase& purchase, Signer& signer);
   // Both step by step into `purchase`.
-  Task<Result<wire::Envelope>> take_lease(const Signer& signer, const Policy& policy,
-                                          const KnownProvider& provider, Wallet& wallet,
-                                          Chronicle& chronicle, Purchase& purchase);
+  Task<Result<wire::Envelope>> take_lease(const Signer& signer, const KnownProvider& provider,
+                                          Wallet& wallet, Chronicle& chronicle, Purchase& purchase);
   Task<Status> buy_and_order(const Self& self, const Policy& policy, PurchaseRequest request,
                              Wallet& wallet, Chronicle& chronicle, Purchase& purchase);
 

@@ -61,6 +61,8 @@ Rounds::Rounds(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGr
       feed_(std::move(feed)),
       survey_(loop, clock, link, tasks, survey_limits(options_.policy)),
       promises_(clock, options_.state_dir + "/record.json"),
+      bidder_({loop, clock, link, tasks, wallet_, chronicle_,
+               [this] { return key() ? &*key() : nullptr; }}),
       tenant_({loop, clock, link, tasks, options_.policy, wallet_, chronicle_,
                [this] { return key() ? &*key() : nullptr; },
                [this](std::int64_t seconds) { return worth_here(seconds); },
@@ -152,6 +154,7 @@ void Rounds::arrived(const Self& self, bool moved) {
   reconcile_holds(first);
   tenant_.arrived(self, options_.identity.is_child);
   kinship_.arrived();
+  bidder_.open();
 }
 
 void Rounds::read_lease() {
@@ -245,6 +248,8 @@ Task<void> Rounds::discovery_task(std::int64_t round) {
 Task<void> Rounds::offers_task(std::int64_t round) {
   // Nobody is asked for a price while the users are served well.
   if (!nothing_to_ask()) co_await survey_.ask_offers(options_.policy, here_.id, money_left());
+  if (!nothing_to_ask() && may_buy() && options_.policy.bids && !bidder_.busy())
+    co_await bid_if_worth_it();
   later(event::OffersDone{round});
 }
 
@@ -281,11 +286,22 @@ Task<void> Rounds::decision_task(std::int64_t round) {
     later(event::DecidedStay{round});
     co_return;
   }
-  const auto seen = observations();
+  auto seen = observations();
+  const auto won = bidder_.won();
+  if (won)
+    for (auto& view : seen.providers)
+      if (view.names.id == won->view.names.id) {
+        view.offer = won->view.offer;
+        view.rejection.reset();
+      }
   auto input = decision_input(options_.policy, seen, history_);
   tell_map(seen, input.candidates);
   input.broken_promise = promises_.broken();
   input.replicas = kinship_.replicas();
+  if (won) {  // it does not wait for us
+    input.policy.rounds = 1;
+    input.policy.cooldown_ms = 0;
+  }
   const auto decision = budget::decide(input, clock_.utc_ms());
   history_ = decision.history;
   estimates_us_ = estimates_of(decision.evidence);
@@ -332,6 +348,12 @@ Task<Result<PurchaseRequest>> Rounds::decided_move(std::string target) {
   if (found == providers.end())
     co_return fail(Code::kNotFound, "provider " + short_id(target) + " is gone");
   KnownProvider provider = *found;
+  if (const auto won = bidder_.won(); won && won->view.names.id == target) {
+    provider.view.offer = won->view.offer;
+    provider.view.rejection.reset();
+    provider.offer = won->offer;
+    bidder_.take();
+  }
   if (!provider.view.offer ||
       provider.view.offer->expires_ms < clock_.utc_ms() + kOfferLeftMin.count())
     provider = co_await survey_.ask_offer(provider, options_.policy, money_left());
@@ -482,6 +504,7 @@ void Rounds::close(const std::string& migration) {
   survey_.close();
   tenant_.close();
   kinship_.closed();
+  bidder_.close();
 }
 
 void Rounds::ended() {
@@ -500,6 +523,7 @@ StatusInput Rounds::status() const {
   input.leases = tenant_.status_json();
   input.decision = last_decision_;
   input.family = kinship_.status();
+  input.bids = bidder_.status_json();
   return input;
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/bidder.h"
 #include "agent/chronicle.h"
 #include "agent/identity.h"
 #include "agent/kinship.h"
@@ -90,6 +91,9 @@ class Rounds {
   Task<void> discovery_task(std::int64_t round);
   Task<void> offers_task(std::int64_t round);
   Task<void> decision_task(std::int64_t round);
+  // A sealed bid where nothing is to be had at a posted price.
+  Task<void> bid_if_worth_it();
+  wire::MicroCredits worth_of_slot(const KnownProvider& provider, const OpenSale& sale) const;
   Task<void> order_task(std::string target, std::string reason);
   Task<Status> order(std::string target, std::string reason);
   Task<void> replica_order_task(std::string target, std::string reason);
@@ -143,6 +147,7 @@ class Rounds {
   std::vector<std::pair<std::string, std::int64_t>> estimates_us_;
   Purchase purchase_;
   // Last: they borrow from those above.
+  Bidder bidder_;
   Tenant tenant_;
   Kinship kinship_;
 };

@@ -69,6 +69,7 @@ json::Object status_json(const StatusInput& input) {
   status["record"] = input.record;
   status["leases"] = input.leases;
   status["decision"] = input.decision;
+  status["bids"] = input.bids;
   return status;
 }
 

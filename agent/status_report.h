@@ -30,6 +30,7 @@ struct StatusInput {
   std::optional<Wallet::Totals> purse;
   json::Array record;     // of promises, a row for each provider
   json::Object decision;  // the last one, in figures
+  json::Array bids;       // sealed ones, the newest last
   json::Array leases;     // a row for each that this ICON has held
   json::Object family;    // parent and children
 };

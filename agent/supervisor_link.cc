@@ -258,6 +258,17 @@ Task<Result<wire::Envelope>> SupervisorLink::renew_lease(wire::Envelope renewal)
   co_return get_envelope(object, "renewed_lease");
 }
 
+Task<Result<json::Object>> SupervisorLink::sale(SaleErrand errand) {
+  json::Object body{
+      {"api", errand.api.to_string()}, {"id", errand.provider_id}, {"what", errand.what}};
+  if (!errand.sale.empty()) body["sale"] = errand.sale;
+  if (errand.commit) body["commit"] = errand.commit->to_json();
+  if (errand.bid) body["bid"] = errand.bid->to_json();
+  ICON_CO_TRY(const std::string text,
+              co_await call("POST", "/v2/self/sales", std::move(body), kRemoteCall));
+  co_return json::parse_object(text, kAnswerBytesMax);
+}
+
 Task<Result<std::vector<wire::Envelope>>> SupervisorLink::lease_papers(
     LeasePapersQuestion question) {
   json::Object body{{"api", question.api.to_string()},

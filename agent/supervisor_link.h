@@ -112,6 +112,16 @@ struct LeasePapersQuestion {
   std::string lease_id;
 };
 
+// A call of a sale by sealed bids: "list", "documents", "commit", "reveal" or "claim".
+struct SaleErrand {
+  Endpoint api;
+  std::string provider_id;
+  std::string what;
+  std::string sale;
+  std::optional<wire::Envelope> commit;
+  std::optional<wire::Envelope> bid;
+};
+
 struct MigrationOrder {
   wire::Envelope order;
   wire::Envelope lease;
@@ -141,6 +151,8 @@ class SupervisorLink {
   Task<Result<OwnLease>> own_lease(std::int64_t seconds);
   // A wire::RenewedLease for a wire::Renewal.
   Task<Result<wire::Envelope>> renew_lease(wire::Envelope renewal);
+  // The provider's answer as it came.
+  Task<Result<json::Object>> sale(SaleErrand errand);
   // All papers of a lease, wherever it was.
   Task<Result<std::vector<wire::Envelope>>> lease_papers(LeasePapersQuestion question);
   // A provider's signed answer to a signed wire::PingRequest.

@@ -25,6 +25,16 @@ bool ambiguous(const Error& error) {
   return error.code == Code::kTimeout || error.code == Code::kIo || error.code == Code::kCancelled;
 }
 
+// The provider's yes to `asked` among the papers, or null.
+const wire::Envelope* answer_to(const Tenancy& tenancy, const wire::Envelope& asked) {
+  for (const auto& paper : tenancy.papers) {
+    if (paper.type != wire::RenewedLease::kType) continue;
+    const auto renewed = wire::RenewedLease::from_json(paper.body);
+    if (renewed && renewed->renewal.digest() == asked.digest()) return &paper;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 Tenant::Tenant(TenantParts parts, std::string path)
@@ -99,7 +109,7 @@ Tenancy* Tenant::find(const std::string& lease_id) {
 }
 
 bool Tenant::looks_around() const {
-  const auto* here = const_cast<LeaseBook&>(book_).here();
+  const auto* here = book_.here();
   if (here == nullptr || draining_) return false;
   const auto times = renewal_times(*here, parts_.policy.interval_ms, parts_.policy.rounds);
   return parts_.clock.utc_ms() >= times.look_ms;
@@ -205,12 +215,10 @@ Task<void> Tenant::look_at_lease() {
   // A yes that was lost on the way is among them.
   if (here->asked) {
     const auto hold = renewal_hold(*here->asked);
-    const bool granted = std::any_of(here->paid.begin(), here->paid.end(),
-                                     [&](const auto& payment) { return payment.hold == hold; });
     const auto asked = wire::Renewal::from_json(here->asked->body);
-    if (granted && parts_.wallet) {
-      if (const auto paid = parts_.wallet->settle(hold, looked_ms_); !paid)
-        log::error("purse.settle_failed", {{"hold", hold}, {"message", paid.error().message}});
+    if (const auto* granted = answer_to(*here, *here->asked); granted != nullptr) {
+      record(*granted);
+      pay(hold);
       here->asked.reset();
     } else if (!asked || asked->expires_ms < looked_ms_) {
       release(hold, "the renewal was not granted");
@@ -297,8 +305,7 @@ void Tenant::answered(const wire::Envelope& renewed) {
     return;
   }
   here->asked.reset();
-  if (const auto paid = parts_.wallet->settle(hold, now_ms); !paid)
-    log::error("purse.settle_failed", {{"hold", hold}, {"message", paid.error().message}});
+  pay(hold);
   said_.clear();
   price_.reset();
   save();
@@ -360,12 +367,12 @@ void Tenant::settle(Tenancy& tenancy) {
   // A yes that came after we had left is among what was paid.
   if (tenancy.asked) {
     const auto hold = renewal_hold(*tenancy.asked);
-    const bool granted = std::any_of(tenancy.paid.begin(), tenancy.paid.end(),
-                                     [&](const auto& payment) { return payment.hold == hold; });
-    if (granted && parts_.wallet)
-      (void)parts_.wallet->settle(hold, now_ms);
-    else
+    if (const auto* granted = answer_to(tenancy, *tenancy.asked); granted != nullptr) {
+      record(*granted);
+      pay(hold);
+    } else {
       release(hold, "the renewal was not granted");
+    }
     tenancy.asked.reset();
   }
   wire::MicroCredits back = 0;
@@ -416,6 +423,12 @@ void Tenant::record(const wire::Envelope& document) {
   if (const auto recorded = parts_.chronicle->record(document); !recorded)
     log::error("ledger.not_recorded",
                {{"code", to_string(recorded.error().code)}, {"message", recorded.error().message}});
+}
+
+void Tenant::pay(const std::string& hold) {
+  if (!parts_.wallet) return;
+  if (const auto paid = parts_.wallet->settle(hold, parts_.clock.utc_ms()); !paid)
+    log::error("purse.settle_failed", {{"hold", hold}, {"message", paid.error().message}});
 }
 
 void Tenant::release(const std::string& hold, std::string_view reason) {

@@ -64,6 +64,7 @@ class Tenant {
   void dispute(const Tenancy& tenancy);
   void settle(Tenancy& tenancy);
   void record(const wire::Envelope& document);
+  void pay(const std::string& hold);
   void release(const std::string& hold, std::string_view reason);
   void save();
   void say_no(const std::string& reason, std::optional<wire::MicroCredits> price);

@@ -55,6 +55,10 @@ Status Wallet::settle(const std::string& id, UtcMillis now_ms) {
   return told(purse_->settle(id, found->second.amount, now_ms));
 }
 
+Status Wallet::settle_part(const std::string& id, wire::MicroCredits amount, UtcMillis now_ms) {
+  return told(purse_->settle(id, amount, now_ms));
+}
+
 Status Wallet::release(const std::string& id, UtcMillis now_ms) {
   return told(purse_->release(id, now_ms));
 }

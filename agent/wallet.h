@@ -35,6 +35,7 @@ class Wallet {
 
   Status hold(const std::string& id, wire::MicroCredits amount, UtcMillis now_ms);
   Status settle(const std::string& id, UtcMillis now_ms);  // pays all of what is held
+  Status settle_part(const std::string& id, wire::MicroCredits amount, UtcMillis now_ms);
   Status release(const std::string& id, UtcMillis now_ms);
   // What came back so far of what a settled hold paid. Errors: of Purse::refund.
   Status refund(const std::string& id, wire::MicroCredits total, UtcMillis now_ms);

@@ -176,6 +176,10 @@ class Tree {
     listing("leases", "List the slots sold and bought here, or all that one ICON has held", [this] {
       return list_leases(context_, icon_);
     })->add_option("icon", icon_, "what this ICON paid, wherever it was");
+    auto* bids = listing("bids", "List sealed bids: open and past ones, and what became of them",
+                         [this] { return list_bids(context_, icon_, sales_); });
+    bids->add_option("icon", icon_, "only those of one ICON");
+    bids->add_flag("--sales", sales_, "the sales that this host has called");
     listing("history", "List migrations, newest first", [this] {
       return list_history(context_, icon_);
     })->add_option("icon", icon_, "only those of one ICON");
@@ -387,6 +391,7 @@ class Tree {
   std::function<int()> action_;
   std::string output_ = "table";
   std::string icon_;
+  bool sales_ = false;
   bool record_ = false;
   std::string explained_;
   std::string checked_to_;

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <boost/json/serialize.hpp>
+#include <map>
 
 #include "budget/auction/record.h"
 #include "cli/documents_file.h"
+#include "cli/ledger.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
@@ -60,10 +62,23 @@ std::string as_text(const Conclusion& found, bool colour) {
 
 }  // namespace
 
-int verify_auction(Context& context, const std::vector<std::string>& files) {
-  const auto documents = read_documents(files);
-  if (!documents) return report(context, documents.error());
-  const auto found = budget::auction::conclude(*documents);
+namespace {
+
+// Documents of one auction each, by the digest of its call: a ledger holds many.
+std::map<std::string, std::vector<wire::Envelope>> by_auction(
+    const std::vector<wire::Envelope>& documents) {
+  std::map<std::string, std::vector<wire::Envelope>> auctions;
+  for (const auto& document : documents) {
+    if (!document.type.starts_with("auction_")) continue;
+    const bool is_call = document.type == wire::AuctionCall::kType;
+    const auto named = json::get_string_or(document.body, "auction", "", 64);
+    auctions[is_call ? document.digest() : named.value_or("")].push_back(document);
+  }
+  return auctions;
+}
+
+int verify_one(Context& context, const std::vector<wire::Envelope>& documents) {
+  const auto found = budget::auction::conclude(documents);
   if (!found)
     return report(context, {kRefused, found.error().message,
                             "Do not settle on it; the documents show who is in the wrong."});
@@ -73,6 +88,28 @@ int verify_auction(Context& context, const std::vector<std::string>& files) {
   context.out << (context.json ? boost::json::serialize(as_json(*found)) + "\n"
                                : as_text(*found, context.colour));
   return kOk;
+}
+
+}  // namespace
+
+int verify_auction(Context& context, const std::vector<std::string>& files) {
+  std::vector<wire::Envelope> documents;
+  bool ledger = false;
+  for (const auto& file : files) {
+    const bool is_one = is_ledger(file);
+    ledger |= is_one;
+    auto found = is_one ? ledger_documents(context, file) : read_documents({file});
+    if (!found) return report(context, found.error());
+    documents.insert(documents.end(), found->begin(), found->end());
+  }
+  if (!ledger) return verify_one(context, documents);
+  int worst = kOk;
+  const auto auctions = by_auction(documents);
+  if (auctions.empty())
+    return report(context, {kNotFound, "no auction in this ledger", "`icon bids` lists bids."});
+  for (const auto& [call, of_one] : auctions)
+    if (const int code = verify_one(context, of_one); code != kOk) worst = code;
+  return worst;
 }
 
 }  // namespace icon::cli

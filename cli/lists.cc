@@ -349,6 +349,67 @@ int list_leases(Context& context, const std::string& icon) {
       });
 }
 
+namespace {
+
+int list_sales(Context& context) {
+  const auto now = context.clock.utc_ms();
+  return list(context, "/v1/sales", "sales", "This host has called no sale by sealed bids.",
+              Table({{"SALE"},
+                     {"STATE"},
+                     {"BIDS", kRight},
+                     {"REVEALED", kRight},
+                     {"WON", kRight},
+                     {"PRICE (credits)", kRight},
+                     {"COMMIT UNTIL"},
+                     {"REVEAL UNTIL"}}),
+              [now](Table& table, const json::Object& sale) {
+                const auto& call = object_of(object_of(sale, "call"), "body");
+                table.add({text_of(sale, "sale").substr(0, 12), state_cell(sale),
+                           or_dash(number_of(sale, "commits"), plain),
+                           or_dash(number_of(sale, "revealed"), plain),
+                           or_dash(number_of(sale, "winners"), plain),
+                           or_dash(number_of(sale, "price_ucredits"), human_credits),
+                           human_time(number_of(call, "commit_until_ms").value_or(0), now),
+                           human_time(number_of(call, "reveal_until_ms").value_or(0), now)});
+              });
+}
+
+}  // namespace
+
+int list_bids(Context& context, const std::string& icon, bool sales) {
+  if (sales) return list_sales(context);
+  const auto rows = rows_of_icons(context, icon, "bids");
+  if (!rows) return report(context, rows.error());
+  if (context.json) {
+    context.out << boost::json::serialize(json::Object{{"bids", *rows}}) << '\n';
+    return kOk;
+  }
+  const auto now = context.clock.utc_ms();
+  Table table({{"ICON"},
+               {"SALE"},
+               {"PROVIDER"},
+               {"STATE"},
+               {"SLOTS", kRight},
+               {"BID (credits)", kRight},
+               {"CLEARED AT", kRight},
+               {"REVEAL UNTIL"},
+               {"WHY"}});
+  for (const auto& value : *rows) {
+    const auto& row = value.get_object();
+    const auto cleared = number_of(row, "clearing_ucredits").value_or(0);
+    table.add({text_of(row, "icon_name"), text_of(row, "sale").substr(0, 12),
+               printable(text_of(row, "provider_name"), 32), state_cell(row),
+               or_dash(number_of(row, "slots"), plain),
+               or_dash(number_of(row, "price_ucredits"), human_credits),
+               cleared > 0 ? human_credits(cleared) : "-",
+               human_time(number_of(row, "reveal_until_ms").value_or(0), now),
+               printable(text_of(row, "reason"), 80)});
+  }
+  context.out << (table.empty() ? "No ICON here has made a sealed bid.\n"
+                                : table.render(context.colour));
+  return kOk;
+}
+
 int list_history(Context& context, const std::string& icon) {
   const auto now = context.clock.utc_ms();
   return list(

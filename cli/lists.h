@@ -12,6 +12,8 @@ int list_providers(Context& context, const std::string& icon);  // "" = of all I
 int list_record(Context& context, const std::string& icon);
 // Of this host; with an ICON's name, those that it has held itself, wherever they were.
 int list_leases(Context& context, const std::string& icon);
+// Sealed bids of the ICONs here, or of one; `sales`: those that this host has called.
+int list_bids(Context& context, const std::string& icon, bool sales);
 int list_history(Context& context, const std::string& icon);
 int list_stubs(Context& context);
 int list_tunnels(Context& context);

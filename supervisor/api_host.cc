@@ -339,6 +339,7 @@ Task<http::Response> send_ledger(Host& host, http::Request request) {
 void add_host_routes(http::Router& router, Host& host) {
   add_run_routes(router, host);
   add_map_reader(router, host);
+  add_sale_host_routes(router, host);
   router.on("GET", "/v1/status", plain(host, 200, &status_of));
   router.on("GET", "/v1/icons", plain(host, 200, &list_icons));
   router.on("GET", "/v1/icons/{id}",

@@ -320,6 +320,7 @@ void add_icon_routes(http::Router& router, Host& host) {
               return carry_confirmation(host, std::move(request));
             }));
   add_lease_routes(router, host);
+  add_sale_icon_routes(router, host);
   router.on("POST", "/v1/self/migrations", answering(202, [&host](http::Request request) {
               return order_migration(host, std::move(request));
             }));

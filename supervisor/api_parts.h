@@ -51,6 +51,10 @@ struct Host;
 // New ICONs: part of add_host_routes().
 void add_run_routes(http::Router& router, Host& host);
 void add_adopt_routes(http::Router& router, Host& host);
+// Sales by sealed bids: part of the three.
+void add_sale_peer_routes(http::Router& router, Host& host);
+void add_sale_icon_routes(http::Router& router, Host& host);
+void add_sale_host_routes(http::Router& router, Host& host);
 // Leases: part of add_icon_routes().
 void add_lease_routes(http::Router& router, Host& host);
 // What an ICON knows of the way to its users: the agent's side, part of add_icon_routes(), and the

@@ -68,6 +68,7 @@ Task<Result<json::Value>> show_documents(Host& host, http::Request request) {
 }  // namespace
 
 void add_peer_routes(http::Router& router, Host& host) {
+  add_sale_peer_routes(router, host);
   router.on("GET", "/v1/hello", answering(200, [&host](http::Request) -> Task<Result<json::Value>> {
               co_return json::Object{{"id", host.id},
                                      {"provider_name", host.config.provider_name},

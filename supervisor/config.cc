@@ -17,6 +17,8 @@ constexpr std::size_t kProvidersMax = 1024;
 constexpr std::size_t kResolversMax = 8;
 constexpr std::size_t kTextBytesMax = 1024;
 constexpr std::int64_t kCapacityMax = std::int64_t{1} << 50;
+constexpr std::int64_t kSealedSlotsMax = 1'000;
+constexpr std::int64_t kSaleMsMax = 24LL * 3600 * 1000;
 constexpr std::int64_t kTunnelRateMax = 10'000'000'000'000;
 constexpr std::int64_t kGapMaxMs = 3'600'000;
 constexpr std::int64_t kSilenceMinMs = 1'000;
@@ -170,6 +172,34 @@ Status read_prices(Section& root, Prices& prices) {
   return section.finish();
 }
 
+Status read_sealed_bids(Section& root, Config& config) {
+  if (!root.has("sealed_bids")) return {};
+  const auto node = root.take("sealed_bids");
+  ICON_TRY(auto section, Section::of(node, "sealed_bids"));
+  auto& bids = config.sealed_bids;
+  ICON_CHECK(section.number("slots", kSealedSlotsMax, bids.slots));
+  ICON_CHECK(section.number("cpu_millis", kCapacityMax, bids.resources.cpu_millis));
+  ICON_CHECK(section.number("memory_bytes", kCapacityMax, bids.resources.memory_bytes));
+  ICON_CHECK(section.number("bandwidth_bps", kCapacityMax, bids.resources.bandwidth_bps));
+  ICON_CHECK(section.number("slot_seconds", wire::kSlotSecondsMax, bids.slot_seconds));
+  ICON_CHECK(section.number("every_ms", kSaleMsMax, bids.every_ms));
+  ICON_CHECK(section.number("bid_ms", kSaleMsMax, bids.bid_ms));
+  ICON_CHECK(section.number("reveal_ms", kSaleMsMax, bids.reveal_ms));
+  ICON_CHECK(section.number("reserve_ucredits", wire::kMicroCreditsMax, bids.reserve_ucredits));
+  ICON_CHECK(section.number("deposit_ucredits", wire::kAuctionDepositMax, bids.deposit_ucredits));
+  ICON_CHECK(section.finish());
+  if (bids.slots == 0) return {};
+  if (bids.slot_seconds < 1 || bids.bid_ms < 1 || bids.reveal_ms < 1)
+    return fail(Code::kInvalid, "sealed_bids: slot_seconds, bid_ms and reveal_ms are at least 1");
+  for (std::int64_t i = 1; i <= bids.slots; ++i) {
+    const wire::Resources all{bids.resources.cpu_millis * i, bids.resources.memory_bytes * i,
+                              bids.resources.bandwidth_bps * i};
+    if (!config.capacity.covers(all))
+      return fail(Code::kInvalid, "sealed_bids: the slots are more than the host's capacity");
+  }
+  return {};
+}
+
 Result<ConfiguredProvider> read_provider(const YAML::Node& node, const std::string& path) {
   ConfiguredProvider provider;
   ICON_TRY(auto section, Section::of(node, path));
@@ -315,6 +345,7 @@ Result<Config> read_root(const YAML::Node& node) {
   ICON_CHECK(read_resolvers(root, config.resolvers));
   ICON_CHECK(read_capacity(root, config.capacity));
   ICON_CHECK(read_prices(root, config.prices));
+  ICON_CHECK(read_sealed_bids(root, config));
   ICON_CHECK(read_providers(root, config.providers));
   ICON_CHECK(read_dht(root, config.dht));
   ICON_CHECK(root.boolean("accept_leases", config.accept_leases));

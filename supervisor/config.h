@@ -46,6 +46,18 @@ struct DhtConfig {
   std::vector<Prefix> networks;  // to be found for; empty: those of our own addresses
 };
 
+// Scarce slots that go to the highest sealed bids (supervisor/sales.h), not at the posted price.
+struct SealedBids {
+  std::int64_t slots = 0;     // set aside for them; 0: none
+  wire::Resources resources;  // of each
+  std::int64_t slot_seconds = 0;
+  std::int64_t every_ms = 60'000;  // between two calls
+  std::int64_t bid_ms = 10'000;    // to commit
+  std::int64_t reveal_ms = 10'000;
+  wire::MicroCredits reserve_ucredits = 0;
+  wire::MicroCredits deposit_ucredits = 0;
+};
+
 struct Config {
   std::string provider_name;
   Address public_address;                  // what users dial; also the tunnels' outer address
@@ -79,6 +91,7 @@ struct Config {
   std::vector<Address> resolvers;  // for the containers' resolv.conf
   wire::Resources capacity;
   Prices prices;
+  SealedBids sealed_bids;
   std::vector<ConfiguredProvider> providers;
   DhtConfig dht;
   bool accept_leases = true;

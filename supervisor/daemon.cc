@@ -78,6 +78,8 @@ Task<void> Daemon::look_after() {
     if (!metered) log::error("leases.not_metered", {{"error", metered.error().message}});
     if (const auto expired = host_->market->expire(); !expired)
       log::error("leases.not_expired", {{"error", expired.error().message}});
+    if (const auto ticked = host_->sales->tick(); !ticked)
+      log::error("sales.failed", {{"error", ticked.error().message}});
     host_->icons->check_all();
     co_await host_->mover->expire();
   }

@@ -74,6 +74,9 @@ Result<std::unique_ptr<Host>> Host::create(IoContext& loop, Clock& clock, Config
   host->market =
       std::make_unique<Market>(host->config, host->key, clock, *host->journal, host->diary.get());
   ICON_CHECK(host->market->record_missed());
+  host->sales = std::make_unique<Sales>(host->config, host->key, clock, *host->journal,
+                                        *host->market, host->diary.get());
+  ICON_CHECK(host->sales->load());
   host->pings = std::make_unique<Pings>(host->config, host->key, clock);
   ICON_TRY(host->peers, PeerClient::create(loop, host->key));
   host->icons = std::make_unique<Icons>(*host);

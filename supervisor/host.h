@@ -19,6 +19,7 @@
 #include "supervisor/net/network.h"
 #include "supervisor/peer_client.h"
 #include "supervisor/pings.h"
+#include "supervisor/sales.h"
 
 namespace icon::supervisor {
 
@@ -36,6 +37,7 @@ struct Host {
   std::unique_ptr<Containers> containers;
   std::unique_ptr<net::Network> network;
   std::unique_ptr<Market> market;
+  std::unique_ptr<Sales> sales;
   std::unique_ptr<Pings> pings;
   std::unique_ptr<PeerClient> peers;
   EventHub events;

@@ -15,6 +15,12 @@ void take(wire::Resources& free, const wire::Resources& used) {
   free.bandwidth_bps -= used.bandwidth_bps;
 }
 
+void give(wire::Resources& free, const wire::Resources& back) {
+  free.cpu_millis += back.cpu_millis;
+  free.memory_bytes += back.memory_bytes;
+  free.bandwidth_bps += back.bandwidth_bps;
+}
+
 std::string described(const wire::Resources& resources) {
   return std::to_string(resources.cpu_millis) + " milli-cores, " +
          std::to_string(resources.memory_bytes) + " bytes of memory, " +
@@ -72,6 +78,8 @@ Result<wire::Resources> Market::free() const {
         (icon.state == icon_state::kRunning || icon.state == icon_state::kStarting ||
          icon.state == icon_state::kMigrating))
       take(free, icon.spec.resources);
+  ICON_TRY(const auto aside, slots_set_aside());
+  for (std::int64_t i = 0; i < aside; ++i) take(free, config_.sealed_bids.resources);
   return free;
 }
 
@@ -110,6 +118,8 @@ Result<wire::Bid> Market::open_bid(const wire::Envelope& bid_envelope,
     return fail(Code::kInvalid, "the bid is for provider " + short_id(bid.provider.id()));
   if (bid.offer_digest != offer_envelope.digest())
     return fail(Code::kInvalid, "the bid names another offer");
+  if (const auto sale = sale_of(offer_envelope); sale && sale->icon != bid.icon.id())
+    return fail(Code::kRefused, "this slot was won by another ICON");
   return bid;
 }
 
@@ -127,7 +137,9 @@ Status Market::check_room(const wire::Bid& bid, const wire::Envelope& offer_enve
   if (std::count_if(leases.begin(), leases.end(), holds_capacity) >=
       static_cast<std::ptrdiff_t>(kLeasesMax))
     return fail(Code::kLimit, "this host holds as many leases as it can");
-  ICON_TRY(const auto room, free());
+  ICON_TRY(auto room, free());
+  ICON_TRY(const auto aside, slots_set_aside());
+  if (sale_of(offer_envelope) && aside > 0) give(room, config_.sealed_bids.resources);
   if (!room.covers(bid.resources))
     return fail(Code::kLimit, "no room any more: free are " + described(room));
   return {};
@@ -174,6 +186,7 @@ Result<wire::Envelope> Market::sell(const wire::Envelope& bid_envelope,
   ICON_CHECK(journal_.transaction([&]() -> Status {
     ICON_CHECK(journal_.use_nonce("offer", offer_envelope.digest(), offer.expires_ms));
     ICON_CHECK(journal_.put_value(bid_key, record.lease_id));
+    ICON_CHECK(note_taken(offer_envelope, record.lease_id));
     return journal_.put_lease(record);
   }));
   ICON_CHECK(this->record(record));

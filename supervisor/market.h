@@ -15,6 +15,7 @@
 #include "supervisor/config.h"
 #include "supervisor/consumption.h"
 #include "supervisor/journal.h"
+#include "wire/auction.h"
 #include "wire/tenancy.h"
 
 namespace icon::supervisor {
@@ -87,8 +88,16 @@ class Market {
   // Notes a lease that an ICON of this host bought elsewhere. Errors: kInvalid, kUnauthenticated.
   Status note_bought(const wire::Envelope& lease);
 
+  // Slots set aside for sealed bids (sales.h) that nobody holds now.
+  Result<std::int64_t> slots_set_aside() const;
+  // An offer that only `icon` may take, at what it won for; it draws on what is set aside.
+  Result<wire::Envelope> offer_of_sale(const std::string& sale, const std::string& icon,
+                                       const wire::AuctionCall& call, wire::MicroCredits price);
+  // Whether it has reserved by that offer.
+  bool has_taken(const std::string& sale, const std::string& icon) const;
+
   wire::Resources capacity() const { return config_.capacity; }
-  // Less held and active leases, less ICONs that run here without one.
+  // Less held and active leases, less ICONs that run here without one, less what is set aside.
   Result<wire::Resources> free() const;
 
  private:
@@ -101,6 +110,13 @@ class Market {
   };
 
   Result<wire::Bid> open_bid(const wire::Envelope& bid, const wire::Envelope& offer) const;
+  // Which sale it is of, and whose it is; none for one at the posted price.
+  struct SaleOffer {
+    std::string sale;
+    std::string icon;
+  };
+  std::optional<SaleOffer> sale_of(const wire::Envelope& offer) const;
+  Status note_taken(const wire::Envelope& offer, const std::string& lease_id);
   Status check_room(const wire::Bid& bid, const wire::Envelope& offer) const;
   Result<SoldLease> sold(const LeaseRecord& record) const;
   Result<wire::LeaseTerms> terms_of(const LeaseRecord& record) const;

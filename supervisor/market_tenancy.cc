@@ -138,6 +138,7 @@ Result<wire::Envelope> Market::reserve(const wire::Envelope& bid_envelope,
   ICON_CHECK(journal_.transaction([&]() -> Status {
     ICON_CHECK(journal_.use_nonce("offer", offer_envelope.digest(), offer.expires_ms));
     ICON_CHECK(journal_.put_value(bid_key, record.lease_id));
+    ICON_CHECK(note_taken(offer_envelope, record.lease_id));
     ICON_CHECK(journal_.put_value(reservation_key(envelope.digest()), record.lease_id));
     return journal_.put_lease(record);
   }));

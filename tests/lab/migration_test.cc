@@ -246,6 +246,65 @@ TEST_F(SmallSlotTest, AServiceThatIsLargerThanItsLeaseStays) {
   EXPECT_EQ(outcome("b", id), "aborted");
   expect_clean("b");
   expect_all_answered(users.stop());
+  EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
+}
+
+class RenewalTest : public MoveWorldTest {
+ protected:
+  void start_service() override {
+    must(world_->run_redis(std::string(kPolicy) + "slot: {duration: 8s}\ninterval: 1s\nrounds: 1\n",
+                           {}));
+  }
+  std::int64_t data_values() const override { return kDataValues / 8; }
+  // The first lease that `host` has sold; empty while there is none.
+  json::Object sold_by(const std::string& host) const {
+    const auto body = world_->get(host, "/v1/leases");
+    if (!body) return {};
+    for (const auto& lease : body->at("leases").as_array())
+      if (lease.at("role").as_string() == "sold") return lease.as_object();
+    return {};
+  }
+  json::Object stub_at(const std::string& host) const {
+    const auto body = world_->get(host, "/v1/stubs");
+    if (!body || body->at("stubs").as_array().empty()) return {};
+    return body->at("stubs").as_array().at(0).as_object();
+  }
+};
+
+// It stays longer than its slot, its old users' stub with it; then it leaves, and the bill is right
+// on both sides.
+TEST_F(RenewalTest, TheSlotIsRenewedAndTheBillIsRight) {
+  auto users = load("a");
+  EXPECT_EQ(outcome("a", order_move("a", "b")), "done");
+  const auto first_end = sold_by("b").at("expires_ms").as_int64();
+  EXPECT_TRUE(icon::test::eventually([&] {
+    const auto lease = sold_by("b");
+    return lease.contains("renewals") && lease.at("renewals").as_int64() >= 2 &&
+           SystemClock().utc_ms() > first_end + 2'000;
+  }));
+  EXPECT_EQ(icon_state("b"), "running");
+  EXPECT_TRUE(
+      icon::test::eventually([&] { return stub_at("a").at("until_ms").as_int64() > first_end; }));
+  expect_exact(users.mark("renewed"));
+  EXPECT_EQ(outcome("b", order_move("b", "c")), "done");
+  // The agent has the last bill, from the host that it left, through the host where it is.
+  std::string leases;
+  EXPECT_TRUE(icon::test::eventually([&] {
+    leases = world_->run_icon("c", {"leases", "redis", "-o", "json"}).value_or("");
+    return leases.find("\"state\":\"settled\"") != std::string::npos;
+  })) << leases;
+  EXPECT_NE(leases.find("\"dispute\":\"\""), std::string::npos) << leases;
+  EXPECT_NE(leases.find("\"state\":\"here\""), std::string::npos) << leases;
+  const auto receipt = sold_by("b").at("receipt").as_object().at("body").as_object();
+  EXPECT_NE(leases.find("\"charged_ucredits\":" +
+                        std::to_string(receipt.at("charged_ucredits").as_int64())),
+            std::string::npos)
+      << leases;
+  // And anybody else comes to the same bill, from its ledger alone.
+  const auto bills = world_->run_icon("c", {"receipts", "verify", "redis"});
+  EXPECT_TRUE(bills) << bills.error().message;
+  expect_all_answered(users.stop());
+  EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
 }
 
 // lab/topologies/demo.yaml: origin - t1 - t2 - x1 - a1 - a2 - users-a; edge-a sells in a1's

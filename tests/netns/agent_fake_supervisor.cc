@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/encoding.h"
+#include "budget/auction/record.h"
 #include "wire/ping.h"
 
 namespace icon::agent {
@@ -36,6 +37,7 @@ FakeSupervisor::FakeSupervisor(IoContext& loop, std::string socket_path, PublicK
   router_.on("POST", "/v2/self/reservations",
              plain([this](const auto& body) { return reserve(body); }));
   router_.on("POST", "/v2/self/leases", plain([this](const auto& body) { return sell(body); }));
+  router_.on("POST", "/v2/self/sales", plain([this](const auto& body) { return run_sale(body); }));
   router_.on("GET", "/v2/self/lease", plain([this](const auto&) { return own_lease(); }));
   router_.on("POST", "/v2/self/renewals", plain([this](const auto& body) { return renew(body); }));
   router_.on("POST", "/v2/self/documents",
@@ -131,6 +133,7 @@ http::Response FakeSupervisor::offer(const json::Object& body) {
     return http::error_response({Code::kTimeout, "connect to " + api + ": no answer"});
   FakeProvider& provider = *found->second;
   ++provider.offers;
+  if (provider.full) return http::error_response({Code::kLimit, "no room"});
   if (provider.lies)
     return http::error_response(
         {Code::kUnauthenticated, "expected " + expected + ", met " + KeyPair::generate().id()});
@@ -210,6 +213,108 @@ http::Response FakeSupervisor::sell(const json::Object& body) {
   ends_[sold.lease_id] = sold.expires_ms;
   return http::json_response(
       200, json::Object{{"lease", lease->to_json()}, {"terms", sealed_terms.to_json()}});
+}
+
+void FakeSupervisor::begin_sale() {
+  auto& call = sale->call;
+  const auto now = now_ms();
+  secret_ = blake2b(random_token(32));
+  call.auctioneer = sale->provider->key.public_key();
+  call.nonce = random_token(9);
+  call.resources = {500, 256LL << 20, 100'000'000};
+  call.slot_seconds = 3'600;
+  call.slots = 1;
+  call.deposit_ucredits = 10;
+  call.seed_commitment = budget::auction::seed_commitment(secret_);
+  call.issued_ms = now;
+  call.commit_until_ms = now + sale->step.count();
+  call.reveal_until_ms = call.start_ms = call.commit_until_ms + sale->step.count();
+  call.expires_ms = call.reveal_until_ms + 60'000;
+  sale->documents = {*wire::seal(sale->provider->key, call)};
+}
+
+// The close, with the rival's commit; its bid, and the outcome when both have revealed.
+void FakeSupervisor::advance_sale() {
+  const auto& key = sale->provider->key;
+  const auto id = sale->documents.front().digest();
+  if (!sale->closed && now_ms() >= sale->call.commit_until_ms && !sale->commits.empty()) {
+    const wire::AuctionBid bid{id,
+                               rival_.public_key(),
+                               wire::AuctionBid::Side::kBuy,
+                               sale->call.resources,
+                               sale->call.start_ms,
+                               sale->call.slot_seconds,
+                               sale->rival,
+                               random_token(18)};
+    const auto rivals = *wire::seal(rival_, bid);
+    const wire::AuctionCommit commit{id, rival_.public_key(), rivals.digest(),
+                                     sale->call.issued_ms};
+    sale->commits.push_back(*wire::seal(rival_, commit));
+    const auto close = budget::auction::close_auction(key, sale->documents.front(), sale->commits,
+                                                      secret_, now_ms());
+    for (const auto& each : sale->commits) sale->documents.push_back(each);
+    sale->documents.push_back(*close);
+    sale->documents.push_back(rivals);
+    sale->documents.push_back(
+        *wire::seal(key, wire::AuctionAck{id, key.public_key(), rivals.digest(), now_ms()}));
+    sale->closed = true;
+  }
+  if (sale->reveals == 1) {
+    auto outcome = *budget::auction::settle_auction(key, sale->documents, now_ms());
+    if (sale->forged) {
+      auto body = *wire::AuctionOutcome::from_json(outcome.body);
+      body.trades = 0;
+      outcome = *wire::seal(key, body);
+    }
+    sale->documents.push_back(outcome);
+    sale->reveals = 2;
+  }
+}
+
+http::Response FakeSupervisor::run_sale(const json::Object& body) {
+  const auto found = providers.find(std::string(body.at("api").as_string()));
+  if (!sale || found == providers.end() || found->second != sale->provider)
+    return http::json_response(200, json::Object{{"sales", json::Array{}}});
+  if (sale->documents.empty()) begin_sale();
+  advance_sale();
+  const auto what = body.at("what").as_string();
+  const auto id = sale->documents.front().digest();
+  if (what == "list")
+    return http::json_response(
+        200, json::Object{{"sales", json::Array{json::Object{
+                                        {"sale", id}, {"call", sale->documents[0].to_json()}}}}});
+  if (what == "commit") {
+    if (sale->commits.empty()) sale->commits = {*wire::parse_envelope(body.at("commit"))};
+    return http::json_response(200, json::Object{});
+  }
+  if (what == "reveal") {
+    if (!sale->closed) return http::error_response({Code::kConflict, "sealed"});
+    const auto bid = *wire::parse_envelope(body.at("bid"));
+    const auto& key = sale->provider->key;
+    const wire::AuctionAck ack{id, key.public_key(), bid.digest(), now_ms()};
+    sale->documents.push_back(bid);
+    sale->documents.push_back(*wire::seal(key, ack));
+    ++sale->reveals;
+    return http::json_response(200, json::Object{{"ack", sale->documents.back().to_json()}});
+  }
+  if (what == "documents") {
+    json::Array documents;
+    for (const auto& document : sale->documents) documents.emplace_back(document.to_json());
+    return http::json_response(200, json::Object{{"documents", documents}});
+  }
+  wire::Offer offer;
+  offer.provider = sale->provider->key.public_key();
+  offer.provider_name = sale->provider->name;
+  offer.nonce = random_token(9);
+  offer.resources = sale->call.resources;
+  offer.slot_seconds = sale->call.slot_seconds;
+  offer.price_ucredits = sale->rival;
+  offer.api = *Endpoint::parse(sale->provider->api);
+  offer.public_address = offer.api.address;
+  offer.issued_ms = now_ms();
+  offer.expires_ms = now_ms() + 60'000;
+  return http::json_response(
+      200, json::Object{{"offer", wire::seal(sale->provider->key, offer)->to_json()}});
 }
 
 http::Response FakeSupervisor::own_lease() const {

@@ -10,9 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "base/digest.h"
 #include "base/http_server.h"
 #include "base/keys.h"
 #include "base/task.h"
+#include "wire/auction.h"
 #include "wire/ledger.h"
 #include "wire/tenancy.h"
 
@@ -23,6 +25,7 @@ struct FakeProvider {
   std::string api;  // as the policy names it
   KeyPair key = KeyPair::generate();
   wire::MicroCredits price_ucredits = 1'000;
+  bool full = false;                    // nothing at a posted price
   bool lies = false;                    // TLS shows another key than the one that was expected
   std::optional<std::int64_t> ping_us;  // what it says about every user; absent: no ping API
   std::int64_t connect_rtt_us = 900;
@@ -54,6 +57,20 @@ class FakeSupervisor {
   // The provider's last word on the lease that is left: so many seconds were used.
   void close_lease(const std::string& lease_id, const FakeProvider& by, std::int64_t used_seconds);
 
+  // One slot of `provider` goes to the highest of two sealed bids; the other is `rival`'s.
+  struct Sale {
+    FakeProvider* provider = nullptr;
+    wire::MicroCredits rival = 0;
+    bool forged = false;  // the outcome is not what the documents give
+    Millis step{1'500};
+    wire::AuctionCall call{};
+    std::vector<wire::Envelope> documents{};
+    std::vector<wire::Envelope> commits{};
+    int reveals = 0;
+    bool closed = false;
+  };
+  std::optional<Sale> sale;
+
   // What the agent did.
   std::vector<wire::Bid> bids;
   std::optional<wire::Envelope> lease;
@@ -78,6 +95,9 @@ class FakeSupervisor {
   http::Response sell(const json::Object& body);
   std::int64_t purse_held() const;
   http::Response order(const json::Object& body);
+  http::Response run_sale(const json::Object& body);
+  void begin_sale();
+  void advance_sale();
   http::Response own_lease() const;
   http::Response renew(const json::Object& body);
   http::Response papers(const json::Object& body) const;
@@ -94,6 +114,8 @@ class FakeSupervisor {
   bool current_lease_ = false;
   std::map<std::string, std::vector<wire::Envelope>> papers_;  // by lease
   std::map<std::string, UtcMillis> ends_;
+  KeyPair rival_ = KeyPair::generate();
+  Digest secret_{};
   std::optional<wire::Envelope> reservation_;
 };
 

@@ -454,6 +454,63 @@ TEST_F(AgentLeaseTest, DoesNotPayOnceMoreWhereThePolicySaysSo) {
   EXPECT_TRUE(fake_->renewals.empty());
 }
 
+class AgentBidTest : public AgentSupervisorTest {
+ protected:
+  void bid_against(wire::MicroCredits rival, bool forged = false) {
+    near_.full = true;
+    fake_->sale = FakeSupervisor::Sale{&near_, rival, forged};
+    start_agent(policy());
+    start_users(4);
+  }
+  json::Object bid() const {
+    const auto* rows = fake_->status.if_contains("bids");
+    if (rows == nullptr || rows->as_array().empty()) return {};
+    return rows->as_array()[0].as_object();
+  }
+  bool bid_is(std::string_view state) const {
+    return !bid().empty() && bid().at("state").as_string() == state;
+  }
+};
+
+// Nothing is to be had at a posted price: it bids what the slot is worth, wins, checks the outcome,
+// pays the other's price, and moves.
+TEST_F(AgentBidTest, WinsASealedBidAndMovesThere) {
+  bid_against(30'000);
+  ASSERT_TRUE(fake_->run_until([&] { return !fake_->orders.empty(); }));
+  EXPECT_EQ(fake_->orders[0].to, near_.key.public_key());
+  ASSERT_EQ(fake_->bids.size(), 1U);
+  EXPECT_EQ(fake_->bids[0].price_ucredits, 30'000);
+  EXPECT_THAT(log_text(), HasSubstr("bid.won"));
+  ASSERT_TRUE(fake_->run_until([&] { return !fake_->connected(); }));
+  fake_->become(near_);
+  agent_->signal(SIGUSR1);
+  ASSERT_TRUE(fake_->run_until([&] { return fake_->connected(); }));
+  fake_->send({{"event", "moved"}, {"migration", fake_->orders[0].migration_id}, {"epoch", 2}});
+  ASSERT_TRUE(fake_->run_until([&] {
+    return purse("spent_ucredits") == 30'000 && purse("held_ucredits") == 0 && bid_is("won");
+  }));
+  EXPECT_GT(bid().at("price_ucredits").as_int64(), 30'000);
+  const auto documents = ledger();
+  for (const char* kind : {"auction_call", "auction_close", "auction_outcome"})
+    EXPECT_EQ(documents.count(kind), 1U) << kind;
+  EXPECT_EQ(documents.at("auction_bid"), 2);
+}
+
+TEST_F(AgentBidTest, LosesAndHasItsMoneyBack) {
+  bid_against(900'000'000);
+  ASSERT_TRUE(fake_->run_until([&] { return bid_is("lost"); }));
+  ASSERT_TRUE(fake_->run_until([&] { return purse("held_ucredits") == 0; }));
+  EXPECT_EQ(purse("spent_ucredits"), 0);
+  EXPECT_TRUE(fake_->orders.empty());
+}
+
+TEST_F(AgentBidTest, DoesNotTakeAForgedOutcome) {
+  bid_against(30'000, true);
+  ASSERT_TRUE(fake_->run_until([&] { return bid_is("void"); }));
+  EXPECT_THAT(log_text(), HasSubstr("sale.wrong"));
+  EXPECT_TRUE(fake_->orders.empty());
+}
+
 TEST_F(AgentSupervisorTest, ARollbackGivesTheMoneyBack) {
   start_agent(policy());
   start_users(4);

@@ -188,7 +188,7 @@ TEST(Policy, ProblemsReadLikeSentences) {
 TEST(Policy, UnknownKeysFarFromAllNameThemAll) {
   const auto found = problems("slot: {zzzzzz: 1}");
   ASSERT_EQ(found.size(), 1u);
-  EXPECT_EQ(found[0].hint, "Known here: cpu, memory, bandwidth, duration, renew.");
+  EXPECT_EQ(found[0].hint, "Known here: cpu, memory, bandwidth, duration, bids, renew.");
 }
 
 TEST(Policy, TwiceIsAMistake) {

@@ -92,6 +92,29 @@ TEST_F(RecordTest, WrongSums) {
   EXPECT_THAT(account().wrong, HasSubstr("counts 11 s, the usage 10 s"));
 }
 
+// The slot: half a core, 256 MiB, 10 Mbit/s.
+TEST_F(RecordTest, NoSlotGivesMoreThanItHas) {
+  const auto metered = [&](auto change) {
+    sample_ = SampleTenancy();
+    auto usage = sample_.usage(0, 10'000, 10'000, 10'000);
+    change(usage);
+    sample_.documents.push_back(*wire::seal(sample_.provider, usage));
+    return account().wrong;
+  };
+  const auto* const most = "counts more than the slot can give";
+  EXPECT_EQ(metered([](auto& usage) {
+              usage.cpu_ms = 5'000;
+              usage.memory_bytes_max = 256 << 20;
+              usage.sent_bytes = usage.received_bytes = 12'500'000;
+            }),
+            "");
+  EXPECT_THAT(metered([](auto& usage) { usage.cpu_ms = 5'001; }), HasSubstr(most));
+  EXPECT_THAT(metered([](auto& usage) { usage.memory_bytes_max = (256 << 20) + 1; }),
+              HasSubstr(most));
+  EXPECT_THAT(metered([](auto& usage) { usage.sent_bytes = 12'500'001; }), HasSubstr(most));
+  EXPECT_THAT(metered([](auto& usage) { usage.received_bytes = 12'500'001; }), HasSubstr(most));
+}
+
 TEST_F(RecordTest, UsageIsAChain) {
   sample_.meter(0, 10'000, 10'000, 10'000);
   sample_.meter(9'000, 20'000, 10'000, 20'000);

@@ -40,9 +40,10 @@ TEST_F(CompletionTest, BashOffersCommandsOptionsAndIcons) {
 TEST_F(CompletionTest, EveryShellNamesEveryCommand) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     EXPECT_EQ(icon({"completion", shell}), kOk);
-    for (const char* command : {"check", "keygen", "dns-records", "run", "ps", "providers",
-                                "leases", "history", "explain", "migrate", "hold", "unhold", "stop",
-                                "logs", "stubs", "tunnels", "status", "completion", "help"})
+    for (const char* command :
+         {"check", "keygen",  "dns-records", "run",     "ps",         "providers", "leases",
+          "bids",  "history", "explain",     "migrate", "hold",       "unhold",    "stop",
+          "logs",  "stubs",   "tunnels",     "status",  "completion", "help"})
       EXPECT_THAT(out(), HasSubstr(command)) << shell;
   }
   EXPECT_EQ(icon({"completion", "tcsh"}), kUsage);

@@ -102,6 +102,22 @@ INSTANTIATE_TEST_SUITE_P(
                       Bad{"resolvers: [192.0.2.1]]\ncapacity: {}\n", "line 3: no YAML"},
                       Bad{"---\nlisten: 192.0.2.1:1\n", "second document"}));
 
+TEST(Config, SealedBidsFitIntoTheHost) {
+  const auto with = [](const std::string& bids) {
+    return parse_config(std::string(kSmallest) +
+                        "capacity: {cpu_millis: 1000, memory_bytes: 10}\n" + "sealed_bids: {" +
+                        bids + "}\n");
+  };
+  const auto config = with("slots: 2, cpu_millis: 500, memory_bytes: 5, slot_seconds: 60");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->sealed_bids.slots, 2);
+  EXPECT_EQ(config->sealed_bids.bid_ms, 10'000);
+  EXPECT_FALSE(with("slots: 3, cpu_millis: 500, memory_bytes: 1, slot_seconds: 60"));
+  EXPECT_FALSE(with("slots: 1, cpu_millis: 500"));
+  EXPECT_FALSE(with("slots: 1, cpu_millis: 500, slot_seconds: 60, bid_ms: 0"));
+  EXPECT_FALSE(with("slot: 1"));
+}
+
 TEST(Config, MissingAndEmpty) {
   EXPECT_FALSE(parse_config(""));
   EXPECT_FALSE(parse_config("- a list"));

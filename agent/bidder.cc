@@ -1,0 +1,342 @@
+#include "agent/bidder.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/encoding.h"
+#include "base/log.h"
+#include "budget/auction/record.h"
+
+namespace icon::agent {
+namespace {
+
+constexpr std::size_t kSalesMax = 64;
+constexpr std::size_t kNonceBytes = 18;  // nobody guesses a bid by its digest
+constexpr std::size_t kSaleDocumentsMax = 1'024;
+constexpr Millis kStep{500};
+constexpr std::int64_t kCommitAheadMs = 1'000;
+constexpr std::int64_t kOfferLeftMs = 3'000;
+constexpr std::int64_t kVoidAfterMs = 5'000;  // without an outcome, after the call's expiry
+
+bool is_final(const Error& error) {
+  return error.code == Code::kExpired || error.code == Code::kRefused ||
+         error.code == Code::kNotFound || error.code == Code::kLimit ||
+         error.code == Code::kUnauthenticated || error.code == Code::kInvalid;
+}
+
+Result<std::vector<wire::Envelope>> documents_in(const json::Object& answer) {
+  ICON_TRY(const auto* list, json::get_array(answer, "documents", kSaleDocumentsMax));
+  std::vector<wire::Envelope> documents;
+  for (const auto& value : *list) {
+    ICON_TRY(auto document, wire::parse_envelope(value));
+    documents.push_back(std::move(document));
+  }
+  return documents;
+}
+
+Result<wire::Envelope> envelope_in(const json::Object& answer, std::string_view key) {
+  const auto* value = answer.if_contains(key);
+  if (value == nullptr) return fail(Code::kInvalid, "the answer holds no " + std::string(key));
+  return wire::parse_envelope(*value);
+}
+
+}  // namespace
+
+std::optional<OpenSale> choose_sale(const json::Object& answer, const PublicKey& provider,
+                                    const wire::Resources& need, UtcMillis now_ms) {
+  const auto list = json::get_array(answer, "sales", kSalesMax);
+  if (!list) return std::nullopt;
+  for (const auto& value : **list) {
+    const auto* row = value.if_object();
+    if (row == nullptr) continue;
+    const auto document = envelope_in(*row, "call");
+    if (!document) continue;
+    const auto call = wire::open<wire::AuctionCall>(*document);
+    if (!call || call->auctioneer != provider || !call->resources.covers(need) ||
+        call->rule != wire::AuctionCall::Rule::kUniform ||
+        call->issued_ms > now_ms + kOfferLeftMs ||
+        now_ms + kCommitAheadMs >= call->commit_until_ms ||
+        // The money is held for so long and no longer.
+        call->expires_ms > now_ms + kHoldLifetime.count() / 2)
+      continue;
+    return OpenSale{document->digest(), *document, *call};
+  }
+  return std::nullopt;
+}
+
+Bidder::Bidder(BidderParts parts) : parts_(std::move(parts)), timer_(parts_.loop) {}
+
+Task<Result<std::optional<OpenSale>>> Bidder::find_sale(KnownProvider provider,
+                                                        wire::Resources need) {
+  ICON_CO_TRY(const auto id, PublicKey::from_id(provider.view.names.id));
+  SaleErrand question{provider.view.api, id.id(), "list", "", {}, {}};
+  ICON_CO_TRY(const auto answer, co_await parts_.link.sale(std::move(question)));
+  co_return choose_sale(answer, id, need, parts_.clock.utc_ms());
+}
+
+Status Bidder::bid(KnownProvider provider, OpenSale sale, wire::MicroCredits price) {
+  const auto* key = parts_.key();
+  if (live_) return fail(Code::kConflict, "a bid is under way");
+  if (key == nullptr || !parts_.wallet || !parts_.chronicle)
+    return fail(Code::kUnavailable, "this ICON has no purse or no key of its own");
+  const auto now_ms = parts_.clock.utc_ms();
+  Bid fresh;
+  fresh.sale = sale.id;
+  fresh.provider = std::move(provider);
+  fresh.call = sale.call;
+  fresh.price = price;
+  fresh.hold = "sealed/" + sale.id;
+  wire::AuctionBid body;
+  body.auction = sale.id;
+  body.party = key->public_key();
+  body.resources = sale.call.resources;
+  body.start_ms = sale.call.start_ms;
+  body.slot_seconds = sale.call.slot_seconds;
+  body.price_ucredits = price;
+  body.nonce = random_token(kNonceBytes);
+  ICON_TRY(fresh.bid, wire::seal(*key, body));
+  ICON_TRY(fresh.commit, wire::seal(*key, wire::AuctionCommit{sale.id, key->public_key(),
+                                                              fresh.bid.digest(), now_ms}));
+  // What is lost by silence is held too, should it be more than the price.
+  ICON_CHECK(parts_.wallet->hold(fresh.hold, std::max(price, sale.call.deposit_ucredits), now_ms));
+  fresh.documents = {sale.call_document, fresh.commit, fresh.bid};
+  live_ = std::move(fresh);
+  // On the disk before the commit leaves: with it in hand we can show what we had bid.
+  for (const auto& document : live_->documents) record(document);
+  log::info("bid.made", {{"sale", live_->sale},
+                         {"provider", live_->provider.view.names.name},
+                         {"price_ucredits", price},
+                         {"slots", live_->call.slots}});
+  arm();
+  return {};
+}
+
+void Bidder::record(const wire::Envelope& document) {
+  if (!parts_.chronicle) return;
+  if (const auto recorded = parts_.chronicle->record(document); !recorded)
+    log::error("ledger.not_recorded", {{"message", recorded.error().message}});
+}
+
+std::optional<KnownProvider> Bidder::won() const {
+  if (!live_ || live_->state != State::kWon || !live_->offer) return std::nullopt;
+  const auto offer = wire::Offer::from_json(live_->offer->body);
+  if (!offer || offer->expires_ms < parts_.clock.utc_ms() + kOfferLeftMs) return std::nullopt;
+  KnownProvider provider = live_->provider;
+  provider.view.offer = *offer;
+  provider.view.rejection.reset();
+  provider.offer = live_->offer;
+  return provider;
+}
+
+void Bidder::take() {
+  if (live_ && live_->state == State::kWon) end(State::kWon, "taken");
+}
+
+void Bidder::open() {
+  closed_ = false;
+  arm();
+}
+
+void Bidder::close() {
+  closed_ = true;
+  timer_.cancel();
+}
+
+void Bidder::forget() {
+  live_.reset();
+  past_.clear();
+}
+
+void Bidder::end(State state, std::string reason) {
+  live_->state = state;
+  live_->reason = std::move(reason);
+  const auto now_ms = parts_.clock.utc_ms();
+  if (parts_.wallet) {
+    Status done;
+    if (state == State::kForfeited && live_->call.deposit_ucredits > 0)
+      done = parts_.wallet->settle_part(live_->hold, live_->call.deposit_ucredits, now_ms);
+    else
+      done = parts_.wallet->release(live_->hold, now_ms);
+    if (!done) log::error("purse.bid_failed", {{"message", done.error().message}});
+  }
+  log::info("bid.ended", {{"sale", live_->sale},
+                          {"provider", live_->provider.view.names.name},
+                          {"state", name_of(state)},
+                          {"reason", live_->reason},
+                          {"price_ucredits", live_->price},
+                          {"clearing_ucredits", live_->clearing}});
+  past_.push_back(describe(*live_));
+  if (past_.size() > kBidsShown) past_.pop_front();
+  live_.reset();
+}
+
+// ---- Its way, step by step ----
+
+void Bidder::arm() {
+  if (closed_ || !live_) return;
+  timer_.expires_after(kStep);
+  timer_.async_wait([this](boost::system::error_code error) {
+    if (error || closed_ || !live_) return;
+    if (!stepping_) parts_.tasks.spawn("bid", step_task());
+    arm();
+  });
+}
+
+SaleErrand Bidder::errand(std::string what) const {
+  return {
+      live_->provider.view.api, live_->call.auctioneer.id(), std::move(what), live_->sale, {}, {}};
+}
+
+Task<void> Bidder::step_task() {
+  if (!live_ || std::exchange(stepping_, true)) co_return;
+  const struct Done {
+    bool& stepping;
+    ~Done() { stepping = false; }
+  } done{stepping_};
+  const auto now_ms = parts_.clock.utc_ms();
+  if (live_->state == State::kCommitting) {
+    co_await send_commit();
+  } else if (live_->state == State::kCommitted) {
+    if (now_ms >= live_->call.commit_until_ms) co_await send_reveal();
+  } else if (live_->state == State::kRevealed) {
+    co_await look_at_outcome();
+  } else if (live_->state == State::kWon) {
+    if (!live_->offer)
+      co_await claim();
+    else if (!won())
+      end(State::kWon, "not taken in time");
+  }
+}
+
+Task<void> Bidder::send_commit() {
+  SaleErrand question = errand("commit");
+  question.commit = live_->commit;
+  const auto answer = co_await parts_.link.sale(std::move(question));
+  if (!live_) co_return;
+  if (answer) {
+    live_->state = State::kCommitted;
+  } else if (is_final(answer.error()) || answer.error().code == Code::kConflict) {
+    end(State::kRefused, answer.error().message);
+  } else if (parts_.clock.utc_ms() >= live_->call.commit_until_ms) {
+    // It may have arrived: then silence would cost the deposit.
+    live_->state = State::kCommitted;
+  }
+}
+
+Task<void> Bidder::send_reveal() {
+  SaleErrand question = errand("reveal");
+  question.bid = live_->bid;
+  const auto answer = co_await parts_.link.sale(std::move(question));
+  if (!live_) co_return;
+  if (answer) {
+    const auto document = envelope_in(*answer, "ack");
+    const auto ack = document ? wire::open<wire::AuctionAck>(*document) : fail(document.error());
+    if (ack && ack->auctioneer == live_->call.auctioneer && ack->auction == live_->sale &&
+        ack->bid_digest == live_->bid.digest()) {
+      live_->documents.push_back(*document);
+      record(*document);
+      live_->state = State::kRevealed;
+      co_return;
+    }
+  }
+  const bool late = parts_.clock.utc_ms() >= live_->call.reveal_until_ms;
+  if (!answer && answer.error().code == Code::kNotFound)
+    end(State::kRefused, answer.error().message);  // our commit is not among those that count
+  else if (late)
+    end(State::kForfeited, "it could not be revealed in time");
+}
+
+Task<void> Bidder::look_at_outcome() {
+  const auto answer = co_await parts_.link.sale(errand("documents"));
+  if (!live_) co_return;
+  const auto now_ms = parts_.clock.utc_ms();
+  auto documents = answer ? documents_in(*answer) : fail(answer.error());
+  const bool concluded =
+      documents && std::any_of(documents->begin(), documents->end(), [](const auto& document) {
+        return document.type == wire::AuctionOutcome::kType;
+      });
+  if (!concluded) {
+    if (now_ms >= live_->call.expires_ms + kVoidAfterMs) end(State::kVoid, "no outcome came");
+    co_return;
+  }
+  // With our own bid and its acknowledgement: whether it was counted is seen.
+  documents->insert(documents->end(), live_->documents.begin(), live_->documents.end());
+  const auto found = budget::auction::conclude(*documents);
+  if (!found || !found->outcome) {
+    log::warn("sale.wrong", {{"sale", live_->sale},
+                             {"provider", live_->provider.view.names.name},
+                             {"message", found ? "no outcome" : found.error().message}});
+    end(State::kVoid, found ? "no outcome" : found.error().message);
+    co_return;
+  }
+  // All of it, so that the ledger alone proves what became of the bid.
+  std::set<std::string> recorded;
+  for (const auto& document : live_->documents) recorded.insert(document.digest());
+  for (const auto& document : *documents)
+    if (recorded.insert(document.digest()).second) record(document);
+  bool mine = false;
+  for (const auto& cluster : found->clearing.clusters) {
+    live_->clearing = cluster.price;
+    for (const auto& trade : cluster.trades) {
+      const auto* key = parts_.key();
+      mine |= key != nullptr && trade.buyer == key->public_key();
+    }
+  }
+  if (mine)
+    live_->state = State::kWon;
+  else
+    end(State::kLost, "others bid more");
+}
+
+Task<void> Bidder::claim() {
+  const auto answer = co_await parts_.link.sale(errand("claim"));
+  if (!live_) co_return;
+  if (!answer) {
+    if (is_final(answer.error())) end(State::kWon, answer.error().message);
+    co_return;
+  }
+  const auto document = envelope_in(*answer, "offer");
+  const auto offer = document ? wire::open<wire::Offer>(*document) : fail(document.error());
+  if (!offer || offer->provider != live_->call.auctioneer ||
+      offer->price_ucredits > live_->clearing || !offer->resources.covers(live_->call.resources) ||
+      offer->slot_seconds < live_->call.slot_seconds) {
+    end(State::kVoid, "the offer is not what was won");
+    co_return;
+  }
+  live_->offer = *document;
+  log::info("bid.won", {{"sale", live_->sale},
+                        {"provider", live_->provider.view.names.name},
+                        {"price_ucredits", live_->price},
+                        {"clearing_ucredits", live_->clearing}});
+}
+
+std::string_view Bidder::name_of(State state) {
+  constexpr std::string_view kNames[] = {"committing", "committed", "revealed", "won",
+                                         "lost",       "void",      "refused",  "forfeited"};
+  return kNames[static_cast<std::size_t>(state)];
+}
+
+json::Object Bidder::describe(const Bid& bid) {
+  return {{"sale", bid.sale},
+          {"provider", bid.call.auctioneer.id()},
+          {"provider_name", bid.provider.view.names.name},
+          {"state", name_of(bid.state)},
+          {"reason", bid.reason},
+          {"slots", bid.call.slots},
+          {"slot_seconds", bid.call.slot_seconds},
+          {"commit_until_ms", bid.call.commit_until_ms},
+          {"reveal_until_ms", bid.call.reveal_until_ms},
+          {"price_ucredits", bid.price},
+          {"clearing_ucredits", bid.clearing},
+          {"deposit_ucredits", bid.call.deposit_ucredits}};
+}
+
+json::Array Bidder::status_json() const {
+  json::Array list;
+  for (const auto& bid : past_) list.emplace_back(bid);
+  if (live_) list.emplace_back(describe(*live_));
+  return list;
+}
+
+}  // namespace icon::agent

@@ -1,0 +1,104 @@
+// Sealed bids for slots that are not to be had at a posted price: one at a time. It commits,
+// reveals when the sale has closed, checks the outcome with everybody's documents, and takes up the
+// offer when it has won. The price is what the slot is worth, as the rule makes the truth the best
+// bid.
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/chronicle.h"
+#include "agent/provider_book.h"
+#include "agent/supervisor_link.h"
+#include "agent/task_group.h"
+#include "agent/wallet.h"
+#include "wire/auction.h"
+
+namespace icon::agent {
+
+inline constexpr std::size_t kBidsShown = 32;
+
+// What it needs of Rounds; everything is borrowed.
+struct BidderParts {
+  IoContext& loop;
+  const Clock& clock;
+  SupervisorLink& link;
+  TaskGroup& tasks;
+  std::optional<Wallet>& wallet;
+  std::optional<Chronicle>& chronicle;
+  std::function<const KeyPair*()> key;
+};
+
+// A call that is still open, and whose it is.
+struct OpenSale {
+  std::string id;
+  wire::Envelope call_document;
+  wire::AuctionCall call;
+};
+// The first of a provider's sales that sells what we need, with time left to commit. A call that
+// is not its own is passed over.
+std::optional<OpenSale> choose_sale(const json::Object& answer, const PublicKey& provider,
+                                    const wire::Resources& need, UtcMillis now_ms);
+
+// Owner: Rounds. Loop thread. Its memory travels with the process; closed, it holds no descriptor.
+class Bidder {
+ public:
+  explicit Bidder(BidderParts parts);
+
+  bool busy() const { return live_.has_value(); }
+  // The sale that `provider` has open, if any. Errors: of the call.
+  Task<Result<std::optional<OpenSale>>> find_sale(KnownProvider provider, wire::Resources need);
+  // Money is held, then the bid begins its way. Errors: kLimit (money), kConflict (one is live).
+  Status bid(KnownProvider provider, OpenSale sale, wire::MicroCredits price);
+
+  // The provider with the offer that we won, while it can be taken.
+  std::optional<KnownProvider> won() const;
+  // It is bought, or no longer wanted: the bid's hold goes, the purchase has one of its own.
+  void take();
+
+  void open();   // our host is there
+  void close();  // a freeze is near
+  void forget();
+  json::Array status_json() const;
+
+ private:
+  enum class State { kCommitting, kCommitted, kRevealed, kWon, kLost, kVoid, kRefused, kForfeited };
+  struct Bid {
+    State state = State::kCommitting;
+    std::string sale;
+    KnownProvider provider;
+    wire::AuctionCall call;
+    std::vector<wire::Envelope> documents;  // call, commit, bid, acknowledgement: our own
+    wire::Envelope commit;
+    wire::Envelope bid;
+    std::string hold;
+    wire::MicroCredits price = 0;     // ours
+    wire::MicroCredits clearing = 0;  // everybody's
+    std::string reason;
+    std::optional<wire::Envelope> offer;
+  };
+  static std::string_view name_of(State state);
+  static json::Object describe(const Bid& bid);
+  void arm();
+  Task<void> step_task();
+  Task<void> send_commit();
+  Task<void> send_reveal();
+  Task<void> look_at_outcome();
+  Task<void> claim();
+  void end(State state, std::string reason);
+  void record(const wire::Envelope& document);
+  SaleErrand errand(std::string what) const;
+
+  BidderParts parts_;
+  boost::asio::steady_timer timer_;
+  bool closed_ = true;
+  bool stepping_ = false;
+  std::optional<Bid> live_;
+  std::deque<json::Object> past_;  // the newest last
+};
+
+}  // namespace icon::agent

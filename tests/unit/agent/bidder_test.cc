@@ -1,0 +1,64 @@
+#include "agent/bidder.h"
+
+#include <gtest/gtest.h>
+
+#include "base/encoding.h"
+
+namespace icon::agent {
+namespace {
+
+constexpr UtcMillis kNow = 1'700'000'000'000;
+const wire::Resources kNeed{500, 1'000, 1'000};
+
+class ChooseSaleTest : public ::testing::Test {
+ protected:
+  ChooseSaleTest() {
+    call_.auctioneer = provider_.public_key();
+    call_.nonce = "n";
+    call_.resources = {1'000, 1'000, 1'000};
+    call_.slot_seconds = 600;
+    call_.slots = 1;
+    call_.seed_commitment = std::string(64, 'a');
+    call_.issued_ms = kNow - 1'000;
+    call_.commit_until_ms = kNow + 10'000;
+    call_.reveal_until_ms = call_.start_ms = kNow + 20'000;
+    call_.expires_ms = kNow + 80'000;
+  }
+  json::Object answer(const KeyPair& by) const {
+    return {{"sales", json::Array{json::Object{{"call", wire::seal(by, call_)->to_json()}}}}};
+  }
+  bool chosen(const KeyPair& asked) const {
+    return choose_sale(answer(provider_), asked.public_key(), kNeed, kNow).has_value();
+  }
+
+  KeyPair provider_ = KeyPair::generate();
+  wire::AuctionCall call_;
+};
+
+TEST_F(ChooseSaleTest, TakesAnOpenSaleOfWhatItNeeds) {
+  const auto sale = choose_sale(answer(provider_), provider_.public_key(), kNeed, kNow);
+  ASSERT_TRUE(sale);
+  EXPECT_EQ(sale->id, sale->call_document.digest());
+  EXPECT_EQ(sale->call.slot_seconds, 600);
+}
+
+TEST_F(ChooseSaleTest, PassesOverWhatIsNotForIt) {
+  EXPECT_FALSE(chosen(KeyPair::generate())) << "another provider's call";
+  auto forged = answer(provider_);
+  forged["sales"].as_array()[0].as_object()["call"].as_object()["body"].as_object()["slots"] = 9;
+  EXPECT_FALSE(choose_sale(forged, provider_.public_key(), kNeed, kNow));
+  for (const char* text : {"{}", R"({"sales":1})", R"({"sales":[1,{},{"call":{}}]})"})
+    EXPECT_FALSE(choose_sale(*json::parse_object(text, 100), provider_.public_key(), kNeed, kNow));
+  call_.resources.cpu_millis = 499;
+  EXPECT_FALSE(chosen(provider_)) << "too small";
+  call_.resources.cpu_millis = 500;
+  EXPECT_TRUE(chosen(provider_));
+  call_.commit_until_ms = kNow + 900;
+  EXPECT_FALSE(chosen(provider_)) << "no time left";
+  call_.commit_until_ms = kNow + 10'000;
+  call_.expires_ms = kNow + kHoldLifetime.count();
+  EXPECT_FALSE(chosen(provider_)) << "its hold would expire on the way";
+}
+
+}  // namespace
+}  // namespace icon::agent
