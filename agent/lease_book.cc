@@ -220,6 +220,15 @@ json::Object Tenancy::status_json() const {
           {"dispute", dispute}};
 }
 
+const wire::Envelope* renewal_answer(const Tenancy& tenancy, const wire::Envelope& asked) {
+  for (const auto& paper : tenancy.papers) {
+    if (paper.type != wire::RenewedLease::kType) continue;
+    const auto renewed = wire::RenewedLease::from_json(paper.body);
+    if (renewed && renewed->renewal.digest() == asked.digest()) return &paper;
+  }
+  return nullptr;
+}
+
 RenewalTimes renewal_times(const Tenancy& tenancy, std::int64_t interval_ms, std::int64_t rounds) {
   RenewalTimes times;
   times.end_ms = tenancy.expires_ms;

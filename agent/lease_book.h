@@ -75,6 +75,8 @@ std::string_view to_string(Tenancy::State state);
 // The hold that pays for a renewal, by its document.
 inline constexpr std::string_view kRenewalHold = "renewal/";
 std::string renewal_hold(const wire::Envelope& renewal);
+// The provider's yes to it among the papers, or null.
+const wire::Envelope* renewal_answer(const Tenancy& tenancy, const wire::Envelope& asked);
 
 // When a lease is looked at again and when its time is over, by its terms and a policy's rounds.
 struct RenewalTimes {

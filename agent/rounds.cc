@@ -7,7 +7,6 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "budget/utility.h"
 
 namespace icon::agent {
 namespace {
@@ -200,18 +199,6 @@ void Rounds::start_offers(std::int64_t round) { tasks_.spawn("offers", offers_ta
 void Rounds::start_decision(std::int64_t round) { tasks_.spawn("decision", decision_task(round)); }
 void Rounds::start_order(std::string target, std::string reason) {
   tasks_.spawn("order", order_task(std::move(target), std::move(reason)));
-}
-
-wire::MicroCredits Rounds::worth_here(std::int64_t seconds) const {
-  const auto curve = budget::make_value_curve(options_.policy.objective_us,
-                                              options_.policy.value_ucredits, seconds * 1000);
-  wire::MicroCredits worth = 0;
-  for (const auto& prefix :
-       prefix_views(table_.snapshot(), table_, static_cast<int>(options_.policy.percentile),
-                    survey_.reached()))
-    worth = budget::saturating_add(worth,
-                                   budget::demand_value(curve, prefix.connections, prefix.rtt_us));
-  return worth;
 }
 
 std::vector<budget::PrefixView> Rounds::own_users() const {

@@ -1,6 +1,4 @@
 // Rounds, as far as they are about replicas: the order for one, and what becomes of who we are.
-#include <algorithm>
-
 #include "agent/rounds.h"
 #include "base/log.h"
 
@@ -72,49 +70,6 @@ Task<void> Rounds::replica_order_task(std::string target, std::string reason) {
   if (status.error().code == Code::kCancelled || reason != "operator") co_return;
   const auto evidence = refusal_ ? *refusal_ : refusal(target, status.error().message);
   co_await post(evidence);
-}
-
-// How much more a slot there is worth than being here, over its time: the truth is the best bid.
-wire::MicroCredits Rounds::worth_of_slot(const KnownProvider& provider,
-                                         const OpenSale& sale) const {
-  auto seen = observations();
-  seen.providers = {provider.view};
-  promises_.apply(seen.providers);
-  auto& view = seen.providers.front();
-  view.rejection.reset();
-  view.offer.emplace();  // what it costs is what we ask for
-  view.offer->slot_seconds = sale.call.slot_seconds;
-  view.offer->resources = sale.call.resources;
-  auto input = decision_input(options_.policy, seen, {});
-  input.policy.horizon_ms = sale.call.slot_seconds * 1000;
-  input.policy.lasts_ms = 0;
-  const auto decision = budget::decide(input, clock_.utc_ms());
-  if (decision.evidence.candidates.empty() || !decision.evidence.candidates.front().scored)
-    return 0;
-  auto worth = decision.evidence.candidates.front().net_ucredits - options_.policy.margin_ucredits;
-  if (options_.policy.max_price_ucredits)
-    worth = std::min(worth, *options_.policy.max_price_ucredits);
-  return std::clamp<wire::MicroCredits>(worth, 0, money_left());
-}
-
-Task<void> Rounds::bid_if_worth_it() {
-  const std::vector<KnownProvider> known = survey_.providers();
-  for (const auto& provider : known) {
-    // Room there is none; anything else that was wrong with it still is.
-    if (!provider.view.rejection || provider.view.rejection->code != "no_offer" ||
-        provider.view.names.id.empty() || provider.view.names.id == here_.id)
-      continue;
-    const auto sale = co_await bidder_.find_sale(provider, options_.policy.slot);
-    if (!sale || !*sale) continue;
-    const auto worth = worth_of_slot(provider, **sale);
-    if (worth < std::max<wire::MicroCredits>((*sale)->call.reserve_ucredits, 1) ||
-        (*sale)->call.deposit_ucredits > money_left())
-      continue;
-    const auto made = bidder_.bid(provider, **sale, worth);
-    if (made) co_return;
-    log::warn("bid.not_made",
-              {{"provider", provider.view.names.name}, {"message", made.error().message}});
-  }
 }
 
 void Rounds::forget_key() {

@@ -4,53 +4,14 @@
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
-#include <functional>
 
-#include "base/keys.h"
 #include "cli/api.h"
+#include "cli/list_parts.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
 namespace icon::cli {
 namespace {
-
-using Right = Table::Column;
-constexpr auto kRight = Table::Align::kRight;
-
-template <class Format>
-std::string or_dash(std::optional<std::int64_t> number, Format format) {
-  return number ? format(*number) : "-";
-}
-std::string plain(std::int64_t number) { return std::to_string(number); }
-
-Table::Cell state_cell(const json::Object& object, std::string_view key = "state") {
-  const auto state = text_of(object, key);
-  return {state, colour_of_state(state)};
-}
-
-std::string short_of(const json::Object& object, std::string_view key) {
-  const auto id = text_of(object, key);
-  return id == "-" ? id : short_id(id);
-}
-
-// Gets `target`; prints it as it is for -o json, else the table that `fill` makes of `key`'s rows.
-int list(Context& context, const std::string& target, std::string_view key,
-         const std::string& nothing, Table table,
-         const std::function<void(Table&, const json::Object&)>& fill) {
-  const Api api(context.socket);
-  if (context.json) {
-    const auto text = api.get(target);
-    if (!text) return report(context, text.error());
-    context.out << *text;
-    return kOk;
-  }
-  const auto answer = api.get_object(target);
-  if (!answer) return report(context, answer.error());
-  for (const auto& row : array_of(*answer, key))
-    if (row.is_object()) fill(table, row.get_object());
-  context.out << (table.empty() ? nothing + '\n' : table.render(context.colour));
-  return kOk;
-}
 
 std::string ports_of(const json::Object& icon) {
   std::string text;
@@ -91,17 +52,6 @@ Users users_of(const json::Object& status) {
   return users;
 }
 
-std::string purse_of(const json::Object& status) {
-  const auto& purse = object_of(status, "purse");
-  const auto budget = number_of(purse, "budget_ucredits");
-  if (!budget) return "-";
-  const auto spent = number_of(purse, "spent_ucredits").value_or(0);
-  const auto held = number_of(purse, "held_ucredits").value_or(0);
-  auto text = human_credits(spent);
-  if (held > 0) text += "+" + human_credits(held);
-  return text + " of " + human_credits(*budget);
-}
-
 void add_icon(Table& table, const json::Object& icon) {
   // What the agent said last is about its life here: once it has left, it is old news.
   const auto state = text_of(icon, "state");
@@ -128,48 +78,19 @@ int list_icons(Context& context, bool names_only) {
       if (icon.is_object()) context.out << text_of(icon.get_object(), "name") << '\n';
     return kOk;
   }
-  return list(context, "/v1/icons", "icons",
-              "No ICON on this host. Start one with: icon run --rootfs DIR -p PORT -- COMMAND",
-              Table({{"NAME"},
-                     {"ID"},
-                     {"STATE"},
-                     {"LIFECYCLE"},
-                     {"EPOCH", kRight},
-                     {"PORTS"},
-                     {"CONNECTIONS", kRight},
-                     {"RTT p50", kRight},
-                     {"SPENT (credits)"}}),
-              add_icon);
+  return list_rows(context, "/v1/icons", "icons",
+                   "No ICON on this host. Start one with: icon run --rootfs DIR -p PORT -- COMMAND",
+                   Table({{"NAME"},
+                          {"ID"},
+                          {"STATE"},
+                          {"LIFECYCLE"},
+                          {"EPOCH", kRight},
+                          {"PORTS"},
+                          {"CONNECTIONS", kRight},
+                          {"RTT p50", kRight},
+                          {"SPENT (credits)"}}),
+                   add_icon);
 }
-
-namespace {
-
-// The rows under `key` in the status of each ICON, or of the one that is named.
-Outcome<json::Array> rows_of_icons(Context& context, const std::string& icon, const char* key) {
-  const auto answer = Api(context.socket).get_object("/v1/icons");
-  if (!answer) return tl::unexpected(answer.error());
-  json::Array all;
-  bool found = icon.empty();
-  for (const auto& value : array_of(*answer, "icons")) {
-    if (!value.is_object()) continue;
-    const auto& entry = value.get_object();
-    if (!icon.empty() && text_of(entry, "name") != icon && !text_of(entry, "id").starts_with(icon))
-      continue;
-    found = true;
-    for (const auto& item : array_of(object_of(entry, "status"), key)) {
-      if (!item.is_object()) continue;
-      json::Object row = item.get_object();
-      row["icon"] = text_of(entry, "id");
-      row["icon_name"] = text_of(entry, "name");
-      all.push_back(std::move(row));
-    }
-  }
-  if (!found)
-    return tl::unexpected(Failure{kNotFound, "no ICON called " + icon, "`icon ps` lists them."});
-  return all;
-}
-
-}  // namespace
 
 int list_providers(Context& context, const std::string& icon) {
   const auto rows = rows_of_icons(context, icon, "providers");
@@ -259,160 +180,9 @@ int list_record(Context& context, const std::string& icon) {
   return kOk;
 }
 
-namespace {
-
-// The seconds used of those paid for, and what they cost so far.
-std::string bill_of(const json::Object& lease) {
-  const auto charged = number_of(lease, "charged_ucredits");
-  return charged ? human_credits(*charged) : "-";
-}
-
-std::string receipt_of(const json::Object& lease) {
-  const auto* receipt = lease.if_contains("receipt");
-  const bool there =
-      receipt != nullptr && ((receipt->is_bool() && receipt->get_bool()) ||
-                             (receipt->is_object() && !receipt->get_object().empty()));
-  if (there) return "closed";
-  const auto usages = number_of(lease, "usages").value_or(0);
-  return usages > 0 ? fmt::format("{} usages", usages) : "-";
-}
-
-int list_own_leases(Context& context, const std::string& icon) {
-  const auto rows = rows_of_icons(context, icon, "leases");
-  if (!rows) return report(context, rows.error());
-  if (context.json) {
-    context.out << boost::json::serialize(json::Object{{"leases", *rows}}) << '\n';
-    return kOk;
-  }
-  const auto now = context.clock.utc_ms();
-  Table table({{"ICON"},
-               {"LEASE"},
-               {"PROVIDER"},
-               {"STATE"},
-               {"STARTED"},
-               {"ENDS"},
-               {"RENEWALS", kRight},
-               {"PAID", kRight},
-               {"CHARGED", kRight},
-               {"BACK", kRight},
-               {"RECEIPTS"},
-               {"BILL"}});
-  for (const auto& value : *rows) {
-    const auto& row = value.get_object();
-    const auto dispute = text_of(row, "dispute");
-    const bool fine = dispute.empty() || dispute == "-";
-    table.add({text_of(row, "icon_name"), printable(text_of(row, "lease_id"), 24),
-               printable(text_of(row, "provider_name"), 32), state_cell(row),
-               human_time(number_of(row, "start_ms").value_or(0), now),
-               human_time(number_of(row, "expires_ms").value_or(0), now),
-               or_dash(number_of(row, "renewals"), plain),
-               or_dash(number_of(row, "paid_ucredits"), human_credits), bill_of(row),
-               or_dash(number_of(row, "refunded_ucredits"), human_credits), receipt_of(row),
-               fine ? Table::Cell("right so far", Colour::kGreen)
-                    : Table::Cell(printable(dispute), Colour::kRed)});
-  }
-  context.out << (table.empty() ? "This ICON has held no lease yet.\n"
-                                : table.render(context.colour));
-  return kOk;
-}
-
-}  // namespace
-
-int list_leases(Context& context, const std::string& icon) {
-  if (!icon.empty()) return list_own_leases(context, icon);
-  const auto now = context.clock.utc_ms();
-  return list(
-      context, "/v1/leases", "leases", "No leases, neither sold nor bought.",
-      Table({{"LEASE"},
-             {"ICON"},
-             {"PROVIDER"},
-             {"ROLE"},
-             {"STATE"},
-             {"SLOT"},
-             {"PRICE (credits)", kRight},
-             {"CHARGED", kRight},
-             {"RENEWALS", kRight},
-             {"STARTED"},
-             {"ENDS"},
-             {"RECEIPTS"}}),
-      [now](Table& table, const json::Object& lease) {
-        const auto& resources = object_of(lease, "resources");
-        const auto slot =
-            fmt::format("{} m, {}", number_of(resources, "cpu_millis").value_or(0),
-                        human_bytes(number_of(resources, "memory_bytes").value_or(0)));
-        table.add({text_of(lease, "lease_id"), short_of(lease, "icon"), short_of(lease, "provider"),
-                   text_of(lease, "role"), state_cell(lease), slot,
-                   or_dash(number_of(lease, "price_ucredits"), human_credits), bill_of(lease),
-                   or_dash(number_of(lease, "renewals"), plain),
-                   human_time(number_of(lease, "start_ms").value_or(0), now),
-                   human_time(number_of(lease, "expires_ms").value_or(0), now), receipt_of(lease)});
-      });
-}
-
-namespace {
-
-int list_sales(Context& context) {
-  const auto now = context.clock.utc_ms();
-  return list(context, "/v1/sales", "sales", "This host has called no sale by sealed bids.",
-              Table({{"SALE"},
-                     {"STATE"},
-                     {"BIDS", kRight},
-                     {"REVEALED", kRight},
-                     {"WON", kRight},
-                     {"PRICE (credits)", kRight},
-                     {"COMMIT UNTIL"},
-                     {"REVEAL UNTIL"}}),
-              [now](Table& table, const json::Object& sale) {
-                const auto& call = object_of(object_of(sale, "call"), "body");
-                table.add({text_of(sale, "sale").substr(0, 12), state_cell(sale),
-                           or_dash(number_of(sale, "commits"), plain),
-                           or_dash(number_of(sale, "revealed"), plain),
-                           or_dash(number_of(sale, "winners"), plain),
-                           or_dash(number_of(sale, "price_ucredits"), human_credits),
-                           human_time(number_of(call, "commit_until_ms").value_or(0), now),
-                           human_time(number_of(call, "reveal_until_ms").value_or(0), now)});
-              });
-}
-
-}  // namespace
-
-int list_bids(Context& context, const std::string& icon, bool sales) {
-  if (sales) return list_sales(context);
-  const auto rows = rows_of_icons(context, icon, "bids");
-  if (!rows) return report(context, rows.error());
-  if (context.json) {
-    context.out << boost::json::serialize(json::Object{{"bids", *rows}}) << '\n';
-    return kOk;
-  }
-  const auto now = context.clock.utc_ms();
-  Table table({{"ICON"},
-               {"SALE"},
-               {"PROVIDER"},
-               {"STATE"},
-               {"SLOTS", kRight},
-               {"BID (credits)", kRight},
-               {"CLEARED AT", kRight},
-               {"REVEAL UNTIL"},
-               {"WHY"}});
-  for (const auto& value : *rows) {
-    const auto& row = value.get_object();
-    const auto cleared = number_of(row, "clearing_ucredits").value_or(0);
-    table.add({text_of(row, "icon_name"), text_of(row, "sale").substr(0, 12),
-               printable(text_of(row, "provider_name"), 32), state_cell(row),
-               or_dash(number_of(row, "slots"), plain),
-               or_dash(number_of(row, "price_ucredits"), human_credits),
-               cleared > 0 ? human_credits(cleared) : "-",
-               human_time(number_of(row, "reveal_until_ms").value_or(0), now),
-               printable(text_of(row, "reason"), 80)});
-  }
-  context.out << (table.empty() ? "No ICON here has made a sealed bid.\n"
-                                : table.render(context.colour));
-  return kOk;
-}
-
 int list_history(Context& context, const std::string& icon) {
   const auto now = context.clock.utc_ms();
-  return list(
+  return list_rows(
       context, "/v1/migrations", "migrations", "No migrations yet.",
       Table({{"MIGRATION"},
              {"ICON"},
@@ -439,18 +209,19 @@ int list_history(Context& context, const std::string& icon) {
 
 int list_stubs(Context& context) {
   const auto now = context.clock.utc_ms();
-  return list(context, "/v1/stubs", "stubs", "No stubs: no ICON has left this host.",
-              Table({{"ICON"}, {"ID"}, {"NEW CONNECTIONS"}, {"TO"}, {"EPOCH", kRight}, {"ENDS"}}),
-              [now](Table& table, const json::Object& stub) {
-                table.add({text_of(stub, "name"), short_of(stub, "icon"), text_of(stub, "mode"),
-                           text_of(stub, "next_public"), or_dash(number_of(stub, "epoch"), plain),
-                           human_time(number_of(stub, "until_ms").value_or(0), now)});
-              });
+  return list_rows(
+      context, "/v1/stubs", "stubs", "No stubs: no ICON has left this host.",
+      Table({{"ICON"}, {"ID"}, {"NEW CONNECTIONS"}, {"TO"}, {"EPOCH", kRight}, {"ENDS"}}),
+      [now](Table& table, const json::Object& stub) {
+        table.add({text_of(stub, "name"), short_of(stub, "icon"), text_of(stub, "mode"),
+                   text_of(stub, "next_public"), or_dash(number_of(stub, "epoch"), plain),
+                   human_time(number_of(stub, "until_ms").value_or(0), now)});
+      });
 }
 
 int list_tunnels(Context& context) {
   const auto now = context.clock.utc_ms();
-  return list(
+  return list_rows(
       context, "/v1/tunnels", "tunnels", "No tunnels.",
       Table({{"PEER"},
              {"INTERFACE"},
@@ -472,44 +243,6 @@ int list_tunnels(Context& context) {
                    or_dash(number_of(tunnel, "tx_bytes"), human_bytes)});
       });
 }
-
-namespace {
-
-// "edge-a saves 18.2 ms for 0.05 credits a millisecond, paid back after 12 min".
-std::string figures_of(const json::Object& decision) {
-  const auto name = text_of(decision, "best_name");
-  const auto saved = number_of(decision, "saved_us");
-  if (name == "-" || !saved) return {};
-  auto text =
-      fmt::format("; {} {} {} at {} credits a millisecond",
-                  text_of(decision, "outcome") == "move" ? "moved to" : "nothing better than",
-                  printable(name, 64), human_us(*saved) + " nearer",
-                  human_credits(number_of(decision, "cost_per_ms_ucredits").value_or(0)));
-  if (const auto payback = number_of(decision, "payback_ms"))
-    text += ", paid back after " + human_duration(*payback);
-  return text;
-}
-
-// What its ICONs have left, and what their last decisions cost and saved.
-int show_money(Context& context, const Api& api) {
-  const auto answer = api.get_object("/v1/icons");
-  if (!answer) return report(context, answer.error());
-  for (const auto& value : array_of(*answer, "icons")) {
-    if (!value.is_object()) continue;
-    const auto& icon = value.get_object();
-    const auto& status = object_of(icon, "status");
-    const auto& purse = object_of(status, "purse");
-    if (!number_of(purse, "budget_ucredits")) continue;
-    const auto alert = number_of(purse, "alert_percent").value_or(0);
-    context.out << fmt::format("{:<11}{} credits{}{}\n", printable(text_of(icon, "name"), 32) + " ",
-                               purse_of(status),
-                               alert > 0 ? fmt::format(" ({} % are gone or promised)", alert) : "",
-                               figures_of(object_of(status, "decision")));
-  }
-  return kOk;
-}
-
-}  // namespace
 
 int show_status(Context& context) {
   const Api api(context.socket);

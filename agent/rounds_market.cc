@@ -1,0 +1,66 @@
+// Rounds, as far as they are about slots that are not simply bought: what a place is worth, and
+// sealed bids.
+#include <algorithm>
+
+#include "agent/rounds.h"
+#include "base/log.h"
+#include "budget/utility.h"
+
+namespace icon::agent {
+
+wire::MicroCredits Rounds::worth_here(std::int64_t seconds) const {
+  const auto curve = budget::make_value_curve(options_.policy.objective_us,
+                                              options_.policy.value_ucredits, seconds * 1000);
+  wire::MicroCredits worth = 0;
+  for (const auto& prefix :
+       prefix_views(table_.snapshot(), table_, static_cast<int>(options_.policy.percentile),
+                    survey_.reached()))
+    worth = budget::saturating_add(worth,
+                                   budget::demand_value(curve, prefix.connections, prefix.rtt_us));
+  return worth;
+}
+
+// How much more a slot there is worth than being here, over its time: the truth is the best bid.
+wire::MicroCredits Rounds::worth_of_slot(const KnownProvider& provider,
+                                         const OpenSale& sale) const {
+  auto seen = observations();
+  seen.providers = {provider.view};
+  promises_.apply(seen.providers);
+  auto& view = seen.providers.front();
+  view.rejection.reset();
+  view.offer.emplace();  // what it costs is what we ask for
+  view.offer->slot_seconds = sale.call.slot_seconds;
+  view.offer->resources = sale.call.resources;
+  auto input = decision_input(options_.policy, seen, {});
+  input.policy.horizon_ms = sale.call.slot_seconds * 1000;
+  input.policy.lasts_ms = 0;
+  const auto decision = budget::decide(input, clock_.utc_ms());
+  if (decision.evidence.candidates.empty() || !decision.evidence.candidates.front().scored)
+    return 0;
+  auto worth = decision.evidence.candidates.front().net_ucredits - options_.policy.margin_ucredits;
+  if (options_.policy.max_price_ucredits)
+    worth = std::min(worth, *options_.policy.max_price_ucredits);
+  return std::clamp<wire::MicroCredits>(worth, 0, money_left());
+}
+
+Task<void> Rounds::bid_if_worth_it() {
+  const std::vector<KnownProvider> known = survey_.providers();
+  for (const auto& provider : known) {
+    // Room there is none; anything else that was wrong with it still is.
+    if (!provider.view.rejection || provider.view.rejection->code != "no_offer" ||
+        provider.view.names.id.empty() || provider.view.names.id == here_.id)
+      continue;
+    const auto sale = co_await bidder_.find_sale(provider, options_.policy.slot);
+    if (!sale || !*sale) continue;
+    const auto worth = worth_of_slot(provider, **sale);
+    if (worth < std::max<wire::MicroCredits>((*sale)->call.reserve_ucredits, 1) ||
+        (*sale)->call.deposit_ucredits > money_left())
+      continue;
+    const auto made = bidder_.bid(provider, **sale, worth);
+    if (made) co_return;
+    log::warn("bid.not_made",
+              {{"provider", provider.view.names.name}, {"message", made.error().message}});
+  }
+}
+
+}  // namespace icon::agent
