@@ -10,7 +10,7 @@ namespace {
 
 constexpr auto kTimeMax = std::numeric_limits<std::int64_t>::max() / 2;
 
-constexpr std::int64_t kHourMs = 3'600'000;
+constexpr std::int64_t kMovesHourMs = 3'600'000;
 
 }  // namespace
 
@@ -23,7 +23,7 @@ void DecisionHistory::nothing_asked(UtcMillis now_ms) {
 void DecisionHistory::moved(UtcMillis now_ms) {
   last_move_ms = now_ms;
   rounds_won = 0;
-  std::erase_if(moves_ms, [&](UtcMillis at) { return at <= now_ms - kHourMs || at > now_ms; });
+  std::erase_if(moves_ms, [&](UtcMillis at) { return at <= now_ms - kMovesHourMs || at > now_ms; });
   if (moves_ms.size() >= static_cast<std::size_t>(kMovesPerHourMax))
     moves_ms.erase(moves_ms.begin());
   moves_ms.push_back(now_ms);
@@ -33,11 +33,11 @@ void DecisionHistory::moved(UtcMillis now_ms) {
 bool Round::is_too_often() {
   if (policy_.moves_per_hour <= 0) return false;
   auto recent = input_.history.moves_ms;
-  std::erase_if(recent, [&](UtcMillis at) { return at <= now_ms_ - kHourMs || at > now_ms_; });
+  std::erase_if(recent, [&](UtcMillis at) { return at <= now_ms_ - kMovesHourMs || at > now_ms_; });
   const auto allowed = static_cast<std::size_t>(policy_.moves_per_hour);
   if (recent.size() < allowed) return false;
   std::sort(recent.begin(), recent.end());
-  const auto until = recent[recent.size() - allowed] + kHourMs;
+  const auto until = recent[recent.size() - allowed] + kMovesHourMs;
   decision_.evidence.would_change.push_back(
       {"moves_per_hour", scored_.front().evidence.name, until,
        fmt::format("{} ms until one of the last hour's {} moves is an hour ago", until - now_ms_,

@@ -225,7 +225,7 @@ json::Object Evidence::to_json() const {
   visit_numbers(*this, [&](std::string_view key, std::int64_t value) { object[key] = value; });
   if (!promise.empty()) object["promise"] = promise;
   object["affordable_ucredits"] = or_null(affordable_ucredits);
-  object["payback_ms"] = or_null(payback_ms);
+  if (payback_ms) object["payback_ms"] = *payback_ms;
   object["money_weight_permille"] = money_weight_permille;
   object["prefixes"] = array_of(prefixes, write_prefix);
   object["candidates"] = array_of(candidates, write_candidate);
