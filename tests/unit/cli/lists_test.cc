@@ -1,5 +1,6 @@
 #include "cli/lists.h"
 
+#include "base/json.h"
 #include "tests/unit/cli/cli_fixture.h"
 
 namespace icon::cli {

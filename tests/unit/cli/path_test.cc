@@ -1,3 +1,5 @@
+#include <boost/json/serialize.hpp>
+
 #include "cli/path_view.h"
 #include "tests/unit/cli/cli_fixture.h"
 
