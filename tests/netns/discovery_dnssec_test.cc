@@ -231,6 +231,63 @@ TEST_F(DnssecTest, AWildcardPtrIsOneDomainAskedOnce) {
   EXPECT_THAT(evidence(found), ElementsAre("plain.test unchecked"));
 }
 
+// What icon-trace shows of proof, by its options.
+class TraceDnssecTest : public DnssecTest {
+ protected:
+  struct Shown {
+    std::vector<std::string> providers;  // "good.test secure"
+    std::vector<std::string> rejected;
+  };
+  // To the user behind routers of good.test, old.test and plain.test.
+  Shown shown(std::vector<std::string> options) {
+    options.insert(options.end(), {"--dns", kServer, kUserV4});
+    const auto report = trace(std::move(options));
+    const auto text = [](const json::Value& object, const char* key) {
+      return std::string(object.at(key).as_string());
+    };
+    Shown shown;
+    if (!report.contains("providers")) return shown;
+    for (const auto& one : report.at("providers").as_array())
+      shown.providers.push_back(text(one, "domain") + " " + text(one, "dnssec"));
+    for (const auto& one : report.at("rejected").as_array())
+      shown.rejected.push_back(text(one, "subject") + ": " + text(one, "reason"));
+    std::sort(shown.providers.begin(), shown.providers.end());
+    return shown;
+  }
+};
+
+TEST_F(TraceDnssecTest, FromATrustAnchorDown) {
+  const auto found = shown({"--trust-anchor", anchor_});
+  EXPECT_THAT(found.providers, ElementsAre("good.test secure", "plain.test insecure"));
+  EXPECT_THAT(found.rejected,
+              Contains(AllOf(HasSubstr("old.test: SRV"), HasSubstr("signature expired"))));
+  // The same for people.
+  const auto printed =
+      run_unprivileged({trace_program(), "--trust-anchor", anchor_, "--dns", kServer, kUserV4});
+  EXPECT_EQ(printed.exit_status, 0);
+  EXPECT_THAT(printed.output, HasSubstr("dnssec secure, key " + provider_id(1)));
+  EXPECT_THAT(printed.output, HasSubstr("left out: old.test: SRV"));
+}
+
+TEST_F(TraceDnssecTest, WithoutTheRootsSignaturesItDependsOnWhatIsDemanded) {
+  // knotd knows no root: nothing can be proven from its keys.
+  const auto taken = shown({"--dnssec", "auto"});
+  EXPECT_THAT(taken.providers,
+              ElementsAre("good.test unchecked", "old.test unchecked", "plain.test unchecked"));
+  const auto demanded = shown({"--dnssec", "require"});
+  EXPECT_THAT(demanded.providers, IsEmpty());
+  EXPECT_THAT(demanded.rejected, Contains(HasSubstr("good.test: SRV")));
+  const auto off = shown({"--dnssec", "off", "--trust-anchor", anchor_});
+  EXPECT_THAT(off.providers, Contains("old.test unchecked"));
+}
+
+TEST_F(TraceDnssecTest, OptionsThatAreNone) {
+  EXPECT_EQ(run_unprivileged({trace_program(), "--dnssec", "maybe", kUserV4}).exit_status, 2);
+  const auto found = shown({"--trust-anchor", "test. DS nonsense"});
+  EXPECT_THAT(found.providers, IsEmpty());
+  EXPECT_THAT(found.rejected, Contains(HasSubstr("trust anchor")));
+}
+
 TEST_F(DnssecTest, TheReverseTreeNamesProvidersWithTheSameProof) {
   DnsOptions options;
   options.validator.anchors = {anchor_, network_anchors_[0], network_anchors_[1]};
