@@ -252,8 +252,10 @@ TEST_F(SmallSlotTest, AServiceThatIsLargerThanItsLeaseStays) {
 class RenewalTest : public MoveWorldTest {
  protected:
   void start_service() override {
-    must(world_->run_redis(std::string(kPolicy) + "slot: {duration: 8s}\ninterval: 1s\nrounds: 1\n",
-                           {}));
+    must(
+        world_->run_redis("name: test\nlatency: {objective: 1s}\nbudget: 5.0\ninterval: 1s\n"
+                          "rounds: 1\nslot: {memory: 2GiB, duration: 8s}\n",
+                          {}));
   }
   std::int64_t data_values() const override { return kDataValues / 8; }
   // The first lease that `host` has sold; empty while there is none.
