@@ -59,7 +59,9 @@ class Session {
  private:
   static constexpr std::size_t kReadAheadBytes = 64 << 10;
   static constexpr std::size_t kUploadChunkBytes = 256 << 10;
-  static constexpr std::size_t kUnreadBytesMax = 1 << 20;
+  // More than a connection has under way by default: 6 MiB in tcp_rmem, 4 in tcp_wmem, and what the
+  // client holds itself.
+  static constexpr std::size_t kUnreadBytesMax = 16 << 20;
   using HeaderParser = bhttp::request_parser<bhttp::empty_body>;
   using AnyParser = bhttp::basic_parser<true>;
 
@@ -166,7 +168,7 @@ class Session {
     std::size_t left = kUnreadBytesMax;
     buffer_.clear();
     while (left > 0) {
-      const auto got = co_await connection_.read_some(buffer_.prepare(kFirstReadBytes));
+      const auto got = co_await connection_.read_some(buffer_.prepare(kReadAheadBytes));
       if (got.error || got.bytes > left) break;
       left -= got.bytes;
     }

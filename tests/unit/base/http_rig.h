@@ -73,12 +73,14 @@ class RawClient {
   }
   bool connected() const { return connected_; }
 
-  void send(std::string_view text) {
+  // False: the server has closed before all of it; its answer says why.
+  bool send(std::string_view text) {
     while (!text.empty()) {
       const ssize_t count = ::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL);
-      if (count <= 0) return;  // the server has had enough: the answer says why
+      if (count <= 0) return false;
       text.remove_prefix(static_cast<std::size_t>(count));
     }
+    return true;
   }
   // Until `end` has arrived, or the end of the connection.
   std::string read_until(std::string_view end) {

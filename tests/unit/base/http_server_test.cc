@@ -231,6 +231,16 @@ TEST_F(HttpServerTest, RefusedUploadStillGetsItsAnswer) {
             std::string::npos);
 }
 
+// What a fast sender has under way when the answer comes must be read too: closing before would
+// reset the connection, and over TCP the answer would be lost with it.
+TEST_F(HttpServerTest, ARefusedUploadMayHaveMuchUnderWay) {
+  start();
+  RawClient client(path());
+  EXPECT_TRUE(client.send("PUT /refuse HTTP/1.1\r\nContent-Length: 10000000\r\n\r\n" +
+                          std::string(10'000'000, 'u')));
+  EXPECT_NE(client.read_until("403 ").find("403 "), std::string::npos);
+}
+
 TEST_F(HttpServerTest, ExpectContinue) {
   start();
   RawClient client(path());
