@@ -3,6 +3,7 @@
 import argparse
 import atexit
 import json
+import math
 import os
 import shutil
 import signal
@@ -165,6 +166,14 @@ def default_programs():
 
 def median(values):
     return statistics.median(values) if values else float("nan")
+
+
+def median_interval(values):
+    """Where the median lies with 95 % confidence, whatever the distribution: two order statistics
+    (Conover, Practical Nonparametric Statistics, 3.2)."""
+    ordered = sorted(values)
+    low = max(0, math.floor((len(ordered) - 1.96 * math.sqrt(len(ordered))) / 2))
+    return ordered[low], ordered[-1 - low]
 
 
 def table(head, rows):
