@@ -2,22 +2,16 @@
 // want to be found for. Anybody may write anything there: only what its provider has signed counts.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/task.h"
+#include "discovery/advertisement.h"
 #include "discovery/provider_source.h"
-#include "wire/advertisement.h"
 
 namespace icon::discovery {
-
-struct DhtValue {
-  std::string key;    // "198.51.100.0/24"
-  std::string value;  // a stranger's word
-};
 
 // Loop thread only. The table itself is another process: the agent has no room for it.
 class DhtLookup {
@@ -48,9 +42,5 @@ class DhtProviderSource final : public ProviderSource {
   const Clock& clock_;
   DhtLimits limits_;
 };
-
-// Believed as far as it can be: signed by the provider that it is about, fresh, meant for `key`,
-// with public addresses. Errors: kInvalid, kLimit, kUnauthenticated, kExpired. Pure.
-Result<ProviderCandidate> read_advertisement(const DhtValue& value, UtcMillis now_ms);
 
 }  // namespace icon::discovery

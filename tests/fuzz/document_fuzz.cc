@@ -1,5 +1,6 @@
 // A body that a document accepts is written back as one that it accepts as the same.
 #include "tests/fuzz/fuzz_target.h"
+#include "wire/advertisement.h"
 #include "wire/auction.h"
 #include "wire/birth.h"
 #include "wire/kin.h"
@@ -26,6 +27,7 @@ void round_trip(const json::Object& body) {
 ICON_FUZZ_TARGET(document) {
   const auto body = json::parse_object(input, kDocumentBytesMax);
   if (!body) return;
+  round_trip<Advertisement>(*body);
   round_trip<Offer>(*body);
   round_trip<Bid>(*body);
   round_trip<Birth>(*body);

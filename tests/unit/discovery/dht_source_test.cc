@@ -7,6 +7,8 @@
 
 #include "discovery/discovery.h"
 #include "tests/unit/discovery/run_task.h"
+#include "wire/advertisement.h"
+#include "wire/envelope.h"
 
 namespace icon::discovery {
 namespace {
