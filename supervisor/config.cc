@@ -3,6 +3,7 @@
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <set>
 #include <sstream>
 
@@ -267,6 +268,11 @@ Status read_dht(Section& root, DhtConfig& dht) {
       auto network = Prefix::parse(item.IsScalar() ? item.Scalar() : std::string());
       if (!network)
         return fail(Code::kInvalid, Section::where(item, "dht.networks") + network.error().message);
+      const auto sought = wire::advertised_networks(network->address);
+      if (std::find(sought.begin(), sought.end(), *network) == sought.end())
+        return fail(Code::kInvalid, Section::where(item, "dht.networks") + network->to_string() +
+                                        " is a size that nobody looks for: write a /24 or /16, or "
+                                        "with IPv6 a /48 or /32");
       dht.networks.push_back(*network);
     }
   }

@@ -44,6 +44,7 @@ resolvers: [192.0.2.53, "2001:db8::53"]
 capacity: {cpu_millis: 4000, memory_bytes: 8000000000, bandwidth_bps: 1000000000}
 prices: {slot_ucredits: 1, cpu_second_ucredits: 2, gb_second_ucredits: 3, gbps_second_ucredits: 4}
 accept_leases: false
+dht: {socket: /run/icon/dht.sock, networks: [198.51.100.0/24, "2001:db8::/32"]}
 providers:
   - {name: b, id: )" + id + R"(, api: "192.0.2.2:7946", location: here}
 log: {level: debug, path: /var/log/icon.log}
@@ -58,6 +59,9 @@ log: {level: debug, path: /var/log/icon.log}
   EXPECT_EQ(config->tunnel_packets_per_second, 500);
   EXPECT_EQ(config->gap_max_ms, 3'000);
   EXPECT_EQ(config->silence_max_ms, 20'000);
+  EXPECT_EQ(config->dht.socket, "/run/icon/dht.sock");
+  ASSERT_EQ(config->dht.networks.size(), 2u);
+  EXPECT_EQ(config->dht.networks[1].to_string(), "2001:db8::/32");
   EXPECT_EQ(config->capacity.cpu_millis, 4000);
   EXPECT_EQ(config->prices.gbps_second_ucredits, 4);
   ASSERT_EQ(config->providers.size(), 1u);
@@ -96,6 +100,12 @@ INSTANTIATE_TEST_SUITE_P(
                       Bad{"resolvers: x\n", "'resolvers': must be a list"},
                       Bad{"providers: [{name: x}]\n", "'providers[0].id': is missing"},
                       Bad{"providers: [{name: x, id: y, api: z}]\n", "'providers[0].id'"},
+                      Bad{"dht: {networks: []}\n", "'dht.socket': is missing"},
+                      Bad{"dht: {socket: dht.sock}\n", "'dht.socket': must be an absolute path"},
+                      Bad{"dht: {socket: /d, networks: 1}\n", "'dht.networks': must be a list"},
+                      Bad{"dht: {socket: /d, networks: [x]}\n", "'dht.networks'"},
+                      Bad{"dht: {socket: /d, networks: [10.0.0.0/20]}\n", "nobody looks for"},
+                      Bad{"dht: {socket: /d, bootstrap: x}\n", "'dht.bootstrap': no such key"},
                       Bad{"log: {level: loud}\n", "debug, info, warn or error"},
                       Bad{"state_dir: relative\n", "absolute path"},
                       Bad{"provider_name: again\n", "stands twice"}, Bad{"public: [\n", "no YAML"},
