@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "wire/advertisement.h"
+#include "wire/auction.h"
 
 namespace icon::supervisor {
 namespace {
