@@ -6,12 +6,16 @@
 
 #include "base/encoding.h"
 #include "base/log.h"
+#include "budget/auction/cell.h"
 #include "budget/auction/record.h"
 
 namespace icon::agent {
 namespace {
 
+namespace auction = budget::auction;
+using Rule = wire::AuctionCall::Rule;
 constexpr std::size_t kSalesMax = 64;
+constexpr std::size_t kSellersMax = 64;
 constexpr std::size_t kNonceBytes = 18;  // nobody guesses a bid by its digest
 constexpr std::size_t kSaleDocumentsMax = 1'024;
 constexpr Millis kStep{500};
@@ -43,8 +47,8 @@ Result<wire::Envelope> envelope_in(const json::Object& answer, std::string_view 
 
 }  // namespace
 
-std::optional<OpenSale> choose_sale(const json::Object& answer, const PublicKey& provider,
-                                    const wire::Resources& need, UtcMillis now_ms) {
+std::optional<OpenSale> choose_sale(const json::Object& answer, const PublicKey& auctioneer,
+                                    Rule rule, const wire::Resources& need, UtcMillis now_ms) {
   const auto list = json::get_array(answer, "sales", kSalesMax);
   if (!list) return std::nullopt;
   for (const auto& value : **list) {
@@ -53,14 +57,20 @@ std::optional<OpenSale> choose_sale(const json::Object& answer, const PublicKey&
     const auto document = envelope_in(*row, "call");
     if (!document) continue;
     const auto call = wire::open<wire::AuctionCall>(*document);
-    if (!call || call->auctioneer != provider || !call->resources.covers(need) ||
-        call->rule != wire::AuctionCall::Rule::kUniform ||
+    if (!call || call->auctioneer != auctioneer || call->rule != rule ||
+        // In an exchange the need decides in which cell of the grid the bid lies.
+        (rule == Rule::kUniform && !call->resources.covers(need)) ||
         call->issued_ms > now_ms + kOfferLeftMs ||
         now_ms + kCommitAheadMs >= call->commit_until_ms ||
         // The money is held for so long and no longer.
         call->expires_ms > now_ms + kHoldLifetime.count() / 2)
       continue;
-    return OpenSale{document->digest(), *document, *call};
+    return OpenSale{document->digest(),
+                    *document,
+                    *call,
+                    rule == Rule::kUniform ? call->resources : need,
+                    {},
+                    {}};
   }
   return std::nullopt;
 }
@@ -72,26 +82,54 @@ Task<Result<std::optional<OpenSale>>> Bidder::find_sale(KnownProvider provider,
   ICON_CO_TRY(const auto id, PublicKey::from_id(provider.view.names.id));
   SaleErrand question{provider.view.api, id.id(), "list", "", {}, {}};
   ICON_CO_TRY(const auto answer, co_await parts_.link.sale(std::move(question)));
-  co_return choose_sale(answer, id, need, parts_.clock.utc_ms());
+  auto own = choose_sale(answer, id, Rule::kUniform, need, parts_.clock.utc_ms());
+  if (own) own->api = provider.view.api;
+  const auto* elsewhere = answer.if_contains("exchange");
+  if (own || elsewhere == nullptr || !elsewhere->is_object()) co_return own;
+  json::Object at = elsewhere->get_object();
+  co_return co_await find_exchange(std::move(at), need);
 }
 
-Status Bidder::bid(KnownProvider provider, OpenSale sale, wire::MicroCredits price) {
+Task<Result<std::optional<OpenSale>>> Bidder::find_exchange(json::Object at, wire::Resources need) {
+  ICON_CO_TRY(const auto id_text, json::get_string(at, "id", 64));
+  ICON_CO_TRY(const auto id, PublicKey::from_id(id_text));
+  ICON_CO_TRY(const auto api_text, json::get_string(at, "api", 64));
+  ICON_CO_TRY(const auto api, Endpoint::parse(api_text));
+  SaleErrand question{api, id.id(), "list", "", {}, {}};
+  ICON_CO_TRY(const auto answer, co_await parts_.link.sale(std::move(question)));
+  auto sale = choose_sale(answer, id, Rule::kDouble, need, parts_.clock.utc_ms());
+  if (!sale) co_return sale;
+  sale->api = api;
+  ICON_CO_TRY(const auto* sellers, json::get_array(answer, "sellers", kSellersMax));
+  for (const auto& value : *sellers) {
+    ICON_CO_TRY(const auto seller,
+                PublicKey::from_id(value.is_string() ? std::string(value.get_string()) : ""));
+    sale->sellers.push_back(seller);
+  }
+  co_return sale;
+}
+
+Status Bidder::bid(std::vector<KnownProvider> sellers, OpenSale sale, wire::MicroCredits price) {
   const auto* key = parts_.key();
   if (live_) return fail(Code::kConflict, "a bid is under way");
   if (key == nullptr || !parts_.wallet || !parts_.chronicle)
     return fail(Code::kUnavailable, "this ICON has no purse or no key of its own");
+  if (sellers.empty()) return fail(Code::kInvalid, "nobody sells there");
   const auto now_ms = parts_.clock.utc_ms();
   Bid fresh;
   fresh.sale = sale.id;
-  fresh.provider = std::move(provider);
+  fresh.provider = sellers.front();
+  fresh.sellers = std::move(sellers);
+  fresh.api = sale.api;
   fresh.call = sale.call;
   fresh.price = price;
   fresh.hold = "sealed/" + sale.id;
   wire::AuctionBid body;
   body.auction = sale.id;
   body.party = key->public_key();
-  body.resources = sale.call.resources;
-  body.start_ms = sale.call.start_ms;
+  const bool own = sale.call.rule == Rule::kUniform;
+  fresh.resources = body.resources = sale.resources;
+  body.start_ms = own ? sale.call.start_ms : auction::current_window(sale.call);
   body.slot_seconds = sale.call.slot_seconds;
   body.price_ucredits = price;
   body.nonce = random_token(kNonceBytes);
@@ -184,8 +222,7 @@ void Bidder::arm() {
 }
 
 SaleErrand Bidder::errand(std::string what) const {
-  return {
-      live_->provider.view.api, live_->call.auctioneer.id(), std::move(what), live_->sale, {}, {}};
+  return {live_->api, live_->call.auctioneer.id(), std::move(what), live_->sale, {}, {}};
 }
 
 Task<void> Bidder::step_task() {
@@ -275,22 +312,35 @@ Task<void> Bidder::look_at_outcome() {
   for (const auto& document : live_->documents) recorded.insert(document.digest());
   for (const auto& document : *documents)
     if (recorded.insert(document.digest()).second) record(document);
-  bool mine = false;
-  for (const auto& cluster : found->clearing.clusters) {
-    live_->clearing = cluster.price;
+  find_trade(found->clearing);
+}
+
+// Who has the slot that we won; in an exchange one of several.
+void Bidder::find_trade(const auction::Clearing& clearing) {
+  const auto* key = parts_.key();
+  for (const auto& cluster : clearing.clusters) {
+    if (live_->call.rule == Rule::kUniform) live_->clearing = cluster.price;
     for (const auto& trade : cluster.trades) {
-      const auto* key = parts_.key();
-      mine |= key != nullptr && trade.buyer == key->public_key();
+      if (key == nullptr || trade.buyer != key->public_key()) continue;
+      live_->clearing = cluster.price;
+      const auto seller = std::find_if(
+          live_->sellers.begin(), live_->sellers.end(),
+          [&](const KnownProvider& each) { return each.view.names.id == trade.seller.id(); });
+      if (seller == live_->sellers.end())
+        return end(State::kWon, "its seller is none that we had reckoned with");
+      live_->provider = *seller;
+      live_->state = State::kWon;
+      return;
     }
   }
-  if (mine)
-    live_->state = State::kWon;
-  else
-    end(State::kLost, "others bid more");
+  end(State::kLost, "others bid more");
 }
 
 Task<void> Bidder::claim() {
-  const auto answer = co_await parts_.link.sale(errand("claim"));
+  SaleErrand question = errand("claim");
+  question.api = live_->provider.view.api;
+  question.provider_id = live_->provider.view.names.id;
+  const auto answer = co_await parts_.link.sale(std::move(question));
   if (!live_) co_return;
   if (!answer) {
     if (is_final(answer.error())) end(State::kWon, answer.error().message);
@@ -298,8 +348,8 @@ Task<void> Bidder::claim() {
   }
   const auto document = envelope_in(*answer, "offer");
   const auto offer = document ? wire::open<wire::Offer>(*document) : fail(document.error());
-  if (!offer || offer->provider != live_->call.auctioneer ||
-      offer->price_ucredits > live_->clearing || !offer->resources.covers(live_->call.resources) ||
+  if (!offer || offer->provider.id() != live_->provider.view.names.id ||
+      offer->price_ucredits > live_->clearing || !offer->resources.covers(live_->resources) ||
       offer->slot_seconds < live_->call.slot_seconds) {
     end(State::kVoid, "the offer is not what was won");
     co_return;
@@ -319,7 +369,9 @@ std::string_view Bidder::name_of(State state) {
 
 json::Object Bidder::describe(const Bid& bid) {
   return {{"sale", bid.sale},
-          {"provider", bid.call.auctioneer.id()},
+          {"auctioneer", bid.call.auctioneer.id()},
+          {"rule", bid.call.rule == Rule::kUniform ? "uniform" : "double"},
+          {"provider", bid.provider.view.names.id},
           {"provider_name", bid.provider.view.names.name},
           {"state", name_of(bid.state)},
           {"reason", bid.reason},

@@ -16,6 +16,7 @@
 #include "agent/supervisor_link.h"
 #include "agent/task_group.h"
 #include "agent/wallet.h"
+#include "budget/auction/clearing.h"
 #include "wire/auction.h"
 
 namespace icon::agent {
@@ -38,11 +39,15 @@ struct OpenSale {
   std::string id;
   wire::Envelope call_document;
   wire::AuctionCall call;
+  wire::Resources resources;       // what a bid of ours is for
+  Endpoint api;                    // of the auctioneer
+  std::vector<PublicKey> sellers;  // of an exchange: one of them will have the slot
 };
-// The first of a provider's sales that sells what we need, with time left to commit. A call that
-// is not its own is passed over.
-std::optional<OpenSale> choose_sale(const json::Object& answer, const PublicKey& provider,
-                                    const wire::Resources& need, UtcMillis now_ms);
+// The first of an auctioneer's sales by that rule that sells what we need, with time left to
+// commit. A call that is not its own is passed over.
+std::optional<OpenSale> choose_sale(const json::Object& answer, const PublicKey& auctioneer,
+                                    wire::AuctionCall::Rule rule, const wire::Resources& need,
+                                    UtcMillis now_ms);
 
 // Owner: Rounds. Loop thread. Its memory travels with the process; closed, it holds no descriptor.
 class Bidder {
@@ -50,10 +55,12 @@ class Bidder {
   explicit Bidder(BidderParts parts);
 
   bool busy() const { return live_.has_value(); }
-  // The sale that `provider` has open, if any. Errors: of the call.
+  // The sale that `provider` has open, or the exchange at which it sells, if any. Errors: of the
+  // calls.
   Task<Result<std::optional<OpenSale>>> find_sale(KnownProvider provider, wire::Resources need);
-  // Money is held, then the bid begins its way. Errors: kLimit (money), kConflict (one is live).
-  Status bid(KnownProvider provider, OpenSale sale, wire::MicroCredits price);
+  // Money is held, then the bid begins its way. `sellers`: each who may have the slot, as we know
+  // them. Errors: kLimit (money), kConflict (one is live).
+  Status bid(std::vector<KnownProvider> sellers, OpenSale sale, wire::MicroCredits price);
 
   // The provider with the offer that we won, while it can be taken.
   std::optional<KnownProvider> won() const;
@@ -70,8 +77,11 @@ class Bidder {
   struct Bid {
     State state = State::kCommitting;
     std::string sale;
-    KnownProvider provider;
+    std::vector<KnownProvider> sellers;
+    KnownProvider provider;  // who has the slot, as far as is known
+    Endpoint api;            // of the auctioneer
     wire::AuctionCall call;
+    wire::Resources resources;              // what was won, at least
     std::vector<wire::Envelope> documents;  // call, commit, bid, acknowledgement: our own
     wire::Envelope commit;
     wire::Envelope bid;
@@ -92,6 +102,8 @@ class Bidder {
   void end(State state, std::string reason);
   void record(const wire::Envelope& document);
   SaleErrand errand(std::string what) const;
+  Task<Result<std::optional<OpenSale>>> find_exchange(json::Object at, wire::Resources need);
+  void find_trade(const budget::auction::Clearing& clearing);
 
   BidderParts parts_;
   boost::asio::steady_timer timer_;

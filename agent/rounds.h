@@ -93,6 +93,7 @@ class Rounds {
   Task<void> decision_task(std::int64_t round);
   // A sealed bid where nothing is to be had at a posted price.
   Task<void> bid_if_worth_it();
+  std::vector<KnownProvider> sellers_of(const KnownProvider& provider, const OpenSale& sale) const;
   wire::MicroCredits worth_of_slot(const KnownProvider& provider, const OpenSale& sale) const;
   Task<void> order_task(std::string target, std::string reason);
   Task<Status> order(std::string target, std::string reason);

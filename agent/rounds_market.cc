@@ -30,7 +30,7 @@ wire::MicroCredits Rounds::worth_of_slot(const KnownProvider& provider,
   view.rejection.reset();
   view.offer.emplace();  // what it costs is what we ask for
   view.offer->slot_seconds = sale.call.slot_seconds;
-  view.offer->resources = sale.call.resources;
+  view.offer->resources = sale.resources;
   auto input = decision_input(options_.policy, seen, {});
   input.policy.horizon_ms = sale.call.slot_seconds * 1000;
   input.policy.lasts_ms = 0;
@@ -43,6 +43,25 @@ wire::MicroCredits Rounds::worth_of_slot(const KnownProvider& provider,
   return std::clamp<wire::MicroCredits>(worth, 0, money_left());
 }
 
+// Each who may have the slot, as far as we would take one there; empty when there is any whom we do
+// not know or would not take.
+std::vector<KnownProvider> Rounds::sellers_of(const KnownProvider& provider,
+                                              const OpenSale& sale) const {
+  if (sale.sellers.empty()) return {provider};
+  std::vector<KnownProvider> sellers;
+  for (const auto& seller : sale.sellers) {
+    const auto& all = survey_.providers();
+    const auto known = std::find_if(all.begin(), all.end(), [&](const KnownProvider& each) {
+      return each.view.names.id == seller.id();
+    });
+    if (known == all.end() || seller.id() == here_.id ||
+        (known->view.rejection && known->view.rejection->code != "no_offer"))
+      return {};
+    sellers.push_back(*known);
+  }
+  return sellers;
+}
+
 Task<void> Rounds::bid_if_worth_it() {
   const std::vector<KnownProvider> known = survey_.providers();
   for (const auto& provider : known) {
@@ -52,11 +71,15 @@ Task<void> Rounds::bid_if_worth_it() {
       continue;
     const auto sale = co_await bidder_.find_sale(provider, options_.policy.slot);
     if (!sale || !*sale) continue;
-    const auto worth = worth_of_slot(provider, **sale);
+    const auto sellers = sellers_of(provider, **sale);
+    if (sellers.empty()) continue;
+    // Whoever of them it will be, it must be worth it.
+    auto worth = worth_of_slot(sellers.front(), **sale);
+    for (const auto& seller : sellers) worth = std::min(worth, worth_of_slot(seller, **sale));
     if (worth < std::max<wire::MicroCredits>((*sale)->call.reserve_ucredits, 1) ||
         (*sale)->call.deposit_ucredits > money_left())
       continue;
-    const auto made = bidder_.bid(provider, **sale, worth);
+    const auto made = bidder_.bid(sellers, **sale, worth);
     if (made) co_return;
     log::warn("bid.not_made",
               {{"provider", provider.view.names.name}, {"message", made.error().message}});

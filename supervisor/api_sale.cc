@@ -2,15 +2,14 @@
 // host, and this host's operator.
 #include "supervisor/api.h"
 #include "supervisor/api_parts.h"
+#include "supervisor/ask_errands.h"
+#include "supervisor/asks.h"
 #include "supervisor/host.h"
 #include "supervisor/sales.h"
 
 namespace icon::supervisor {
 namespace {
 
-constexpr Millis kPeerConnect{3'000};
-constexpr Millis kPeerAnswer{10'000};
-constexpr std::size_t kAnswerBytesMax = 1 << 20;
 constexpr std::size_t kSaleIdBytes = 64;  // a digest in hex
 
 Result<std::string> sale_id(const json::Object& body) {
@@ -62,20 +61,13 @@ Result<Errand> errand_of(const json::Object& body, const std::string& icon_id) {
 Task<Result<json::Value>> carry_sale(Host& host, http::Request request) {
   ICON_CO_TRY(const auto body, body_of(request));
   ICON_CO_TRY(auto errand, errand_of(body, request.icon_id));
-  PeerRequest call;
+  ExchangeAddress at;
   ICON_CO_TRY(const auto api, json::get_string(body, "api", 64));
-  ICON_CO_TRY(call.api, Endpoint::parse(api));
+  ICON_CO_TRY(at.api, Endpoint::parse(api));
   ICON_CO_TRY(const auto id, json::get_string(body, "id", 64));
-  ICON_CO_TRY(call.peer, PublicKey::from_id(id));
-  call.method = std::move(errand.method);
-  call.target = std::move(errand.target);
-  if (call.method == "POST") call.body = boost::json::serialize(errand.body);
-  call.connect_timeout = kPeerConnect;
-  call.total_timeout = kPeerAnswer;
-  call.response_bytes_max = kAnswerBytesMax;
-  ICON_CO_TRY(const auto answer, co_await host.peers->call(std::move(call)));
-  ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
-  ICON_CO_TRY(auto object, json::parse_object(text, kAnswerBytesMax));
+  ICON_CO_TRY(at.id, PublicKey::from_id(id));
+  ICON_CO_TRY(auto object, co_await call_sales(host, at, std::move(errand.method),
+                                               std::move(errand.target), std::move(errand.body)));
   co_return json::Value(std::move(object));
 }
 
@@ -97,15 +89,28 @@ Result<json::Value> take_bid(Host& host, const http::Request& request) {
 Result<json::Value> take_claim(Host& host, const std::string& sale, const http::Request& request) {
   ICON_TRY(const auto body, body_of(request));
   ICON_TRY(const auto icon, json::get_string(body, "icon", 64));
-  ICON_TRY(const auto offer, host.sales->claim(sale, icon));
+  ICON_TRY(const auto offer,
+           host.asks->knows(sale) ? host.asks->claim(sale, icon) : host.sales->claim(sale, icon));
   return json::Object{{"offer", offer.to_json()}};
+}
+
+// With where our slots are sold instead, and who sells in our exchange.
+json::Object list_sales(const Host& host) {
+  json::Object answer{{"sales", host.sales->list()}};
+  if (const auto& exchange = host.config.sealed_bids.exchange)
+    answer["exchange"] =
+        json::Object{{"id", exchange->id.id()}, {"api", exchange->api.to_string()}};
+  json::Array sellers;
+  for (const auto& seller : host.config.exchange.sellers) sellers.emplace_back(seller.id());
+  if (!sellers.empty()) answer["sellers"] = std::move(sellers);
+  return answer;
 }
 
 }  // namespace
 
 void add_sale_peer_routes(http::Router& router, Host& host) {
   router.on("GET", "/v2/sales", answering(200, [&host](http::Request) -> Task<Result<json::Value>> {
-              co_return json::Object{{"sales", host.sales->list()}};
+              co_return list_sales(host);
             }));
   router.on("GET", "/v2/sales/{sale}",
             answering(200, [&host](http::Request request) -> Task<Result<json::Value>> {
@@ -134,7 +139,9 @@ void add_sale_icon_routes(http::Router& router, Host& host) {
 
 void add_sale_host_routes(http::Router& router, Host& host) {
   router.on("GET", "/v1/sales", answering(200, [&host](http::Request) -> Task<Result<json::Value>> {
-              co_return json::Object{{"sales", host.sales->list()}};
+              auto answer = list_sales(host);
+              answer["asks"] = host.asks->list();
+              co_return answer;
             }));
   router.on("GET", "/v1/sales/{sale}",
             answering(200, [&host](http::Request request) -> Task<Result<json::Value>> {

@@ -20,6 +20,7 @@ constexpr std::size_t kResolversMax = 8;
 constexpr std::size_t kTextBytesMax = 1024;
 constexpr std::int64_t kCapacityMax = std::int64_t{1} << 50;
 constexpr std::int64_t kSealedSlotsMax = 1'000;
+constexpr std::size_t kExchangeSellersMax = 64;
 constexpr std::int64_t kSaleMsMax = 24LL * 3600 * 1000;
 constexpr std::int64_t kTunnelRateMax = 10'000'000'000'000;
 constexpr std::int64_t kGapMaxMs = 3'600'000;
@@ -174,6 +175,56 @@ Status read_prices(Section& root, Prices& prices) {
   return section.finish();
 }
 
+Result<PublicKey> parse_id(const std::string& text) { return PublicKey::from_id(text); }
+Result<Endpoint> parse_endpoint(const std::string& text) { return Endpoint::parse(text); }
+
+Status read_exchange_address(Section& bids, std::optional<ExchangeAddress>& exchange) {
+  if (!bids.has("exchange")) return {};
+  const auto node = bids.take("exchange");
+  ICON_TRY(auto section, Section::of(node, "sealed_bids.exchange"));
+  ICON_CHECK(section.require("id"));
+  ICON_CHECK(section.require("api"));
+  exchange.emplace();
+  ICON_CHECK(section.parsed("id", exchange->id, parse_id));
+  ICON_CHECK(section.parsed("api", exchange->api, parse_endpoint));
+  return section.finish();
+}
+
+Status read_exchange(Section& root, Exchange& exchange) {
+  if (!root.has("exchange")) return {};
+  const auto node = root.take("exchange");
+  ICON_TRY(auto section, Section::of(node, "exchange"));
+  for (const char* key : {"cpu_millis", "memory_bytes", "bandwidth_bps", "slot_seconds", "sellers"})
+    ICON_CHECK(section.require(key));
+  ICON_CHECK(section.number("cpu_millis", kCapacityMax, exchange.unit.cpu_millis));
+  ICON_CHECK(section.number("memory_bytes", kCapacityMax, exchange.unit.memory_bytes));
+  ICON_CHECK(section.number("bandwidth_bps", kCapacityMax, exchange.unit.bandwidth_bps));
+  ICON_CHECK(section.number("slot_seconds", wire::kSlotSecondsMax, exchange.slot_seconds));
+  ICON_CHECK(section.number("every_ms", kSaleMsMax, exchange.every_ms));
+  ICON_CHECK(section.number("bid_ms", kSaleMsMax, exchange.bid_ms));
+  ICON_CHECK(section.number("reveal_ms", kSaleMsMax, exchange.reveal_ms));
+  ICON_CHECK(
+      section.number("deposit_ucredits", wire::kAuctionDepositMax, exchange.deposit_ucredits));
+  const auto list = section.take("sellers");
+  if (!list.IsSequence() || list.size() == 0 || list.size() > kExchangeSellersMax)
+    return fail(Code::kInvalid, Section::where(list, "exchange.sellers") +
+                                    "must be a list of 1 to " +
+                                    std::to_string(kExchangeSellersMax) + " provider ids");
+  for (const auto& item : list) {
+    const auto id = parse_id(item.IsScalar() ? item.Scalar() : std::string());
+    if (!id)
+      return fail(Code::kInvalid, Section::where(item, "exchange.sellers") + id.error().message);
+    exchange.sellers.push_back(*id);
+  }
+  ICON_CHECK(section.finish());
+  if (exchange.unit.cpu_millis < 1 || exchange.unit.memory_bytes < 1 ||
+      exchange.unit.bandwidth_bps < 1 || exchange.slot_seconds < 1 || exchange.bid_ms < 1 ||
+      exchange.reveal_ms < 1)
+    return fail(Code::kInvalid,
+                "exchange: the unit, slot_seconds, bid_ms and reveal_ms are at least 1");
+  return {};
+}
+
 Status read_sealed_bids(Section& root, Config& config) {
   if (!root.has("sealed_bids")) return {};
   const auto node = root.take("sealed_bids");
@@ -189,6 +240,7 @@ Status read_sealed_bids(Section& root, Config& config) {
   ICON_CHECK(section.number("reveal_ms", kSaleMsMax, bids.reveal_ms));
   ICON_CHECK(section.number("reserve_ucredits", wire::kMicroCreditsMax, bids.reserve_ucredits));
   ICON_CHECK(section.number("deposit_ucredits", wire::kAuctionDepositMax, bids.deposit_ucredits));
+  ICON_CHECK(read_exchange_address(section, bids.exchange));
   ICON_CHECK(section.finish());
   if (bids.slots == 0) return {};
   if (bids.slot_seconds < 1 || bids.bid_ms < 1 || bids.reveal_ms < 1)
@@ -209,10 +261,8 @@ Result<ConfiguredProvider> read_provider(const YAML::Node& node, const std::stri
   ICON_CHECK(section.require("id"));
   ICON_CHECK(section.require("api"));
   ICON_CHECK(section.text("name", provider.name));
-  ICON_CHECK(section.parsed("id", provider.id,
-                            [](const std::string& text) { return PublicKey::from_id(text); }));
-  ICON_CHECK(section.parsed("api", provider.api,
-                            [](const std::string& text) { return Endpoint::parse(text); }));
+  ICON_CHECK(section.parsed("id", provider.id, parse_id));
+  ICON_CHECK(section.parsed("api", provider.api, parse_endpoint));
   ICON_CHECK(section.text("domain", provider.domain));
   ICON_CHECK(section.text("location", provider.location));
   ICON_CHECK(section.finish());
@@ -353,6 +403,7 @@ Result<Config> read_root(const YAML::Node& node) {
   ICON_CHECK(read_capacity(root, config.capacity));
   ICON_CHECK(read_prices(root, config.prices));
   ICON_CHECK(read_sealed_bids(root, config));
+  ICON_CHECK(read_exchange(root, config.exchange));
   ICON_CHECK(read_providers(root, config.providers));
   ICON_CHECK(read_dht(root, config.dht));
   ICON_CHECK(root.boolean("accept_leases", config.accept_leases));

@@ -46,6 +46,12 @@ struct DhtConfig {
   std::vector<Prefix> networks;  // to be found for; empty: those of our own addresses
 };
 
+// Where an exchange is, and whose.
+struct ExchangeAddress {
+  PublicKey id;
+  Endpoint api;
+};
+
 // Scarce slots that go to the highest sealed bids (supervisor/sales.h), not at the posted price.
 struct SealedBids {
   std::int64_t slots = 0;     // set aside for them; 0: none
@@ -56,6 +62,20 @@ struct SealedBids {
   std::int64_t reveal_ms = 10'000;
   wire::MicroCredits reserve_ucredits = 0;
   wire::MicroCredits deposit_ucredits = 0;
+  // Where they are sold in a double auction instead, beside those of other providers; the reserve
+  // is what we ask, and the intervals are the exchange's.
+  std::optional<ExchangeAddress> exchange;
+};
+
+// A double auction that this host conducts for providers in one place (supervisor/sales.h).
+struct Exchange {
+  wire::Resources unit;           // of the grid
+  std::int64_t slot_seconds = 0;  // its window; 0: there is no exchange here
+  std::int64_t every_ms = 60'000;
+  std::int64_t bid_ms = 10'000;
+  std::int64_t reveal_ms = 10'000;
+  wire::MicroCredits deposit_ucredits = 0;
+  std::vector<PublicKey> sellers;  // nobody else may sell
 };
 
 struct Config {
@@ -92,6 +112,7 @@ struct Config {
   wire::Resources capacity;
   Prices prices;
   SealedBids sealed_bids;
+  Exchange exchange;
   std::vector<ConfiguredProvider> providers;
   DhtConfig dht;
   bool accept_leases = true;

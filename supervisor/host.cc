@@ -77,6 +77,9 @@ Result<std::unique_ptr<Host>> Host::create(IoContext& loop, Clock& clock, Config
   host->sales = std::make_unique<Sales>(host->config, host->key, clock, *host->journal,
                                         *host->market, host->diary.get());
   ICON_CHECK(host->sales->load());
+  host->asks = std::make_unique<Asks>(host->config, host->key, clock, *host->journal, *host->market,
+                                      host->diary.get());
+  ICON_CHECK(host->asks->load());
   host->pings = std::make_unique<Pings>(host->config, host->key, clock);
   ICON_TRY(host->peers, PeerClient::create(loop, host->key));
   host->icons = std::make_unique<Icons>(*host);

@@ -9,6 +9,7 @@
 #include "base/keys.h"
 #include "base/task.h"
 #include "budget/ledger/diary.h"
+#include "supervisor/asks.h"
 #include "supervisor/config.h"
 #include "supervisor/container.h"
 #include "supervisor/event_hub.h"
@@ -38,6 +39,7 @@ struct Host {
   std::unique_ptr<net::Network> network;
   std::unique_ptr<Market> market;
   std::unique_ptr<Sales> sales;
+  std::unique_ptr<Asks> asks;
   std::unique_ptr<Pings> pings;
   std::unique_ptr<PeerClient> peers;
   EventHub events;

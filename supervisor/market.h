@@ -90,9 +90,14 @@ class Market {
 
   // Slots set aside for sealed bids (sales.h) that nobody holds now.
   Result<std::int64_t> slots_set_aside() const;
-  // An offer that only `icon` may take, at what it won for; it draws on what is set aside.
-  Result<wire::Envelope> offer_of_sale(const std::string& sale, const std::string& icon,
-                                       const wire::AuctionCall& call, wire::MicroCredits price);
+  // Which sale an offer is of, and whose it is.
+  struct SaleOffer {
+    std::string sale;
+    std::string icon;
+  };
+  // An offer that only that ICON may take, at what it won for; it draws on what is set aside.
+  Result<wire::Envelope> offer_of_sale(const SaleOffer& of, const wire::Resources& resources,
+                                       std::int64_t slot_seconds, wire::MicroCredits price);
   // Whether it has reserved by that offer.
   bool has_taken(const std::string& sale, const std::string& icon) const;
 
@@ -110,11 +115,7 @@ class Market {
   };
 
   Result<wire::Bid> open_bid(const wire::Envelope& bid, const wire::Envelope& offer) const;
-  // Which sale it is of, and whose it is; none for one at the posted price.
-  struct SaleOffer {
-    std::string sale;
-    std::string icon;
-  };
+  // None for one at the posted price.
   std::optional<SaleOffer> sale_of(const wire::Envelope& offer) const;
   Status note_taken(const wire::Envelope& offer, const std::string& lease_id);
   Status check_room(const wire::Bid& bid, const wire::Envelope& offer) const;

@@ -28,22 +28,21 @@ Result<std::int64_t> Market::slots_set_aside() const {
   return std::max<std::int64_t>(left, 0);
 }
 
-Result<wire::Envelope> Market::offer_of_sale(const std::string& sale, const std::string& icon,
-                                             const wire::AuctionCall& call,
-                                             wire::MicroCredits price) {
+Result<wire::Envelope> Market::offer_of_sale(const SaleOffer& of, const wire::Resources& resources,
+                                             std::int64_t slot_seconds, wire::MicroCredits price) {
   wire::Offer offer;
   offer.provider = key_.public_key();
   offer.provider_name = config_.provider_name;
   offer.nonce = random_token(kNonceBytes);
-  offer.resources = call.resources;
-  offer.slot_seconds = call.slot_seconds;
+  offer.resources = resources;
+  offer.slot_seconds = slot_seconds;
   offer.price_ucredits = price;
   offer.api = config_.api;
   offer.public_address = config_.public_address;
   offer.issued_ms = clock_.utc_ms();
   offer.expires_ms = offer.issued_ms + kOfferLifetime.count();
   ICON_TRY(auto envelope, wire::seal(key_, offer));
-  ICON_CHECK(journal_.put_value(offer_key(envelope.digest()), sale + " " + icon));
+  ICON_CHECK(journal_.put_value(offer_key(envelope.digest()), of.sale + " " + of.icon));
   return envelope;
 }
 

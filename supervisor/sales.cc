@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <set>
 
 #include "base/digest.h"
 #include "base/encoding.h"
@@ -12,6 +13,7 @@ namespace icon::supervisor {
 namespace {
 
 namespace auction = budget::auction;
+using Rule = wire::AuctionCall::Rule;
 constexpr std::size_t kNonceBytes = 12;
 constexpr std::size_t kSecretBytes = 32;
 constexpr std::size_t kSaleBytesMax = 1 << 20;
@@ -105,6 +107,8 @@ Result<Sales::Sale> Sales::read(const std::string& id) const {
     if (count.is_int64()) sale.hosts[host] = static_cast<std::size_t>(count.get_int64());
   if (sale.state != State::kOver) return sale;
   ICON_TRY(const auto found, auction::conclude(sale.documents));
+  sale.trades = found.clearing.trades();
+  if (sale.call.rule == Rule::kDouble) return sale;  // a price in each cell, and no slot of ours
   for (const auto& cluster : found.clearing.clusters) {
     sale.price = cluster.price;
     for (const auto& trade : cluster.trades) sale.winners.push_back(trade.buyer.id());
@@ -122,7 +126,8 @@ Status Sales::load() {
     if (!value.is_string()) continue;
     const std::string id(value.get_string());
     ICON_TRY(auto sale, read(id));
-    called_ms_ = std::max(called_ms_, sale.call.issued_ms);
+    auto& called_ms = called_ms_[sale.call.rule];
+    called_ms = std::max(called_ms, sale.call.issued_ms);
     sales_.emplace_back(id, std::move(sale));
   }
   return {};
@@ -163,28 +168,44 @@ std::int64_t Sales::unclaimed() const {
   return count;
 }
 
-Status Sales::call_sale() {
+Status Sales::call_own(UtcMillis now_ms) {
   const auto& rules = config_.sealed_bids;
-  const auto now_ms = clock_.utc_ms();
-  if (rules.slots <= 0 || !config_.accept_leases || now_ms < called_ms_ + rules.every_ms) return {};
+  if (rules.slots <= 0 || rules.exchange || !config_.accept_leases ||
+      now_ms < called_ms_[Rule::kUniform] + rules.every_ms)
+    return {};
   ICON_TRY(const auto left, market_.slots_set_aside());
-  const auto slots = left - unclaimed();
-  if (slots <= 0) return {};
-  const auto secret = blake2b(random_token(kSecretBytes));
   wire::AuctionCall call;
-  call.auctioneer = key_.public_key();
-  call.nonce = random_token(kNonceBytes);
-  call.rule = wire::AuctionCall::Rule::kUniform;
+  call.rule = Rule::kUniform;
+  call.slots = left - unclaimed();
+  if (call.slots <= 0) return {};
   call.resources = rules.resources;
   call.slot_seconds = rules.slot_seconds;
-  call.slots = slots;
   call.reserve_ucredits = rules.reserve_ucredits;
   call.deposit_ucredits = rules.deposit_ucredits;
-  call.seed_commitment = auction::seed_commitment(secret);
   call.issued_ms = now_ms;
-  call.commit_until_ms = now_ms + rules.bid_ms;
-  call.reveal_until_ms = call.commit_until_ms + rules.reveal_ms;
-  call.start_ms = call.reveal_until_ms;
+  call.start_ms = now_ms + rules.bid_ms + rules.reveal_ms;
+  return put_call(std::move(call), rules.bid_ms, rules.reveal_ms);
+}
+
+Status Sales::call_exchange(UtcMillis now_ms) {
+  const auto& rules = config_.exchange;
+  if (rules.slot_seconds == 0 || now_ms < called_ms_[Rule::kDouble] + rules.every_ms) return {};
+  wire::AuctionCall call;
+  call.rule = Rule::kDouble;
+  call.resources = rules.unit;
+  call.slot_seconds = rules.slot_seconds;
+  call.deposit_ucredits = rules.deposit_ucredits;
+  call.issued_ms = now_ms;
+  return put_call(std::move(call), rules.bid_ms, rules.reveal_ms);
+}
+
+Status Sales::put_call(wire::AuctionCall call, std::int64_t bid_ms, std::int64_t reveal_ms) {
+  const auto secret = blake2b(random_token(kSecretBytes));
+  call.auctioneer = key_.public_key();
+  call.nonce = random_token(kNonceBytes);
+  call.seed_commitment = auction::seed_commitment(secret);
+  call.commit_until_ms = call.issued_ms + bid_ms;
+  call.reveal_until_ms = call.commit_until_ms + reveal_ms;
   call.expires_ms = call.reveal_until_ms + kOutcomeWithin.count();
   ICON_CHECK(wire::AuctionCall::from_json(call.to_json()));
   ICON_TRY(const auto document, wire::seal(key_, call));
@@ -209,9 +230,17 @@ Status Sales::call_sale() {
   }));
   sales_.erase(sales_.begin(), sales_.begin() + static_cast<std::ptrdiff_t>(dropped.size()));
   sales_.emplace_back(id, std::move(sale));
-  called_ms_ = now_ms;
-  log::info("sale.called", {{"sale", id}, {"slots", slots}, {"until_ms", call.commit_until_ms}});
+  called_ms_[call.rule] = call.issued_ms;
+  log::info("sale.called", {{"sale", id},
+                            {"rule", call.rule == Rule::kUniform ? "uniform" : "double"},
+                            {"slots", call.slots},
+                            {"until_ms", call.commit_until_ms}});
   return {};
+}
+
+bool Sales::is_seller(const PublicKey& party) const {
+  const auto& sellers = config_.exchange.sellers;
+  return std::find(sellers.begin(), sellers.end(), party) != sellers.end();
 }
 
 Status Sales::close(const std::string& id, Sale& sale) {
@@ -249,14 +278,14 @@ Status Sales::conclude(const std::string& id, Sale& sale) {
   log::info("sale.over", {{"sale", id},
                           {"commits", sale.commits.size()},
                           {"revealed", sale.acks.size()},
-                          {"winners", sale.winners.size()},
+                          {"winners", sale.trades},
                           {"price_ucredits", sale.price}});
   return {};
 }
 
 Status Sales::tick() {
   const auto now_ms = clock_.utc_ms();
-  bool open = false;
+  std::set<Rule> open;
   for (auto& [id, sale] : sales_) {
     if (sale.state == State::kOpen && now_ms >= sale.call.commit_until_ms)
       ICON_CHECK(close(id, sale));
@@ -264,9 +293,10 @@ Status Sales::tick() {
     if (sale.state == State::kRevealing &&
         (now_ms >= sale.call.reveal_until_ms || sale.acks.size() == sale.commits.size()))
       ICON_CHECK(conclude(id, sale));
-    open |= sale.state == State::kOpen || sale.state == State::kRevealing;
+    if (sale.state == State::kOpen || sale.state == State::kRevealing) open.insert(sale.call.rule);
   }
-  return open ? Status{} : call_sale();
+  if (!open.count(Rule::kUniform)) ICON_CHECK(call_own(now_ms));
+  return open.count(Rule::kDouble) ? Status{} : call_exchange(now_ms);
 }
 
 // ---- What strangers ask ----
@@ -279,7 +309,7 @@ json::Array Sales::list() const {
                                    {"call", sale.documents.front().to_json()},
                                    {"commits", sale.commits.size()},
                                    {"revealed", sale.acks.size()},
-                                   {"winners", sale.winners.size()},
+                                   {"winners", sale.trades},
                                    {"price_ucredits", sale.price}});
   return list;
 }
@@ -314,6 +344,9 @@ Status Sales::commit(const wire::Envelope& envelope, const std::string& host) {
   if (sale.state != State::kOpen || now_ms >= sale.call.commit_until_ms ||
       commit.issued_ms >= sale.call.commit_until_ms)
     return fail(Code::kExpired, "this sale takes no more bids");
+  // Hosts speak for themselves and sell; ICONs come through theirs, and buy.
+  if (sale.call.rule == Rule::kDouble && party == host && !is_seller(commit.party))
+    return fail(Code::kRefused, "this host is none of the exchange's sellers");
   if (sale.commits.size() >= kPartiesMax) return fail(Code::kLimit, "this sale is full");
   if (sale.hosts[host] >= kPartiesPerHost)
     return fail(Code::kLimit, "through your host there are bids enough");
@@ -336,6 +369,9 @@ Result<wire::Envelope> Sales::reveal(const wire::Envelope& envelope) {
   const auto committed = sale.commits.find(bid.party.id());
   if (committed == sale.commits.end() || committed->second != digest)
     return fail(Code::kNotFound, "nobody has committed to this bid");
+  if (sale.call.rule == Rule::kDouble && bid.side == wire::AuctionBid::Side::kSell &&
+      !is_seller(bid.party))
+    return fail(Code::kRefused, "only the exchange's sellers sell here");
   if (const auto known = sale.acks.find(digest); known != sale.acks.end())
     return wire::parse_envelope(known->second);
   const auto now_ms = clock_.utc_ms();
@@ -358,6 +394,8 @@ Result<wire::Envelope> Sales::claim(const std::string& id, const std::string& ic
                                   [&](const auto& each) { return each.first == id; });
   if (found == sales_.end()) return fail(Code::kNotFound, "no such sale here");
   auto& sale = found->second;
+  if (sale.call.rule == Rule::kDouble)
+    return fail(Code::kNotFound, "an exchange has no slots: claim it from the seller");
   if (sale.state != State::kOver) return fail(Code::kConflict, "this sale has no outcome yet");
   if (std::find(sale.winners.begin(), sale.winners.end(), icon) == sale.winners.end())
     return fail(Code::kRefused, "this ICON has won nothing here");
@@ -366,7 +404,8 @@ Result<wire::Envelope> Sales::claim(const std::string& id, const std::string& ic
   const auto now_ms = clock_.utc_ms();
   if (now_ms >= sale.call.reveal_until_ms + kClaimWithin.count())
     return fail(Code::kExpired, "it was not claimed in time");
-  ICON_TRY(auto offer, market_.offer_of_sale(id, icon, sale.call, sale.price));
+  ICON_TRY(auto offer, market_.offer_of_sale({id, icon}, sale.call.resources,
+                                             sale.call.slot_seconds, sale.price));
   Sale after = sale;
   after.offers[icon] = boost::json::serialize(offer.to_json());
   ICON_CHECK(put(id, after));

@@ -1,7 +1,9 @@
-// Sealed bids for this host's scarce slots: a sale is called, ICONs commit to bids and reveal them,
-// and the highest ones win at one price (budget/auction/uniform_price.h). Every document is in the
-// journal before it leaves; whoever asks gets them all and computes the outcome again. Owned by
-// Host. Loop thread only; no waiting inside.
+// Sealed bids at this host: a sale is called, parties commit to bids and reveal them. Of this
+// host's own scarce slots the highest bids win at one price (budget/auction/uniform_price.h); in an
+// exchange that it conducts ICONs meet the slots of several providers (budget/auction/sbba.h), each
+// of which makes good for its own trades (supervisor/asks.h). Every document is in the journal
+// before it leaves; whoever asks gets them all and computes the outcome again. Owned by Host. Loop
+// thread only; no waiting inside.
 #pragma once
 
 #include <map>
@@ -42,13 +44,15 @@ class Sales {
   // nobody's business. Errors: kNotFound.
   Result<json::Array> documents(const std::string& sale) const;
   // `host`: through whom it came. The same again changes nothing. Errors: kNotFound, kExpired (too
-  // late), kConflict (another commit by this party), kLimit, kUnauthenticated.
+  // late), kConflict (another commit by this party), kLimit, kUnauthenticated, kRefused (a host
+  // that is none of the exchange's sellers).
   Status commit(const wire::Envelope& commit, const std::string& host);
   // A signed wire::AuctionAck; the same again, the same one. Errors: kNotFound (no commit to it),
-  // kConflict (too early), kExpired, kUnauthenticated.
+  // kConflict (too early), kExpired, kUnauthenticated, kRefused (who may not sell here sells).
   Result<wire::Envelope> reveal(const wire::Envelope& bid);
-  // A signed wire::Offer at the sale's price, to be reserved by `icon` alone. Errors: kNotFound,
-  // kConflict (no outcome yet), kRefused (it did not win, or had its slot), kExpired.
+  // A signed wire::Offer at the sale's price, to be reserved by `icon` alone. Errors: kNotFound
+  // (also of an exchange: its sellers have the slots), kConflict (no outcome yet), kRefused (it did
+  // not win, or had its slot), kExpired.
   Result<wire::Envelope> claim(const std::string& sale, const std::string& icon);
 
  private:
@@ -62,11 +66,15 @@ class Sales {
     std::map<std::string, std::string> acks;     // digest of a bid -> its acknowledgement, index
     std::map<std::string, std::size_t> hosts;    // how many commits came through each
     wire::MicroCredits price = 0;
-    std::vector<std::string> winners;
+    std::size_t trades = 0;
+    std::vector<std::string> winners;           // of our own slots
     std::map<std::string, std::string> offers;  // winner -> its offer, as JSON
   };
   static std::string_view name_of(State state);
-  Status call_sale();
+  Status call_own(UtcMillis now_ms);
+  Status call_exchange(UtcMillis now_ms);
+  Status put_call(wire::AuctionCall call, std::int64_t bid_ms, std::int64_t reveal_ms);
+  bool is_seller(const PublicKey& party) const;
   Status close(const std::string& id, Sale& sale);
   Status conclude(const std::string& id, Sale& sale);
   Status put(const std::string& id, const Sale& sale);
@@ -83,7 +91,7 @@ class Sales {
   Market& market_;
   budget::ledger::Diary* diary_;
   std::vector<std::pair<std::string, Sale>> sales_;  // by the digest of the call, oldest first
-  UtcMillis called_ms_ = 0;
+  std::map<wire::AuctionCall::Rule, UtcMillis> called_ms_;
 };
 
 }  // namespace icon::supervisor

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "supervisor/api_parts.h"
+#include "supervisor/ask_errands.h"
 #include "supervisor/daemon.h"
 #include "supervisor/dht_link.h"
 #include "supervisor/host.h"
@@ -70,6 +71,7 @@ Task<void> run(IoContext& loop, Daemon& daemon, bool stop_icons, int& exit_code)
   asio::co_spawn(loop, daemon.look_after(), asio::detached);
   asio::co_spawn(loop, reap_orphans(loop), asio::detached);
   asio::co_spawn(loop, keep_advertised(daemon.host()), asio::detached);
+  asio::co_spawn(loop, keep_asking(daemon.host()), asio::detached);
   co_await signals.async_wait(kNoThrow);
   co_await daemon.stop(stop_icons);
   loop.stop();

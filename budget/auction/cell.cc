@@ -54,6 +54,11 @@ UtcMillis start_of(const wire::AuctionCall& call, const Cell& cell) {
   return cell.window * call.slot_seconds * 1000;
 }
 
+UtcMillis current_window(const wire::AuctionCall& call) {
+  const auto window_ms = call.slot_seconds * 1000;
+  return call.reveal_until_ms / window_ms * window_ms;
+}
+
 std::int64_t seconds_of(const wire::AuctionCall& call, const Cell& cell) {
   return cell.windows * call.slot_seconds;
 }

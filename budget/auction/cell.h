@@ -28,6 +28,8 @@ std::optional<Cell> cell_of(const wire::AuctionCall& call, const wire::AuctionBi
 // What changes hands in a cell.
 wire::Resources resources_of(const wire::AuctionCall& call, const Cell& cell);
 UtcMillis start_of(const wire::AuctionCall& call, const Cell& cell);
+// Where one window lies: the one in which the reveals end, for slots that are taken up at once.
+UtcMillis current_window(const wire::AuctionCall& call);
 std::int64_t seconds_of(const wire::AuctionCall& call, const Cell& cell);
 
 }  // namespace icon::budget::auction

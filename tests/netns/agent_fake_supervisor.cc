@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/encoding.h"
+#include "budget/auction/cell.h"
 #include "budget/auction/record.h"
 #include "wire/ping.h"
 
@@ -219,44 +220,61 @@ void FakeSupervisor::begin_sale() {
   auto& call = sale->call;
   const auto now = now_ms();
   secret_ = blake2b(random_token(32));
-  call.auctioneer = sale->provider->key.public_key();
+  call.auctioneer = auctioneer().public_key();
+  if (sale->other) call.rule = wire::AuctionCall::Rule::kDouble;
   call.nonce = random_token(9);
   call.resources = {500, 256LL << 20, 100'000'000};
   call.slot_seconds = 3'600;
-  call.slots = 1;
+  call.slots = sale->other ? 0 : 1;
   call.deposit_ucredits = 10;
   call.seed_commitment = budget::auction::seed_commitment(secret_);
   call.issued_ms = now;
   call.commit_until_ms = now + sale->step.count();
-  call.reveal_until_ms = call.start_ms = call.commit_until_ms + sale->step.count();
+  call.reveal_until_ms = call.commit_until_ms + sale->step.count();
+  call.start_ms = sale->other ? 0 : call.reveal_until_ms;
   call.expires_ms = call.reveal_until_ms + 60'000;
-  sale->documents = {*wire::seal(sale->provider->key, call)};
+  sale->documents = {*wire::seal(auctioneer(), call)};
 }
 
-// The close, with the rival's commit; its bid, and the outcome when both have revealed.
+wire::Envelope FakeSupervisor::commit_to_sale(const KeyPair& by, wire::MicroCredits price) {
+  const auto id = sale->documents.front().digest();
+  const auto& call = sale->call;
+  const bool sells = sale->other != nullptr;
+  const wire::AuctionBid bid{id,
+                             by.public_key(),
+                             sells ? wire::AuctionBid::Side::kSell : wire::AuctionBid::Side::kBuy,
+                             call.resources,
+                             sells ? budget::auction::current_window(call) : call.start_ms,
+                             call.slot_seconds,
+                             price,
+                             random_token(18)};
+  const auto sealed = *wire::seal(by, bid);
+  sale->commits.push_back(
+      *wire::seal(by, wire::AuctionCommit{id, by.public_key(), sealed.digest(), call.issued_ms}));
+  return sealed;
+}
+
+// The close, with the others' commits; their bids, and the outcome when all have revealed.
 void FakeSupervisor::advance_sale() {
-  const auto& key = sale->provider->key;
+  const auto& key = auctioneer();
   const auto id = sale->documents.front().digest();
   if (!sale->closed && now_ms() >= sale->call.commit_until_ms && !sale->commits.empty()) {
-    const wire::AuctionBid bid{id,
-                               rival_.public_key(),
-                               wire::AuctionBid::Side::kBuy,
-                               sale->call.resources,
-                               sale->call.start_ms,
-                               sale->call.slot_seconds,
-                               sale->rival,
-                               random_token(18)};
-    const auto rivals = *wire::seal(rival_, bid);
-    const wire::AuctionCommit commit{id, rival_.public_key(), rivals.digest(),
-                                     sale->call.issued_ms};
-    sale->commits.push_back(*wire::seal(rival_, commit));
+    std::vector<wire::Envelope> others;
+    if (sale->other) {
+      others.push_back(commit_to_sale(sale->provider->key, 1));
+      others.push_back(commit_to_sale(sale->other->key, sale->rival));
+    } else {
+      others.push_back(commit_to_sale(rival_, sale->rival));
+    }
     const auto close = budget::auction::close_auction(key, sale->documents.front(), sale->commits,
                                                       secret_, now_ms());
     for (const auto& each : sale->commits) sale->documents.push_back(each);
     sale->documents.push_back(*close);
-    sale->documents.push_back(rivals);
-    sale->documents.push_back(
-        *wire::seal(key, wire::AuctionAck{id, key.public_key(), rivals.digest(), now_ms()}));
+    for (const auto& bid : others) {
+      sale->documents.push_back(bid);
+      sale->documents.push_back(
+          *wire::seal(key, wire::AuctionAck{id, key.public_key(), bid.digest(), now_ms()}));
+    }
     sale->closed = true;
   }
   if (sale->reveals == 1) {
@@ -271,18 +289,38 @@ void FakeSupervisor::advance_sale() {
   }
 }
 
+// Who sells in an exchange says where it is.
+http::Response FakeSupervisor::list_sales(const FakeProvider* asked) {
+  json::Object answer{{"sales", json::Array{}}};
+  if (sale->other && asked != nullptr) {
+    if (asked == sale->provider || asked == sale->other)
+      answer["exchange"] = json::Object{{"id", rival_.id()}, {"api", kExchangeApi}};
+    return http::json_response(200, answer);
+  }
+  exchange_lists += sale->other != nullptr;
+  if (sale->other)
+    answer["sellers"] =
+        json::Array{json::Value(sale->provider->key.id()), json::Value(sale->other->key.id())};
+  if (sale->other || asked == sale->provider)
+    answer["sales"] = json::Array{json::Object{{"sale", sale->documents.front().digest()},
+                                               {"call", sale->documents.front().to_json()}}};
+  return http::json_response(200, answer);
+}
+
 http::Response FakeSupervisor::run_sale(const json::Object& body) {
-  const auto found = providers.find(std::string(body.at("api").as_string()));
-  if (!sale || found == providers.end() || found->second != sale->provider)
+  const std::string api(body.at("api").as_string());
+  const auto found = providers.find(api);
+  const auto* asked = found == providers.end() ? nullptr : found->second;
+  if (!sale || (asked == nullptr && api != kExchangeApi))
     return http::json_response(200, json::Object{{"sales", json::Array{}}});
   if (sale->documents.empty()) begin_sale();
   advance_sale();
   const auto what = body.at("what").as_string();
   const auto id = sale->documents.front().digest();
-  if (what == "list")
-    return http::json_response(
-        200, json::Object{{"sales", json::Array{json::Object{
-                                        {"sale", id}, {"call", sale->documents[0].to_json()}}}}});
+  if (what == "list") return list_sales(asked);
+  // An exchange has no slots, and its sellers no auction.
+  if (sale->other && (what == "claim") != (asked == sale->provider))
+    return http::error_response({Code::kNotFound, "no such sale here"});
   if (what == "commit") {
     if (sale->commits.empty()) sale->commits = {*wire::parse_envelope(body.at("commit"))};
     return http::json_response(200, json::Object{});
@@ -290,7 +328,7 @@ http::Response FakeSupervisor::run_sale(const json::Object& body) {
   if (what == "reveal") {
     if (!sale->closed) return http::error_response({Code::kConflict, "sealed"});
     const auto bid = *wire::parse_envelope(body.at("bid"));
-    const auto& key = sale->provider->key;
+    const auto& key = auctioneer();
     const wire::AuctionAck ack{id, key.public_key(), bid.digest(), now_ms()};
     sale->documents.push_back(bid);
     sale->documents.push_back(*wire::seal(key, ack));

@@ -57,11 +57,13 @@ class FakeSupervisor {
   // The provider's last word on the lease that is left: so many seconds were used.
   void close_lease(const std::string& lease_id, const FakeProvider& by, std::int64_t used_seconds);
 
-  // One slot of `provider` goes to the highest of two sealed bids; the other is `rival`'s.
+  // One slot of `provider` goes to the highest of two sealed bids; the other is `rival`'s. Or, with
+  // an `other` provider, both sell in somebody's exchange: `rival` is what the other asks.
   struct Sale {
     FakeProvider* provider = nullptr;
     wire::MicroCredits rival = 0;
     bool forged = false;  // the outcome is not what the documents give
+    FakeProvider* other = nullptr;
     Millis step{1'500};
     wire::AuctionCall call{};
     std::vector<wire::Envelope> documents{};
@@ -69,6 +71,7 @@ class FakeSupervisor {
     int reveals = 0;
     bool closed = false;
   };
+  static constexpr const char* kExchangeApi = "192.0.2.99:7946";
   std::optional<Sale> sale;
 
   // What the agent did.
@@ -79,6 +82,7 @@ class FakeSupervisor {
   json::Object status;
   std::vector<wire::Renewal> renewals;
   bool lose_next_renewal = false;  // it is granted, and its answer does not arrive
+  int exchange_lists = 0;          // it asked an exchange for its sales
   int hellos = 0;
   int statuses = 0;
   // Sent along with the answer to an order.
@@ -96,7 +100,11 @@ class FakeSupervisor {
   std::int64_t purse_held() const;
   http::Response order(const json::Object& body);
   http::Response run_sale(const json::Object& body);
+  const KeyPair& auctioneer() const { return sale->other ? rival_ : sale->provider->key; }
+  http::Response list_sales(const FakeProvider* asked);
   void begin_sale();
+  // A commit, and what it is to; a buyer's or a seller's.
+  wire::Envelope commit_to_sale(const KeyPair& by, wire::MicroCredits price);
   void advance_sale();
   http::Response own_lease() const;
   http::Response renew(const json::Object& body);

@@ -150,6 +150,38 @@ TEST_F(AgentBidTest, WinsASealedBidAndMovesThere) {
   EXPECT_EQ(documents.at("auction_bid"), 2);
 }
 
+// Two providers sell in somebody's exchange: whichever it will be is worth the bid, the cheaper one
+// has the slot, and the price is what the dearer one asked.
+TEST_F(AgentBidTest, BuysInAnExchangeAndMovesToWhoeverSellsThere) {
+  FakeProvider other;
+  other.name = "other";
+  other.api = "192.0.2.30:7946";
+  near_.full = other.full = true;
+  fake_->providers[other.api] = &other;
+  fake_->sale = FakeSupervisor::Sale{&near_, 30'000, false, &other};
+  start_agent(policy("  - {name: other, id: " + other.key.id() + ", api: \"" + other.api +
+                     "\", rtt: 1ms}\n"));
+  start_users(4);
+  ASSERT_TRUE(fake_->run_until([&] { return !fake_->orders.empty(); })) << log_text();
+  EXPECT_EQ(fake_->orders[0].to, near_.key.public_key());
+  ASSERT_EQ(fake_->bids.size(), 1U);
+  EXPECT_EQ(fake_->bids[0].price_ucredits, 30'000);
+  EXPECT_EQ(bid().at("rule").as_string(), "double");
+  EXPECT_EQ(bid().at("provider").as_string(), near_.key.id());
+}
+
+// A seller that it does not know could be anybody.
+TEST_F(AgentBidTest, StaysOutOfAnExchangeWithStrangers) {
+  FakeProvider stranger;
+  near_.full = true;
+  fake_->sale = FakeSupervisor::Sale{&near_, 30'000, false, &stranger};
+  start_agent(policy());
+  start_users(4);
+  ASSERT_TRUE(fake_->run_until([&] { return fake_->exchange_lists >= 2; })) << log_text();
+  EXPECT_TRUE(bid().empty());
+  EXPECT_TRUE(fake_->orders.empty());
+}
+
 TEST_F(AgentBidTest, LosesAndHasItsMoneyBack) {
   bid_against(900'000'000);
   ASSERT_TRUE(fake_->run_until([&] { return bid_is("lost"); }));

@@ -7,6 +7,7 @@
 
 #include "base/encoding.h"
 #include "base/keys.h"
+#include "budget/auction/cell.h"
 #include "budget/auction/record.h"
 #include "budget/ledger/prov.h"
 #include "budget/ledger/sqlite_ledger_store.h"
@@ -288,6 +289,108 @@ TEST_F(SupervisorSaleTest, TheHighestSealedBidWinsAtTheSecondPrice) {
   EXPECT_EQ(lease_role(b_), "sold reserved");
   EXPECT_EQ(b_.get("/v1/status").at("free").at("cpu_millis"), 1'500) << "it was set aside";
   EXPECT_EQ(ledger(b_.directory() + "/state/ledger.db")["auction_outcome"], 1);
+}
+
+// Two providers sell at an exchange, which one of them conducts; an ICON has the cheaper slot for
+// what the dearer one asks.
+class SupervisorExchangeTest : public SupervisorMarketTest {
+ protected:
+  static constexpr auto kSlot = "cpu_millis: 500, memory_bytes: 1000000, bandwidth_bps: 1000";
+  void SetUp() override {
+    // Who they are is known once they have begun.
+    a_.start();
+    b_.start();
+    const auto at = "{id: " + b_.id() + ", api: \"" + b_.api() + "\"}";
+    const auto bids = [&](const std::string& ask) {
+      return std::string("sealed_bids: {slots: 1, ") + kSlot + ", slot_seconds: 600, " +
+             "reserve_ucredits: " + ask + ", exchange: " + at + "}\n";
+    };
+    a_.stop(SIGTERM);
+    b_.stop(SIGTERM);
+    a_.write_config(bids("70"));
+    b_.write_config(bids("40") + "exchange: {" + kSlot +
+                    ", slot_seconds: 600, every_ms: 500, bid_ms: 2000, reveal_ms: 2000, "
+                    "deposit_ucredits: 5, sellers: [" +
+                    a_.id() + ", " + b_.id() + "]}\n");
+    SupervisorMarketTest::SetUp();
+  }
+  json::Object sales(json::Object body) {
+    body["api"] = b_.api();
+    body["id"] = b_.id();
+    const auto answer = as_icon("/v2/self/sales", body);
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    return json::parse_object(answer.body, 1 << 20).value_or(json::Object{});
+  }
+};
+
+TEST_F(SupervisorExchangeTest, AnIconHasTheCheaperSlotAtTheDearersPrice) {
+  const auto pointer = sales({{"what", "list"}});
+  EXPECT_EQ(pointer.at("exchange").at("id").as_string(), b_.id());
+  EXPECT_EQ(pointer.at("sellers").as_array().size(), 2U);
+  // In a call to which both have committed there is still time for us.
+  std::string sale;
+  wire::AuctionCall call;
+  ASSERT_TRUE(test::eventually([&] {
+    const auto rows = sales({{"what", "list"}}).at("sales").as_array();
+    if (rows.empty() || rows.back().at("state").as_string() != "open" ||
+        rows.back().at("commits").as_int64() < 2)
+      return false;
+    call = *wire::open<wire::AuctionCall>(*wire::parse_envelope(rows.back().at("call")));
+    sale = std::string(rows.back().at("sale").as_string());
+    return call.commit_until_ms - SystemClock().utc_ms() > 500;
+  })) << b_.log();
+  EXPECT_EQ(call.rule, wire::AuctionCall::Rule::kDouble);
+  const auto bid =
+      *wire::seal(*key_, wire::AuctionBid{sale, key_->public_key(), wire::AuctionBid::Side::kBuy,
+                                          call.resources, budget::auction::current_window(call),
+                                          call.slot_seconds, 900, random_token(18)});
+  sales({{"what", "commit"},
+         {"sale", sale},
+         {"commit", wire::seal(*key_, wire::AuctionCommit{sale, key_->public_key(), bid.digest(),
+                                                          SystemClock().utc_ms()})
+                        ->to_json()}});
+  const auto state = [&] {
+    const auto answer = b_.get("/v1/sales");
+    for (const auto& row : answer.at("sales").as_array())
+      if (row.at("sale").as_string() == sale) return std::string(row.at("state").as_string());
+    return std::string();
+  };
+  ASSERT_TRUE(test::eventually([&] { return state() == "revealing"; }));
+  sales({{"what", "reveal"}, {"sale", sale}, {"bid", bid.to_json()}});
+  ASSERT_TRUE(test::eventually([&] { return state() == "over"; })) << a_.log() << b_.log();
+  std::vector<wire::Envelope> documents;
+  const auto shown = sales({{"what", "documents"}, {"sale", sale}});
+  for (const auto& value : shown.at("documents").as_array())
+    documents.push_back(*wire::parse_envelope(value));
+  const auto found = budget::auction::conclude(documents);
+  ASSERT_TRUE(found) << found.error().message;
+  ASSERT_EQ(found->clearing.trades(), 1U);
+  EXPECT_EQ(found->clearing.clusters[0].price, 70);
+  EXPECT_EQ(found->clearing.clusters[0].trades[0].seller.id(), b_.id());
+
+  // The seller has to have seen the outcome too.
+  const json::Object claim{{"what", "claim"}, {"sale", sale}, {"api", b_.api()}, {"id", b_.id()}};
+  http::Response claimed;
+  ASSERT_TRUE(test::eventually([&] {
+    claimed = as_icon("/v2/self/sales", claim);
+    return claimed.status == 200;
+  })) << claimed.body;
+  const auto offer = *wire::parse_envelope(json::parse_object(claimed.body, 1 << 20)->at("offer"));
+  EXPECT_EQ(wire::open<wire::Offer>(offer)->price_ucredits, 70);
+  const auto wanted = *wire::seal(*key_, bid_on(offer));
+  const auto locked =
+      as_icon("/v2/self/reservations",
+              {{"api", b_.api()}, {"bid", wanted.to_json()}, {"offer", offer.to_json()}});
+  EXPECT_EQ(locked.status, 200) << locked.body;
+  EXPECT_EQ(lease_role(b_), "sold reserved");
+  // Both sellers can prove it, and whose slot is left asks on.
+  for (SupervisorHost* host : {&a_, &b_})
+    EXPECT_TRUE(test::eventually(
+        [&] { return ledger(host->directory() + "/state/ledger.db")["auction_outcome"] >= 1; }));
+  EXPECT_TRUE(test::eventually([&] {
+    const auto asks = a_.get("/v1/sales").at("asks").as_array();
+    return !asks.empty() && asks.back().at("sale").as_string() != sale;
+  }));
 }
 
 // An ICON buys for a replica with its signed word for it, and for nobody else with anybody's.

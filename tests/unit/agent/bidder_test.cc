@@ -28,15 +28,16 @@ class ChooseSaleTest : public ::testing::Test {
     return {{"sales", json::Array{json::Object{{"call", wire::seal(by, call_)->to_json()}}}}};
   }
   bool chosen(const KeyPair& asked) const {
-    return choose_sale(answer(provider_), asked.public_key(), kNeed, kNow).has_value();
+    return choose_sale(answer(provider_), asked.public_key(), rule_, kNeed, kNow).has_value();
   }
 
   KeyPair provider_ = KeyPair::generate();
   wire::AuctionCall call_;
+  wire::AuctionCall::Rule rule_ = wire::AuctionCall::Rule::kUniform;
 };
 
 TEST_F(ChooseSaleTest, TakesAnOpenSaleOfWhatItNeeds) {
-  const auto sale = choose_sale(answer(provider_), provider_.public_key(), kNeed, kNow);
+  const auto sale = choose_sale(answer(provider_), provider_.public_key(), rule_, kNeed, kNow);
   ASSERT_TRUE(sale);
   EXPECT_EQ(sale->id, sale->call_document.digest());
   EXPECT_EQ(sale->call.slot_seconds, 600);
@@ -46,9 +47,10 @@ TEST_F(ChooseSaleTest, PassesOverWhatIsNotForIt) {
   EXPECT_FALSE(chosen(KeyPair::generate())) << "another provider's call";
   auto forged = answer(provider_);
   forged["sales"].as_array()[0].as_object()["call"].as_object()["body"].as_object()["slots"] = 9;
-  EXPECT_FALSE(choose_sale(forged, provider_.public_key(), kNeed, kNow));
+  EXPECT_FALSE(choose_sale(forged, provider_.public_key(), rule_, kNeed, kNow));
   for (const char* text : {"{}", R"({"sales":1})", R"({"sales":[1,{},{"call":{}}]})"})
-    EXPECT_FALSE(choose_sale(*json::parse_object(text, 100), provider_.public_key(), kNeed, kNow));
+    EXPECT_FALSE(
+        choose_sale(*json::parse_object(text, 100), provider_.public_key(), rule_, kNeed, kNow));
   call_.resources.cpu_millis = 499;
   EXPECT_FALSE(chosen(provider_)) << "too small";
   call_.resources.cpu_millis = 500;
@@ -58,6 +60,19 @@ TEST_F(ChooseSaleTest, PassesOverWhatIsNotForIt) {
   call_.commit_until_ms = kNow + 10'000;
   call_.expires_ms = kNow + kHoldLifetime.count();
   EXPECT_FALSE(chosen(provider_)) << "its hold would expire on the way";
+}
+
+// What an exchange sells is a grid: a need is rounded up in it.
+TEST_F(ChooseSaleTest, AnExchangeTakesAnyNeed) {
+  call_.rule = wire::AuctionCall::Rule::kDouble;
+  call_.slots = 0;
+  call_.start_ms = 0;
+  call_.resources = {100, 100, 100};
+  EXPECT_FALSE(chosen(provider_)) << "it was not asked for one";
+  rule_ = wire::AuctionCall::Rule::kDouble;
+  const auto sale = choose_sale(answer(provider_), provider_.public_key(), rule_, kNeed, kNow);
+  ASSERT_TRUE(sale);
+  EXPECT_EQ(sale->resources.cpu_millis, kNeed.cpu_millis);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ class SalesTest : public ::testing::Test {
     config_.provider_name = "p";
     config_.api = *Endpoint::parse("192.0.2.1:7946");
     config_.capacity = {3'000, 3'000, 3'000};
-    config_.sealed_bids = {1, {1'000, 1'000, 1'000}, 100, 60'000, 10'000, 10'000, 50, 7};
+    config_.sealed_bids = {1, {1'000, 1'000, 1'000}, 100, 60'000, 10'000, 10'000, 50, 7, {}};
     journal_ = std::move(*Journal::open(directory_ / "journal.db"));
     market_ = std::make_unique<Market>(config_, provider_, clock_, *journal_);
     begin();
