@@ -384,7 +384,8 @@ void add_host_routes(http::Router& router, Host& host) {
   router.on("GET", "/v1/stubs", plain(host, 200, &list_stubs));
   router.on("GET", "/v1/tunnels", plain(host, 200, &list_tunnels));
   router.on("GET", "/metrics", [&host](http::Request) -> Task<http::Response> {
-    co_return http::Response{200, "text/plain; version=0.0.4", render_metrics(host)};
+    std::string text = co_await render_metrics(host);
+    co_return http::Response{200, "text/plain; version=0.0.4", std::move(text)};
   });
 }
 

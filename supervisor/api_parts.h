@@ -63,6 +63,6 @@ void add_map_route(http::Router& router, Host& host);
 void add_map_reader(http::Router& router, Host& host);
 
 // Prometheus text.
-std::string render_metrics(Host& host);
+Task<std::string> render_metrics(Host& host);
 
 }  // namespace icon::supervisor

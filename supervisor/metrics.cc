@@ -4,15 +4,28 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <boost/asio/thread_pool.hpp>
 #include <map>
 
+#include "base/log.h"
+#include "migration/worker.h"
 #include "supervisor/api_parts.h"
 #include "supervisor/host.h"
+#include "supervisor/net/stub_traffic.h"
 
 namespace icon::supervisor {
 namespace {
 
 using Labels = std::map<std::string, std::string>;
+
+// Of a host's stubs, which may be 10,000, these have series of their own.
+constexpr std::size_t kStubsShownMax = 100;
+
+// A thread of its own: thousands of counters take the kernel longer than a gap may last.
+boost::asio::thread_pool& counting_pool() {
+  static boost::asio::thread_pool pool(1);
+  return pool;
+}
 
 // One registry per scrape: every figure is computed from what is true now, none can grow stale.
 class Page {
@@ -99,6 +112,31 @@ void add_network(Page& page, Host& host) {
                    static_cast<double>(packets), {{"reason", reason}});
 }
 
+void add_traffic(Page& page, const std::string& name, const net::StubTraffic& traffic,
+                 const std::string& about, Labels labels) {
+  page.counter("icon_" + name + "_connections_total", "Connections begun by " + about,
+               static_cast<double>(traffic.connections), labels);
+  const auto add = [&](const char* direction, std::uint64_t packets, std::uint64_t bytes) {
+    labels["direction"] = direction;
+    page.counter("icon_" + name + "_packets_total", "Packets forwarded by " + about,
+                 static_cast<double>(packets), labels);
+    page.counter("icon_" + name + "_bytes_total", "Bytes forwarded by " + about,
+                 static_cast<double>(bytes), labels);
+  };
+  add("to_icon", traffic.packets_to, traffic.bytes_to);
+  add("from_icon", traffic.packets_from, traffic.bytes_from);
+}
+
+void add_stubs(Page& page, const Result<net::StubTraffics>& traffic) {
+  if (!traffic) {
+    log::warn("metrics.stubs", {{"error", traffic.error().message}});
+    return;
+  }
+  add_traffic(page, "stubs", traffic->sum, "all stubs, also those that are gone", {});
+  for (const auto& [icon, carried] : net::busiest_stubs(*traffic, kStubsShownMax))
+    add_traffic(page, "stub", carried, "the busiest stubs", {{"icon", short_id(icon)}});
+}
+
 void add_pings(Page& page, Host& host) {
   const PingCounts& counts = host.pings->counts();
   const auto count = [&](const char* name, const char* help, std::uint64_t value,
@@ -119,7 +157,9 @@ void add_pings(Page& page, Host& host) {
 
 }  // namespace
 
-std::string render_metrics(Host& host) {
+Task<std::string> render_metrics(Host& host) {
+  auto read = host.network->stub_traffic();
+  const auto traffic = co_await migration::run_on(counting_pool(), std::move(read));
   Page page;
   page.gauge("icon_supervisor_info", "Constant 1", 1,
              {{"id", host.id}, {"provider", host.config.provider_name}, {"version", kVersion}});
@@ -130,8 +170,9 @@ std::string render_metrics(Host& host) {
     add_resources(page, "icon_free", "What is neither leased nor used", *free);
   add_journal(page, host);
   add_network(page, host);
+  add_stubs(page, traffic);
   add_pings(page, host);
-  return page.text();
+  co_return page.text();
 }
 
 }  // namespace icon::supervisor

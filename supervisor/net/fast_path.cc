@@ -23,6 +23,8 @@ constexpr const char* kMapNames[] = {"ports", "overlays", "interfaces", "deliver
 constexpr const char* kSettings = "settings";
 constexpr const char* kForwarded = "forwarded";
 constexpr const char* kFlows = "flows";
+constexpr const char* kStubTraffic = "stub_traffic";
+constexpr const char* kStubSum = "stub_sum";
 constexpr std::size_t kMapsPerProgramMax = 16;
 constexpr std::uint32_t kFilterHandle = 1;
 constexpr std::uint32_t kFilterPriority = kRulePriority;
@@ -213,6 +215,44 @@ Result<FastFlows> FastPath::flows() const {
   UniqueFd map(fcntl(bpf_object__find_map_fd_by_name(object_.get(), kFlows), F_DUPFD_CLOEXEC, 0));
   if (!map) return fail_errno("keep the map of flows");
   return FastFlows(std::move(map));
+}
+
+Status FastPath::count(const Address& overlay, bool on) {
+  const int fd = bpf_object__find_map_fd_by_name(object_.get(), kStubTraffic);
+  const std::uint32_t key = htonl(overlay.v4_host_order());
+  if (!on) {
+    (void)bpf_map_delete_elem(fd, &key);
+    return {};
+  }
+  const int cpus = libbpf_num_possible_cpus();
+  if (cpus <= 0) return fail_errno("count the processors", -cpus);
+  const std::vector<icon_traffic> nothing(static_cast<std::size_t>(cpus));
+  if (bpf_map_update_elem(fd, &key, nothing.data(), BPF_NOEXIST) != 0 && errno != EEXIST)
+    return fail_errno("fill the BPF map of the stubs' traffic");
+  return {};
+}
+
+void FastPath::count_only(const std::set<Address>& overlays) {
+  std::set<std::uint32_t> wanted;
+  for (const auto& overlay : overlays) wanted.insert(htonl(overlay.v4_host_order()));
+  const int fd = bpf_object__find_map_fd_by_name(object_.get(), kStubTraffic);
+  std::vector<std::uint32_t> gone;
+  std::uint32_t key = 0;
+  for (int more = bpf_map_get_next_key(fd, nullptr, &key); more == 0;
+       more = bpf_map_get_next_key(fd, &key, &key))
+    if (!wanted.contains(key)) gone.push_back(key);
+  for (const auto& stub : gone) (void)bpf_map_delete_elem(fd, &stub);
+}
+
+Result<FastTraffic> FastPath::traffic() const {
+  const auto keep = [&](const char* name) {
+    return UniqueFd(
+        fcntl(bpf_object__find_map_fd_by_name(object_.get(), name), F_DUPFD_CLOEXEC, 0));
+  };
+  UniqueFd stubs = keep(kStubTraffic);
+  UniqueFd sum = keep(kStubSum);
+  if (!stubs || !sum) return fail_errno("keep the maps of the stubs' traffic");
+  return FastTraffic(std::move(stubs), std::move(sum));
 }
 
 std::uint64_t FastPath::forwarded() const {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "base/result.h"
 #include "supervisor/net/fast_flows.h"
 #include "supervisor/net/fast_rules.h"
+#include "supervisor/net/stub_traffic.h"
 
 struct bpf_object;
 
@@ -45,6 +47,12 @@ class FastPath {
   FastEntries entries() const;      // in the kernel
   Result<FastFlows> flows() const;  // Errors: kIo (no descriptor left)
   std::uint64_t forwarded() const;  // packets, since the maps were made
+
+  // Whether what goes by the stub of this overlay address is counted, from now on; what is counted
+  // already goes on. Errors: kIo.
+  Status count(const Address& overlay, bool on);
+  void count_only(const std::set<Address>& overlays);
+  Result<FastTraffic> traffic() const;  // Errors: kIo (no descriptor left)
 
  private:
   struct Close {

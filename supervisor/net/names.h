@@ -34,6 +34,14 @@ inline constexpr std::uint32_t kRulePriority = 4943;
 // A route of last resort: without veth or tunnel a packet for an ICON ends here, not outside.
 inline constexpr std::uint32_t kBackstopMetric = 4943;
 
+// What stubs carry. Sets of overlay addresses with a counter each, and one counter for all.
+inline constexpr std::string_view kStubTo = "stub_to";  // towards the ICON
+inline constexpr std::string_view kStubFrom = "stub_from";
+inline constexpr std::string_view kStubBegun = "stub_begun";  // connections, by their first packet
+inline constexpr std::string_view kSumTo = "sum_to";
+inline constexpr std::string_view kSumFrom = "sum_from";
+inline constexpr std::string_view kSumBegun = "sum_begun";
+
 std::string veth_name(std::string_view icon_id);    // iv + 8
 std::string hold_name(std::string_view icon_id);    // ih + 8
 std::string tunnel_name(std::string_view peer_id);  // it + 8

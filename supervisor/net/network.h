@@ -14,6 +14,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -146,6 +148,22 @@ struct TunnelState {
   std::vector<std::string> icons;     // whose packets it carries
 };
 
+// What went by a stub since it began. Packets as the kernel hands them over: one may be several
+// segments. What the stub process answered itself is not among it.
+struct StubTraffic {
+  std::uint64_t packets_to = 0;  // towards the ICON
+  std::uint64_t bytes_to = 0;    // from the IP header on
+  std::uint64_t packets_from = 0;
+  std::uint64_t bytes_from = 0;
+  std::uint64_t connections = 0;  // begun by it, of TCP and UDP
+
+  StubTraffic& operator+=(const StubTraffic& other);
+};
+struct StubTraffics {
+  std::map<std::string, StubTraffic> stubs;  // by ICON
+  StubTraffic sum;                           // also of stubs that are gone
+};
+
 class Network {
  public:
   // Loads the nftables table in one transaction, keeping the elements of an earlier supervisor,
@@ -236,6 +254,9 @@ class Network {
   virtual ForwardingState forwarding() const = 0;
   // Packets that the rules refused, by reason: docs/network.md, "What is refused".
   virtual Result<std::vector<std::pair<std::string, std::uint64_t>>> refused_packets() = 0;
+  // Reads what the stubs of this moment have carried: some ms per thousand of them, so the reading
+  // is for another thread, of the same network namespace. It may outlive the Network. Errors: kIo.
+  virtual std::function<Result<StubTraffics>()> stub_traffic() = 0;
 };
 
 // What unhold() does, less what waits in the queue, as programs with arguments: for a guard that

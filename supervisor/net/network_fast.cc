@@ -176,6 +176,19 @@ void NetworkImpl::prune_fast() {
   for (const auto& [id, icon] : icons_) claimed.insert(icon.fast.begin(), icon.fast.end());
   for (const auto& [name, entries] : fast_tunnels_) claimed.insert(entries.begin(), entries.end());
   fast_->erase(without(fast_->entries(), claimed));
+  std::set<Address> stubs;
+  for (const auto& [id, icon] : icons_)
+    if (icon.rules.has_stub) stubs.insert(icon.rules.network.overlay);
+  fast_->count_only(stubs);
+}
+
+void NetworkImpl::count_fast(const IconRules& rules) {
+  if (!fast_) return;
+  const bool is_stub = rules.has_stub && rules.phase != Phase::kReserved;
+  const auto counted = fast_->count(rules.network.overlay, is_stub);
+  if (!counted)
+    log::warn("net.stub_traffic",
+              {{"icon", short_id(rules.network.icon_id)}, {"error", counted.error().message}});
 }
 
 }  // namespace icon::net

@@ -88,4 +88,32 @@ void NetworkImpl::tidy_all() {
   sweeper_->tidy(std::exchange(left_, {})).wait();
 }
 
+std::function<Result<StubTraffics>()> NetworkImpl::stub_traffic() {
+  struct Stub {
+    std::string icon_id;
+    std::vector<Address> overlays;
+  };
+  std::vector<Stub> stubs;
+  for (const auto& [id, icon] : icons_) {
+    if (!icon.rules.has_stub) continue;
+    stubs.push_back({id, {icon.rules.network.overlay}});
+    if (icon.rules.overlay6) stubs.back().overlays.push_back(*icon.rules.overlay6);
+  }
+  // Shared: a std::function can be copied, descriptors cannot.
+  std::shared_ptr<Result<FastTraffic>> fast;
+  if (fast_) fast = std::make_shared<Result<FastTraffic>>(fast_->traffic());
+  return [stubs = std::move(stubs), fast = std::move(fast)]() -> Result<StubTraffics> {
+    TrafficRead read;
+    ICON_CHECK(add_ruleset_traffic(read));
+    if (fast && !*fast) return fail(fast->error());
+    if (fast) ICON_CHECK((*fast)->add_to(read));
+    StubTraffics all{{}, read.sum};
+    for (const auto& stub : stubs)
+      for (const auto& overlay : stub.overlays)
+        if (const auto counted = read.by_overlay.find(overlay); counted != read.by_overlay.end())
+          all.stubs[stub.icon_id] += counted->second;
+    return all;
+  };
+}
+
 }  // namespace icon::net

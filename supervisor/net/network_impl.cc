@@ -354,6 +354,10 @@ Result<std::vector<std::pair<std::string, std::uint64_t>>> NetworkImpl::refused_
   ICON_TRY(auto counters, parse_counters(text));
   ICON_TRY(std::string text6, nft_.list_json("counters table ip6 icon"));
   ICON_TRY(auto counters6, parse_counters(text6));
+  // The others count what was carried.
+  std::erase_if(counters, [](const auto& counter) {
+    return counter.first == kSumTo || counter.first == kSumFrom || counter.first == kSumBegun;
+  });
   for (auto& [name, packets] : counters)
     for (const auto& [name6, packets6] : counters6)
       if (name6 == name) packets += packets6;

@@ -67,6 +67,7 @@ class NetworkImpl final : public Network {
   std::vector<TunnelState> tunnels() override;
   ForwardingState forwarding() const override;
   Result<std::vector<std::pair<std::string, std::uint64_t>>> refused_packets() override;
+  std::function<Result<StubTraffics>()> stub_traffic() override;
 
  private:
   struct Icon {
@@ -135,6 +136,7 @@ class NetworkImpl final : public Network {
   Status route_tunnels6(const Elements& wanted);
   void mirror_tunnels(const Elements& removable, const Elements& wanted);
   void prune_fast();
+  void count_fast(const IconRules& rules);
 
   // network_attach.cc
   // Before a restore a byte is missing from the MTUs: network_attach.cc says why.

@@ -145,6 +145,7 @@ Status NetworkImpl::transition(Icon& icon, const std::function<void(IconRules&)>
     return status;
   }
   claim(icon, std::move(next), wanted);
+  count_fast(icon.rules);
   load_fast(icon, fast);
   return {};
 }

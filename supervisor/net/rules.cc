@@ -22,6 +22,9 @@ table {ip} icon {{
   counter foreign {{ }}
   counter muted {{ }}
   counter unknown {{ }}
+  counter {sum_to} {{ }}
+  counter {sum_from} {{ }}
+  counter {sum_begun} {{ }}
   map dnat_tcp {{ type inet_service : {type} . inet_service; }}
   map dnat_udp {{ type inet_service : {type} . inet_service; }}
   map open_tcp {{ type inet_service : {type} . inet_service; }}
@@ -37,6 +40,9 @@ table {ip} icon {{
   set homecoming {{ type {type}; }}
   set deliver_to {{ type ifname . {type}; }}
   set deliver_from {{ type ifname . {type}; }}
+  set {stub_to} {{ type {type}; counter; }}
+  set {stub_from} {{ type {type}; counter; }}
+  set {stub_begun} {{ type {type}; counter; }}
   map tunnel_mark {{ type ifname : mark; }}
   map previous_host {{ type {type} : mark; }}
   chain raw_in {{
@@ -106,6 +112,8 @@ table {ip} icon {{
   }}
   chain clamp {{
     type filter hook forward priority mangle; policy accept;
+    oifname "it*" {ip} daddr @{stub_to} counter name {sum_to}
+    iifname "it*" {ip} saddr @{stub_from} counter name {sum_from}
     iifname "iv*" tcp flags syn tcp option maxseg size set rt mtu
     oifname "iv*" tcp flags syn tcp option maxseg size set rt mtu
     oifname "ih*" tcp flags syn tcp option maxseg size set rt mtu
@@ -113,6 +121,7 @@ table {ip} icon {{
   }}
   chain keep_source {{
     type nat hook postrouting priority 90; policy accept;
+    oifname "it*" {ip} daddr @{stub_begun} counter name {sum_begun}
     meta mark {clash_mark} {ip} daddr @overlays snat {ip} to {ip} saddr random
     {ip} daddr @overlays snat {ip} to {ip} saddr
     oifname "it*" snat {ip} to {ip} saddr
@@ -188,6 +197,10 @@ Result<std::string> element_text(const json::Value& value) {
     return Address::parse(text) ? text : quoted(text);
   }
   if (value.is_object()) {
+    // With its counter, which is read otherwise (stub_traffic.h).
+    if (const auto* counted = value.as_object().if_contains("elem");
+        counted != nullptr && counted->is_object())
+      if (const auto* key = counted->as_object().if_contains("val")) return element_text(*key);
     if (const auto* prefix = value.as_object().if_contains("prefix");
         prefix != nullptr && prefix->is_object()) {
       ICON_TRY(const auto address, json::get_string(prefix->as_object(), "addr"));
@@ -248,7 +261,10 @@ std::string table_script(const PublicAddresses& addresses, const std::string& ex
                        fmt::arg("address", address.to_string()),
                        fmt::arg("release_mark", kReleaseMark),
                        fmt::arg("tunnel_marks", kTunnelMarkBase), fmt::arg("home_mark", kHomeMark),
-                       fmt::arg("clash_mark", kClashMark), fmt::arg("outside", outside));
+                       fmt::arg("clash_mark", kClashMark), fmt::arg("outside", outside),
+                       fmt::arg("stub_to", kStubTo), fmt::arg("stub_from", kStubFrom),
+                       fmt::arg("stub_begun", kStubBegun), fmt::arg("sum_to", kSumTo),
+                       fmt::arg("sum_from", kSumFrom), fmt::arg("sum_begun", kSumBegun));
   };
   // What a kernel says to its link is no forgery. Without a public address nothing is published:
   // nobody dials "::".
@@ -285,6 +301,7 @@ void add_elements(const IconRules& icon, const Address& overlay, const Address* 
   if (marks.contains(icon.next_host))
     add("deliver_from", pair_key(tunnel_name(icon.next_host), overlay));
   if (!icon.has_stub) return;
+  for (const auto set : {kStubTo, kStubFrom, kStubBegun}) add(set.data(), text);
   add("deliver_from", pair_key(tunnel_name(icon.stub.peer_id), overlay));
   for (const auto& peer : icon.earlier_stub_peers)
     add("deliver_from", pair_key(tunnel_name(peer), overlay));

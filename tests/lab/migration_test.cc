@@ -6,6 +6,7 @@
 #include <regex>
 #include <thread>
 
+#include "base/http_client.h"
 #include "tests/eventually.h"
 #include "tests/lab/move_world.h"
 
@@ -14,6 +15,13 @@ namespace {
 
 class MigrationTest : public MoveWorldTest {
  protected:
+  std::string metrics(const std::string& host) {
+    http::UnixRequest request;
+    request.socket_path = world_->socket(host);
+    request.target = "/metrics";
+    const auto answer = http::request_blocking(std::move(request));
+    return answer ? answer->body : answer.error().message;
+  }
   // Those of its users: as large as before the move, not the 524 bytes of a restored socket.
   void expect_full_segments(const std::string& host) {
     const auto agent = world_->get(host, "/v1/icons/redis")->at("pid").as_int64();
@@ -56,6 +64,15 @@ TEST_F(MigrationTest, ConnectionsFollowFromHostToHostAndBack) {
     EXPECT_NE(log.find(R"("event":"net.forwarding","mode":"bpf")"), std::string::npos) << host;
     EXPECT_TRUE(std::regex_search(log, std::regex(R"("event":"net.queue".*"fast_packets":[1-9])")))
         << host;
+  }
+  // Each with the connections of its own users.
+  for (const auto& host : {"b", "c"}) {
+    const auto text = metrics(host);
+    EXPECT_TRUE(std::regex_search(
+        text, std::regex(R"(icon_stub_bytes_total\{direction="to_icon",icon="\w+"\} [1-9])")))
+        << text;
+    EXPECT_TRUE(std::regex_search(
+        text, std::regex(R"(icon_stubs_packets_total\{direction="from_icon"\} [1-9])")));
   }
 }
 

@@ -70,6 +70,51 @@ TEST_P(NetForward, OpenConnectionsSurviveAChangeOfTheMode) {
   EXPECT_TRUE(connect_client(a_->at(8080))->echoes("newer"));
 }
 
+TEST_P(NetForward, WhatAStubCarriesIsCounted) {
+  const auto traffic = [&](Host& host) {
+    return host.call([](Network& n) { return n.stub_traffic()(); }).value_or(StubTraffics{});
+  };
+  start_service(*a_);
+  auto tcp = connect_client(a_->at(8080));
+  auto udp = udp_client(a_->at(8080));
+  ASSERT_TRUE(tcp && tcp->echoes("before") && udp->echoes("before"));
+  EXPECT_TRUE(traffic(*a_).stubs.empty()) << "no stub yet";
+  move(*a_, *b_, {a_.get()}, {});
+  const auto begin = traffic(*a_);
+  ASSERT_TRUE(begin.stubs.contains(icon_.icon_id));
+  EXPECT_EQ(begin.stubs.at(icon_.icon_id).connections, 0u) << "these began before it";
+  ASSERT_TRUE(tcp->echoes(std::string(50'000, 'x')) && udp->echoes("after"));
+  auto by_stub = connect_client(a_->at(8080));
+  auto udp_by_stub = udp_client(a_->at(8080));
+  ASSERT_TRUE(by_stub && by_stub->echoes(std::string(30'000, 'y')) && udp_by_stub->echoes("new"));
+  auto by_ipv6 = connect_client(a_->at6(8080));
+  ASSERT_TRUE(by_ipv6 && by_ipv6->echoes(std::string(20'000, 'z')));
+  const auto end = traffic(*a_);
+  const StubTraffic& stub = end.stubs.at(icon_.icon_id);
+  EXPECT_EQ(stub.connections, 3u);
+  EXPECT_GT(stub.packets_to, 10u);
+  EXPECT_GT(stub.packets_from, 10u);
+  EXPECT_GT(stub.bytes_to, 100'000u);
+  EXPECT_GT(stub.bytes_from, 100'000u);
+  EXPECT_LT(stub.bytes_to + stub.bytes_from, 300'000u) << "each packet once";
+  EXPECT_EQ(end.sum.bytes_to, stub.bytes_to);
+  EXPECT_EQ(end.sum.connections, 3u);
+  EXPECT_TRUE(traffic(*b_).stubs.empty()) << "it runs there";
+  EXPECT_EQ(a_->refused("sum_to"), UINT64_MAX) << "nothing of it is refused";
+  restart(*a_, GetParam(), [&] {
+    open_tunnel(*a_, *b_);
+    a_->ok(
+        [&](Network& n) {
+          return n.attach_stub(icon_, {b_->id(), StubMode::kForward, 0});
+        },
+        "stub again");
+  });
+  EXPECT_GE(traffic(*a_).stubs[icon_.icon_id].bytes_to, stub.bytes_to) << "a restart loses nothing";
+  a_->ok([&](Network& n) { return n.remove_stub(icon_.icon_id); }, "remove stub");
+  EXPECT_TRUE(traffic(*a_).stubs.empty());
+  EXPECT_GE(traffic(*a_).sum.bytes_to, stub.bytes_to) << "what is gone counts";
+}
+
 TEST_P(NetForward, WithoutTheFastPathNothingOfItIsLeft) {
   start_service(*a_);
   restart(*a_, Forwarding::kNftables,

@@ -26,20 +26,23 @@ static __always_inline int is_over(const struct icon_flow *flow, const struct pa
   return way != kIconWayOutside && icon_flow_has_ended(flow);
 }
 
-// False: the connection is not one that may bypass netfilter this way.
+enum { kNotAdmitted = 0, kKnown, kBegun };
+// Whether the connection may bypass netfilter this way, and whether it begins with this packet.
 static __always_inline int admit(struct __sk_buff *skb, const struct icon_flow_key *key,
                                  const struct packet *p, __u16 way, __u16 public_port,
                                  int redirects) {
   const int first = p->syn || p->protocol == IPPROTO_UDP;
+  int begins = 0;
   struct icon_flow *flow = bpf_map_lookup_elem(&flows, key);
-  if (redirects && p->syn) return 0;
+  if (redirects && p->syn) return kNotAdmitted;
   if (!flow) {
     // Mid-stream from the world: conntrack knows it, or nobody. Mid-stream from a tunnel: it was
     // opened before the ICON came here, and its answers go back the same way.
-    if (!first && way == kIconWayOutside) return 0;
+    if (!first && way == kIconWayOutside) return kNotAdmitted;
     struct icon_flow fresh = {.seen = now(), .way = way, .public_port = public_port};
     touch(&fresh, p, kIconEndByClient);
-    return bpf_map_update_elem(&flows, key, &fresh, BPF_ANY) == 0;
+    if (bpf_map_update_elem(&flows, key, &fresh, BPF_ANY) != 0) return kNotAdmitted;
+    return first ? kBegun : kKnown;
   }
   if (flow->way != way || flow->public_port != public_port) {
     // The stub was pointed straight at us: the same connection by another tunnel.
@@ -47,15 +50,19 @@ static __always_inline int admit(struct __sk_buff *skb, const struct icon_flow_k
     const int over = is_over(flow, p, way);
     if (!both_tunnels && !over) {
       if (first) skb->mark = kIconMarkClash;
-      return 0;
+      return kNotAdmitted;
     }
+    begins = over && first;
     if (over) flow->closed = 0;
     flow->way = way;
     flow->public_port = public_port;
   }
-  if (p->syn && flow->closed) flow->closed = 0;
+  if (p->syn && flow->closed) {
+    begins = 1;
+    flow->closed = 0;
+  }
   touch(flow, p, kIconEndByClient);
-  return 1;
+  return begins ? kBegun : kKnown;
 }
 
 // While an ICON is held it is in no map of where to send: the rules see its packets, and connection
@@ -90,9 +97,11 @@ static __always_inline int to_icon(struct __sk_buff *skb, __u32 l2, const struct
   if (target->to == 0 || wire_bytes(skb, l2, p) > set->mtu) return TC_ACT_OK;
   const __u16 public_port = way == kIconWayOutside ? p->destination_port : 0;
   if (p->clamp && !clamp_mss(skb, l2, set->mss_max)) return TC_ACT_OK;
-  if (!admit(skb, &key, p, way, public_port, way == kIconWayOutside && at->redirects_tcp))
-    return TC_ACT_OK;
+  const int admitted =
+      admit(skb, &key, p, way, public_port, way == kIconWayOutside && at->redirects_tcp);
+  if (admitted == kNotAdmitted) return TC_ACT_OK;
   if (!rewrite(skb, l2, p, 0, overlay, port)) return TC_ACT_SHOT;
+  if (target->link != kIconLinkVeth) count_to(overlay, p->length, admitted == kBegun);
   return send(skb, l2, target, overlay);
 }
 
@@ -104,18 +113,22 @@ static __always_inline int hand_over(struct __sk_buff *skb, const struct icon_fl
 
 // An answer to a client that dialled this host.
 static __always_inline int to_client(struct __sk_buff *skb, __u32 l2, const struct packet *p,
-                                     const struct icon_settings *set, struct icon_flow *flow) {
+                                     const struct icon_settings *set, struct icon_flow *flow,
+                                     int by_stub) {
   struct icon_target out;
   const __u32 hop = route_outside(skb, set, p->destination, wire_bytes(skb, l2, p), &out);
   if (!hop || (p->clamp && !clamp_mss(skb, l2, set->mss_max))) return hand_over(skb, flow);
   touch(flow, p, kIconEndByIcon);
   const __u16 port = flow->public_port;
   if (!rewrite(skb, l2, p, 1, set->public_address, port)) return TC_ACT_SHOT;
+  if (by_stub) count_from(p->source, p->length);
   return send(skb, l2, &out, hop);
 }
 
-// From an ICON to a client. `overlay` has been checked to be the sender's.
-static __always_inline int from_overlay(struct __sk_buff *skb, __u32 l2, const struct packet *p) {
+// From an ICON to a client. Its address has been checked to be the sender's. `by_stub`: by the tunnel
+// from where it is now.
+static __always_inline int from_overlay(struct __sk_buff *skb, __u32 l2, const struct packet *p,
+                                        int by_stub) {
   const struct icon_flow_key key = {.client = p->destination,
                                     .overlay = p->source,
                                     .client_port = p->destination_port,
@@ -130,7 +143,7 @@ static __always_inline int from_overlay(struct __sk_buff *skb, __u32 l2, const s
     const struct icon_port *port = bpf_map_lookup_elem(&ports, &at);
     if (!port || port->overlay != p->source || port->port != p->source_port) return TC_ACT_OK;
     if ((p->fragment & FRAGMENT_BITS) || p->ttl <= 1) return hand_over(skb, flow);
-    return to_client(skb, l2, p, set, flow);
+    return to_client(skb, l2, p, set, flow, by_stub);
   }
   const __u32 way = flow->way;
   const struct icon_delivery_key peer = {.way = way, .overlay = p->source};
@@ -142,6 +155,7 @@ static __always_inline int from_overlay(struct __sk_buff *skb, __u32 l2, const s
     return hand_over(skb, flow);
   touch(flow, p, kIconEndByIcon);
   if (!rewrite(skb, l2, p, 1, p->source, p->source_port)) return TC_ACT_SHOT;
+  if (by_stub) count_from(p->source, p->length);
   return send(skb, l2, tunnel, p->destination);
 }
 
@@ -195,7 +209,7 @@ int from_icon(struct __sk_buff *skb) {
   }
   if (p.source != from->overlay) return TC_ACT_OK;
   if (from->closed) return tell(skb, &p);
-  return from_overlay(skb, ETH_HLEN, &p);
+  return from_overlay(skb, ETH_HLEN, &p, 0);
 }
 
 // A peer delivers only to overlay addresses whose stub it holds, and from those that moved there.
@@ -218,7 +232,7 @@ static __always_inline int from_peer(struct __sk_buff *skb, __u32 l2) {
     return to_icon(skb, l2, &p, from->way, p.destination, p.destination_port);
   key.overlay = p.source;
   allowed = bpf_map_lookup_elem(&deliveries, &key);
-  if (allowed && (*allowed & kIconDeliverFrom)) return from_overlay(skb, l2, &p);
+  if (allowed && (*allowed & kIconDeliverFrom)) return from_overlay(skb, l2, &p, 1);
   return TC_ACT_OK;
 }
 

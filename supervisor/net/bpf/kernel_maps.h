@@ -45,6 +45,19 @@ struct {
   __type(key, __u32);
   __type(value, __u64);
 } forwarded SEC(".maps");
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+  __uint(max_entries, kIconStubsMax);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, __u32);
+  __type(value, struct icon_traffic);
+} stub_traffic SEC(".maps");
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct icon_traffic);
+} stub_sum SEC(".maps");
 
 static __always_inline struct icon_settings *get_settings(void) {
   const __u32 zero = 0;

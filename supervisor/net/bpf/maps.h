@@ -78,6 +78,16 @@ static inline int icon_flow_has_ended(const struct icon_flow *flow) {
   return (flow->closed & kIconEndByReset) || (flow->closed & both) == both;
 }
 
+// `stub_traffic`, by overlay address of each ICON with a stub here, and `stub_sum`, of all that
+// ever were. Packets as the kernel hands them over: one may be several segments.
+struct icon_traffic {
+  __u64 packets_to;  // towards the ICON
+  __u64 bytes_to;    // from the IP header on
+  __u64 packets_from;
+  __u64 bytes_from;
+  __u64 connections;  // begun
+};
+
 // `settings`, one element.
 struct icon_settings {
   __u32 public_address;
@@ -91,4 +101,5 @@ enum {
   kIconInterfacesMax = 16384,
   kIconDeliveriesMax = 65536,
   kIconFlowsMax = 131072,
+  kIconStubsMax = 32768,
 };

@@ -153,6 +153,38 @@ static __always_inline void count(void) {
   if (packets) ++*packets;
 }
 
+static __always_inline void add_to(struct icon_traffic *traffic, __u16 bytes) {
+  ++traffic->packets_to;
+  traffic->bytes_to += bytes;
+}
+
+static __always_inline void add_from(struct icon_traffic *traffic, __u16 bytes) {
+  ++traffic->packets_from;
+  traffic->bytes_from += bytes;
+}
+
+// Into a tunnel, to where the ICON is now. `bytes`: with the IP header.
+static __always_inline void count_to(__u32 overlay, __u16 bytes, int begins) {
+  const __u32 zero = 0;
+  struct icon_traffic *stub = bpf_map_lookup_elem(&stub_traffic, &overlay);
+  struct icon_traffic *sum = bpf_map_lookup_elem(&stub_sum, &zero);
+  if (!stub || !sum) return;
+  add_to(stub, bytes);
+  add_to(sum, bytes);
+  if (!begins) return;
+  ++stub->connections;
+  ++sum->connections;
+}
+
+static __always_inline void count_from(__u32 overlay, __u16 bytes) {
+  const __u32 zero = 0;
+  struct icon_traffic *stub = bpf_map_lookup_elem(&stub_traffic, &overlay);
+  struct icon_traffic *sum = bpf_map_lookup_elem(&stub_sum, &zero);
+  if (!stub || !sum) return;
+  add_from(stub, bytes);
+  add_from(sum, bytes);
+}
+
 // `hop`: whose neighbour entry has the MAC address, on an Ethernet.
 static __always_inline int send(struct __sk_buff *skb, __u32 l2, const struct icon_target *target,
                                 __u32 hop) {

@@ -57,6 +57,8 @@ TEST(Rules, AStubForwardsOrRedirects) {
   EXPECT_EQ(elements.at({"dnat_tcp", "8080"}), "100.64.0.1 . 80");
   EXPECT_TRUE(has(elements, "deliver_from", "\"itbbbbbbbb\" . 100.64.0.1"));
   EXPECT_TRUE(has(elements, "muted_veths", "\"ivaaaaaaaa\"")) << "the frozen original is silent";
+  for (const char* set : {"stub_to", "stub_from", "stub_begun"})
+    EXPECT_TRUE(has(elements, set, "100.64.0.1")) << set;
   icon.stub = {kPeerB, StubMode::kRedirect, 4000};
   icon.attached = false;
   elements = elements_of(icon, kPublic, kMarks);
@@ -139,6 +141,10 @@ TEST(Rules, ReadsElementsBack) {
                           {{"tunnel_mark", "\"itbbbbbbbb\""}, "1229127681"},
                           {{"deliver_to", "\"itbbbbbbbb\" . 100.64.0.1"}, ""}};
   EXPECT_EQ(*elements, expected);
+  const auto counted = parse_elements(R"({"nftables":[{"set":{"family":"ip","name":"stub_to",
+      "elem":[{"elem":{"val":"100.64.0.1","counter":{"packets":3,"bytes":180}}}]}}]})");
+  ASSERT_TRUE(counted);
+  EXPECT_EQ(*counted, (Elements{{{"stub_to", "100.64.0.1"}, ""}}));
   EXPECT_FALSE(parse_elements("[]"));
   EXPECT_FALSE(parse_elements(R"({"nftables":[{"map":{"name":"x","elem":[5]}}]})"));
 }
