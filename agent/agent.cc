@@ -56,7 +56,8 @@ Agent::Agent(IoContext& loop, const Clock& clock, AgentOptions options)
       table_(clock, latency_limits(options_.policy)),
       monitor_(loop, table_),
       rounds_(loop, clock, link_, work_, table_, monitor_,
-              {options_.policy, std::exchange(options_.identity, {}), options_.run_dir + "/state"},
+              {options_.policy, std::exchange(options_.identity, {}), options_.run_dir + "/state",
+               [this](const auto& argv, auto on_exit) { return init_.run(argv, on_exit); }},
               [this](const Event& event) { feed(event); }),
       report_timer_(loop),
       stop_timer_(loop) {}
@@ -147,9 +148,8 @@ void Agent::arm_stop_timer() {
 
 void Agent::leave(int code) {
   log::info("agent.exit", {{"code", code}});
-  rounds_.ended();
   exit_code_ = code;
-  loop_.stop();
+  rounds_.ended([this] { loop_.stop(); });
 }
 
 // ---- The supervisor ----

@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/discover_command.h"
+#include "agent/dns_update.h"
 #include "agent/identity.h"
 #include "agent/options.h"
 #include "agent/policy.h"
@@ -128,6 +129,8 @@ int run_mode(Options options) {
       return validate(options.targets.front());
     case Options::Mode::kDiscover:
       return run_discover(options.targets, options.json, SystemClock());
+    case Options::Mode::kDnsUpdate:
+      return run_dns_update(options.targets.front());
     case Options::Mode::kRun:
       return run(std::move(options));
   }

@@ -209,9 +209,13 @@ bool Family::look_higher(UtcMillis now_ms) {
   return true;
 }
 
-bool Family::leads_to(const Child& child, UtcMillis now_ms) const {
-  return child.state == Child::State::kServing && child.heard_ms > 0 && child.may_end &&
+bool Family::serves(const Child& child, UtcMillis now_ms) const {
+  return child.state == Child::State::kServing && child.heard_ms > 0 &&
          now_ms - child.heard_ms < kKinSilentMax.count();
+}
+
+bool Family::leads_to(const Child& child, UtcMillis now_ms) const {
+  return child.may_end && serves(child, now_ms);
 }
 
 bool Family::is_served_elsewhere(const Prefix& prefix, UtcMillis now_ms) const {

@@ -79,6 +79,8 @@ class Family {
   // The nearest above is silent for too long: the next one's turn. False: there is nobody left.
   bool look_higher(UtcMillis now_ms);
 
+  // It has said lately that it serves.
+  bool serves(const Child& child, UtcMillis now_ms) const;
   // Led to a child at present: it has said lately that it serves.
   bool leads_to(const Child& child, UtcMillis now_ms) const;
   bool is_served_elsewhere(const Prefix& prefix, UtcMillis now_ms) const;

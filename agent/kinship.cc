@@ -153,6 +153,14 @@ bool Kinship::is_served_elsewhere(const Prefix& prefix) const {
          family_.is_served_elsewhere(prefix, parts_.clock.utc_ms());
 }
 
+std::vector<Address> Kinship::serving_addresses() const {
+  std::vector<Address> addresses;
+  for (const auto& child : family_.children())
+    if (family_.serves(child, parts_.clock.utc_ms()))
+      addresses.push_back(child.place.public_address);
+  return addresses;
+}
+
 budget::ReplicaView Kinship::replicas() const {
   // The family is the root's: a child's replicas would be decided without knowing its siblings.
   const bool may = !parts_.identity.is_child && !draining_;

@@ -69,6 +69,8 @@ class Kinship {
 
   bool is_served_elsewhere(const Prefix& prefix) const;
   budget::ReplicaView replicas() const;
+  // Of those that have said lately that they serve.
+  std::vector<Address> serving_addresses() const;
   // Of a replica that may end by itself; the reason, when it is to end now.
   std::optional<budget::RetireDecision> look_back(const HereView& here,
                                                   std::vector<budget::PrefixView> users);

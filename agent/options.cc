@@ -69,6 +69,10 @@ Status check(const Options& options) {
         return fail(Code::kInvalid, "write icon-agent discover ADDRESS... (at most " +
                                         std::to_string(kDiscoverTargetsMax) + ")");
       return {};
+    case Options::Mode::kDnsUpdate:
+      if (options.targets.size() != 1)
+        return fail(Code::kInvalid, "write icon-agent dns-update STATE_DIRECTORY");
+      return {};
     case Options::Mode::kHelp:
     case Options::Mode::kVersion:
       return {};
@@ -100,6 +104,8 @@ Result<bool> read_argument(Reader& reader, Options& options, std::string& grace)
     options.mode = Options::Mode::kValidate;
   else if (options.mode == Options::Mode::kRun && argument == "discover")
     options.mode = Options::Mode::kDiscover;
+  else if (options.mode == Options::Mode::kRun && argument == "dns-update")
+    options.mode = Options::Mode::kDnsUpdate;  // by the agent itself
   else if (options.mode == Options::Mode::kRun)
     return fail(Code::kInvalid, "'" + std::string(argument) +
                                     "' is no command of icon-agent; to run it as the service "

@@ -15,10 +15,11 @@ inline constexpr int kExitInvalid = 2;                   // `validate` found mis
 inline constexpr std::size_t kDiscoverTargetsMax = 256;  // files count as one
 
 struct Options {
-  enum class Mode { kRun, kValidate, kDiscover, kHelp, kVersion };
+  enum class Mode { kRun, kValidate, kDiscover, kDnsUpdate, kHelp, kVersion };
   Mode mode = Mode::kRun;
   std::vector<std::string> command;  // kRun
-  std::vector<std::string> targets;  // kDiscover: addresses; kValidate: one file
+  std::vector<std::string>
+      targets;  // kDiscover: addresses; kValidate: one file; kDnsUpdate: one directory
   std::string run_dir = "/run/icon";
   std::string policy_path;  // empty: policy.yaml in run_dir
   Millis stop_grace{0};     // 0: the container runtime's own limit counts

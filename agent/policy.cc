@@ -39,6 +39,18 @@ std::string_view to_string(DnssecMode mode) {
   return "auto";
 }
 
+std::string_view to_string(DnsUpdatePolicy::Own own) {
+  switch (own) {
+    case DnsUpdatePolicy::Own::kAdd:
+      return "add";
+    case DnsUpdatePolicy::Own::kReplace:
+      return "replace";
+    case DnsUpdatePolicy::Own::kOff:
+      break;
+  }
+  return "off";
+}
+
 std::string PolicyProblem::to_string() const {
   std::string text = line > 0 ? fmt::format("line {}: ", line) : std::string();
   if (!key.empty()) text += key + ": ";
@@ -90,6 +102,13 @@ json::Object Policy::to_json() const {
                                      {"share_percent", replicate.share_percent},
                                      {"remember_ms", replicate.remember_ms},
                                      {"drain_ms", replicate.drain_ms}};
+  if (dns_update)
+    object["dns_update"] = json::Object{{"server", dns_update->server.to_string()},
+                                        {"zone", dns_update->zone},
+                                        {"name", dns_update->name},
+                                        {"key_file", dns_update->key_file},
+                                        {"ttl_s", dns_update->ttl_s},
+                                        {"own", agent::to_string(dns_update->own)}};
   object["watch"] = std::move(ports);
   return object;
 }

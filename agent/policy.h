@@ -67,6 +67,23 @@ struct ReplicatePolicy {
   std::int64_t drain_ms = 60'000;     // one that ends waits so long for its users' connections
 };
 
+// The service's name in the owner's own DNS: RFC 2136 updates, signed with TSIG.
+struct DnsUpdatePolicy {
+  // What of the ICON's own address: the replicas' come and go anyway.
+  enum class Own {
+    kOff,      // the owner keeps it
+    kAdd,      // it joins; that of an earlier host stays as long as the stub there
+    kReplace,  // it takes the place of the earlier one; whoever remembers that comes by the stub
+  };
+  Endpoint server;
+  std::string zone;
+  std::string name;
+  std::string key_file = "/run/icon/state/dns.key";
+  std::int64_t ttl_s = 30;
+  Own own = Own::kOff;
+};
+std::string_view to_string(DnsUpdatePolicy::Own own);
+
 struct Policy {
   std::string name = "default";
   std::int64_t version = 1;
@@ -97,6 +114,7 @@ struct Policy {
   std::int64_t promise_window_ms = 120'000;  // by then the promised gain must have appeared,
   std::int64_t promise_keep = 50;            // so many percent of it
   ReplicatePolicy replicate;
+  std::optional<DnsUpdatePolicy> dns_update;
   std::vector<std::uint16_t> watch;  // service ports; empty: the published ones
 
   json::Object to_json() const;

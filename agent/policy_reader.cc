@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "agent/dns_plan.h"
 #include "agent/policy.h"
 #include "agent/policy_yaml.h"
 
@@ -21,6 +22,8 @@ constexpr std::int64_t kUsPerHour = 3'600 * kUsPerSecond;
 constexpr std::int64_t kUsPerYear = 366 * 24 * kUsPerHour;
 constexpr std::size_t kPatternBytesMax = 255;
 constexpr std::size_t kAnchorBytesMax = 4096;
+constexpr std::size_t kPathBytesMax = 4096;
+constexpr std::uint16_t kDnsPort = 53;
 constexpr std::pair<std::string_view, int> kHookSignals[] = {
     {"HUP", SIGHUP}, {"USR2", SIGUSR2}, {"WINCH", SIGWINCH}, {"ALRM", SIGALRM}};
 constexpr std::int64_t kCpuMillisMax = 1'000'000;
@@ -72,6 +75,8 @@ class Reader {
   void latency(const YAML::Node& node, const std::string& key);
   void slot(const YAML::Node& node, const std::string& key);
   void dns(const YAML::Node& node, const std::string& key);
+  void dns_update(const YAML::Node& node, const std::string& key);
+  Handler domain(std::string& out);
   void sources(const YAML::Node& node, const std::string& key);
   void promise(const YAML::Node& node, const std::string& key);
   void root(const YAML::Node& node);
@@ -413,6 +418,68 @@ void Reader::dns(const YAML::Node& node, const std::string& key) {
         }}});
 }
 
+Reader::Handler Reader::domain(std::string& out) {
+  return [this, &out](const auto& node, const auto& key) {
+    const char* hint = "Write a name without a dot at its end, like www.example.com.";
+    const auto value = text(node, key, hint);
+    if (!value) return;
+    if (is_domain_name(*value))
+      out = *value;
+    else
+      problem(node, key, fmt::format("'{}' is no domain name", value->substr(0, 80)), hint);
+  };
+}
+
+void Reader::dns_update(const YAML::Node& node, const std::string& key) {
+  DnsUpdatePolicy update;
+  const auto one = [this](const char* hint, auto take) {
+    return [this, hint, take](const YAML::Node& entry, const std::string& entry_key) {
+      const auto value = text(entry, entry_key, hint);
+      if (value && !take(*value))
+        problem(entry, entry_key, fmt::format("'{}' does not do", value->substr(0, 80)), hint);
+    };
+  };
+  const auto server = [&update](const std::string& value) {
+    if (const auto address = Address::parse(value)) {
+      update.server = {*address, kDnsPort};
+      return true;
+    }
+    const auto endpoint = Endpoint::parse(value);
+    if (endpoint) update.server = *endpoint;
+    return endpoint && endpoint->port != 0;
+  };
+  const auto key_file = [&update](const std::string& value) {
+    update.key_file = value;
+    return value.front() == '/' && value.size() <= kPathBytesMax;
+  };
+  const auto own = [&update](const std::string& value) {
+    using Own = DnsUpdatePolicy::Own;
+    for (const auto each : {Own::kOff, Own::kAdd, Own::kReplace}) {
+      if (value != to_string(each)) continue;
+      update.own = each;
+      return true;
+    }
+    return false;
+  };
+  std::int64_t ttl_ms = update.ttl_s * 1000;
+  map(node, key,
+      {{"server", one("Write an address, like 192.0.2.53 or 192.0.2.53:5353.", server)},
+       {"zone", domain(update.zone)},
+       {"name", domain(update.name)},
+       {"key_file", one("Write a path inside the container, from its root.", key_file)},
+       {"ttl", duration(ttl_ms, kUsPerMs, kUsPerSecond, 24 * kUsPerHour, "30s")},
+       {"own", one("Write off, add or replace.", own)}});
+  if (!node.IsMap()) return;
+  if (update.server.port == 0 || update.zone.empty() || update.name.empty())
+    problem(node, key, "lacks one of server, zone and name",
+            "Say which server keeps which zone, and which name in it is the service's.");
+  else if (!is_within(update.name, update.zone))
+    problem(node, key, fmt::format("{} is not in the zone {}", update.name, update.zone),
+            "Write the whole name, like www.example.com in the zone example.com.");
+  update.ttl_s = ttl_ms / 1000;
+  policy_.dns_update = std::move(update);
+}
+
 void Reader::promise(const YAML::Node& node, const std::string& key) {
   map(node, key,
       {{"window",
@@ -497,6 +564,7 @@ void Reader::root(const YAML::Node& node) {
        {"redirect", member(&Reader::redirect)},
        {"slot", member(&Reader::slot)},
        {"dns", member(&Reader::dns)},
+       {"dns_update", member(&Reader::dns_update)},
        {"sources", member(&Reader::sources)},
        {"promise", member(&Reader::promise)},
        {"replicate", member(&Reader::replicate)},

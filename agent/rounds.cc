@@ -69,7 +69,9 @@ Rounds::Rounds(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGr
               options_.state_dir + "/leases.json"),
       kinship_({clock, link, tasks, table, monitor, options_.policy, options_.identity, self_,
                 wallet_, chronicle_, purchase_, options_.state_dir + "/family.json",
-                [this](Event event) { later(std::move(event)); }}) {
+                [this](Event event) { later(std::move(event)); }}),
+      dns_({loop, clock, tasks, options_.policy.dns_update, options_.state_dir,
+            options_.run_command}) {
   use_key();
   load_history();
 }
@@ -154,6 +156,8 @@ void Rounds::arrived(const Self& self, bool moved) {
   tenant_.arrived(self, options_.identity.is_child);
   kinship_.arrived();
   bidder_.open();
+  dns_.open();
+  keep_names();
 }
 
 void Rounds::read_lease() {
@@ -492,10 +496,13 @@ void Rounds::close(const std::string& migration) {
   tenant_.close();
   kinship_.closed();
   bidder_.close();
+  dns_.close();
 }
 
-void Rounds::ended() {
+void Rounds::ended(std::function<void()> then) {
   if (chronicle_) note(chronicle_->ended());
+  set_draining(true);
+  dns_.finish(std::move(then));
 }
 
 StatusInput Rounds::status() const {
@@ -511,6 +518,7 @@ StatusInput Rounds::status() const {
   input.decision = last_decision_;
   input.family = kinship_.status();
   input.bids = bidder_.status_json();
+  input.dns = dns_.status_json();
   return input;
 }
 

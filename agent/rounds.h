@@ -12,6 +12,7 @@
 
 #include "agent/bidder.h"
 #include "agent/chronicle.h"
+#include "agent/dns_keeper.h"
 #include "agent/identity.h"
 #include "agent/kinship.h"
 #include "agent/latency_monitor.h"
@@ -31,7 +32,8 @@ namespace icon::agent {
 struct RoundsOptions {
   Policy policy;
   Identity identity;
-  std::string state_dir;  // purse and history; travels with the ICON
+  std::string state_dir;   // purse and history; travels with the ICON
+  RunCommand run_command;  // beside the service
 };
 
 // Owner: the agent. Loop thread. Its memory travels with the process; it opens nothing outside of
@@ -62,16 +64,17 @@ class Rounds {
   bool has_forgotten_key() const { return has_forgotten_key_; }
   // Before the freeze for `migration`: records it, and closes whatever sockets the tasks left.
   void close(const std::string& migration);
-  // The service has ended.
-  void ended();
+  // The service has ended; calls `then` when nothing is left to be said, soon.
+  void ended(std::function<void()> then);
   // At every report: the record counts the time.
   void tick() {
     promises_.tick();
     tenant_.tick();
     kinship_.tick();
+    keep_names();
   }
   // Users are leaving: nothing is rented any longer.
-  void set_draining(bool draining) { tenant_.set_draining(draining); }
+  void set_draining(bool draining);
   // Words of a parent or of children.
   void hear(const std::vector<wire::Envelope>& documents) { kinship_.hear(documents); }
   void lead_away() { kinship_.lead_away(); }
@@ -81,6 +84,7 @@ class Rounds {
 
  private:
   void use_key();
+  void keep_names();
   void open_wallet();
   void open_chronicle();
   void note(const Status& recorded) const;
@@ -151,6 +155,8 @@ class Rounds {
   Bidder bidder_;
   Tenant tenant_;
   Kinship kinship_;
+  DnsKeeper dns_;
+  bool leaving_ = false;  // users are: no name leads here any more
 };
 
 }  // namespace icon::agent

@@ -72,6 +72,20 @@ Task<void> Rounds::replica_order_task(std::string target, std::string reason) {
   co_await post(evidence);
 }
 
+void Rounds::set_draining(bool draining) {
+  tenant_.set_draining(draining);
+  if (std::exchange(leaving_, draining) != draining) keep_names();
+}
+
+// The name is the family's: its first ICON keeps it, for its replicas too.
+void Rounds::keep_names() {
+  if (!dns_.used() || options_.identity.is_child || !self_ || !key() ||
+      key()->public_key() != self_->icon)
+    return;
+  dns_.keep({self_->public_address, tenant_.slot_end_ms(), kinship_.serving_addresses(), leaving_},
+            self_->icon.id());
+}
+
 void Rounds::forget_key() {
   // They borrow the key.
   survey_.ask_pings_with(nullptr);
@@ -102,6 +116,7 @@ void Rounds::take_identity(Identity identity) {
   tenant_.forget();
   kinship_.forget();
   bidder_.forget();
+  dns_.forget();
 }
 
 }  // namespace icon::agent

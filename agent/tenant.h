@@ -48,6 +48,11 @@ class Tenant {
 
   // The lease ends soon: other places are asked for their prices.
   bool looks_around() const;
+  // When the slot here is over, with all renewals; 0: there is none.
+  UtcMillis slot_end_ms() const {
+    const auto* here = book_.here();
+    return here == nullptr ? 0 : here->expires_ms;
+  }
   json::Array status_json() const;
 
  private:

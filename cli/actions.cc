@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "agent/dns_plan.h"
 #include "agent/policy.h"
 #include "base/file.h"
 #include "budget/explain.h"
@@ -63,6 +64,17 @@ Outcome<json::Object> resources_of(const RunOptions& options) {
   return resources;
 }
 
+// As the agent will read it; never printed.
+Outcome<std::string> read_dns_key(const std::string& path) {
+  auto text = read_file(path, agent::kDnsKeyBytesMax);
+  if (!text) return failure(kUsage, "--dns-key: " + text.error().message, "Check the path.");
+  const auto key = agent::parse_tsig_key(*text);
+  if (!key)
+    return failure(kUsage, "--dns-key " + path + ": " + key.error().message,
+                   "For example hmac-sha256:icon.example:SECRET, as `keymgr -t` prints it.");
+  return *text;
+}
+
 Outcome<json::Object> run_body(const RunOptions& options) {
   json::Object body;
   if (!options.rootfs.empty() + !options.bundle.empty() + !options.image.empty() != 1)
@@ -98,6 +110,9 @@ Outcome<json::Object> run_body(const RunOptions& options) {
   body["env"] = json::Array(options.env.begin(), options.env.end());
   if (!options.policy_file.empty()) {
     CLI_TRY(body["policy"], read_policy_file(options.policy_file));
+  }
+  if (!options.dns_key_file.empty()) {
+    CLI_TRY(body["dns_key"], read_dns_key(options.dns_key_file));
   }
   CLI_TRY(body["resources"], resources_of(options));
   if (!options.cwd.empty()) body["cwd"] = options.cwd;
@@ -286,7 +301,8 @@ int explain(Context& context, const std::string& id) {
   }
   if (!move && move.error().exit_code != kNotFound) return report(context, move.error());
   auto found = move ? std::move(move) : find_by_id(api, "/v1/decisions", "decisions", id);
-  if (!found && found.error().exit_code == kNotFound) found = newest_decision(api, id);
+  const bool is_icon = !found && found.error().exit_code == kNotFound;
+  if (is_icon) found = newest_decision(api, id);
   if (!found) {
     if (found.error().exit_code == kNotFound)
       found.error() = {kNotFound, "no migration, decision or deciding ICON is called " + id,
@@ -299,6 +315,9 @@ int explain(Context& context, const std::string& id) {
   }
   if (found->contains("from")) print_migration(context, *found);
   print_evidence(context, object_of(*found, "evidence"));
+  if (!is_icon) return kOk;
+  const auto icon = api.get_object("/v1/icons/" + url_encode(id));
+  if (icon) show_standing(context, object_of(*icon, "status"), "");
   return kOk;
 }
 

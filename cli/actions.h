@@ -18,6 +18,7 @@ struct RunOptions {
   std::string image;    // of the Docker Engine at this host
   std::string runtime;  // "" = runc
   std::string policy_file;
+  std::string dns_key_file;
   std::vector<std::string> ports;
   std::vector<std::string> env;
   double cpu = 0;  // cores; 0 = no limit

@@ -209,6 +209,8 @@ class Tree {
                     "docker: Docker owns the container (docker ps, logs)")
         ->check(CLI::IsMember({"runc", "docker"}));
     run->add_option("--policy", run_.policy_file, "policy file; checked before anything starts");
+    run->add_option("--dns-key", run_.dns_key_file,
+                    "file with the TSIG key of the policy's dns_update");
     run->add_option("-p,--publish", run_.ports, "PUBLIC[:CONTAINER][/udp]; may be repeated")
         ->expected(1)
         ->take_all();

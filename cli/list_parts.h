@@ -35,5 +35,8 @@ Outcome<json::Array> rows_of_icons(Context& context, const std::string& icon, co
 class Api;
 // What the ICONs here have left, and what their last decisions cost and saved.
 int show_money(Context& context, const Api& api);
+// What there is to know of an ICON beside its money, each line after `indent`: its name in the DNS,
+// its replicas, warnings.
+void show_standing(Context& context, const json::Object& status, const std::string& indent);
 
 }  // namespace icon::cli

@@ -193,6 +193,7 @@ int show_money(Context& context, const Api& api) {
                                purse_of(status),
                                alert > 0 ? fmt::format(" ({} % are gone or promised)", alert) : "",
                                figures_of(object_of(status, "decision")));
+    show_standing(context, status, "           ");
   }
   return kOk;
 }

@@ -59,6 +59,7 @@ Result<RunRequest> read_run_request(const http::Request& request) {
   ICON_TRY(spec.cwd, json::get_string_or(body, "cwd", "/", kPathBytesMax));
   ICON_TRY(spec.policy_yaml,
            json::get_string_or(body, "policy", "", ContainerSpec::kPolicyBytesMax));
+  ICON_TRY(run.dns_key, json::get_string_or(body, "dns_key", "", ContainerSpec::kDnsKeyBytesMax));
   if (const auto* user = body.if_contains("user"); user != nullptr) {
     ICON_TRY(const auto* object, json::get_object(body, "user"));
     ICON_TRY(const auto uid, json::get_int_or(*object, "uid", 0, 0, 0xffff'fffe));

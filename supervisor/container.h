@@ -90,6 +90,8 @@ class Containers {
   Status install_agent(const std::string& icon_id);
   // The key that makes it this ICON: run/icon.key, 0600. A migration brings the source's copy.
   Status write_key(const std::string& icon_id, const ContainerSpec& spec, const KeyPair& key);
+  // The owner's key to its DNS: run/state/dns.key, 0600. It travels with a move, not to a replica.
+  Status write_dns_key(const std::string& icon_id, const ContainerSpec& spec, std::string_view key);
   // What makes a replica itself: its key, its descent (a signed wire::Birth), its generation.
   Status write_identity(const std::string& icon_id, const ContainerSpec& spec, const KeyPair& key,
                         std::string_view birth);

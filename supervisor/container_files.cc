@@ -181,7 +181,8 @@ Status Containers::write_files(const std::string& icon_id, const ContainerSpec& 
 // The agent runs as the spec's user and must be able to write its logs and state.
 Status Containers::hand_over(const std::string& icon_id, const ContainerSpec& spec) {
   const auto place = paths(icon_id);
-  for (const std::string name : {"/", "/log", "/state", "/policy.yaml", "/icon.key"}) {
+  for (const std::string name :
+       {"/", "/log", "/state", "/policy.yaml", "/icon.key", "/state/dns.key"}) {
     const auto file = open_in_root(place.run, name, O_PATH | O_NOFOLLOW);
     if (!file && file.error().code == Code::kNotFound) continue;
     if (!file) return fail(file.error());
@@ -195,6 +196,12 @@ Status Containers::write_key(const std::string& icon_id, const ContainerSpec& sp
                              const KeyPair& key) {
   ICON_CHECK(
       write_file_in_root(paths(icon_id).run, "/icon.key", hex_encode(key.seed()) + "\n", 0600));
+  return hand_over(icon_id, spec);
+}
+
+Status Containers::write_dns_key(const std::string& icon_id, const ContainerSpec& spec,
+                                 std::string_view key) {
+  ICON_CHECK(write_file_in_root(paths(icon_id).run, "/state/dns.key", key, 0600));
   return hand_over(icon_id, spec);
 }
 

@@ -30,6 +30,7 @@ struct ContainerSpec {
   static constexpr std::size_t kPortsMax = 64;
   static constexpr std::size_t kTextBytesMax = 16 << 10;    // of one argument or variable
   static constexpr std::size_t kPolicyBytesMax = 64 << 10;  // of the policy file
+  static constexpr std::size_t kDnsKeyBytesMax = 4096;
   static constexpr std::size_t kJsonBytesMax = 1 << 20;
 
   std::string name;      // 1 to 63 characters: letters, digits, '-', '_', '.'

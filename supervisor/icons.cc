@@ -112,6 +112,8 @@ Status Icons::put_together(const IconRecord& icon, const KeyPair& key, const Run
   const std::string netns = host_.network->netns_path(icon.id);
   ICON_CHECK(host_.containers->prepare(icon.id, icon.spec, key, layers, netns, icon.overlay,
                                        request.upper));
+  if (!request.dns_key.empty())
+    ICON_CHECK(host_.containers->write_dns_key(icon.id, icon.spec, request.dns_key));
   return open_socket(icon.id);
 }
 

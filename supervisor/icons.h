@@ -25,7 +25,8 @@ struct RunRequest {
   ContainerSpec spec;
   std::string rootfs;  // absolute path of a directory, used in place, never written to
   std::optional<DockerImage> image;  // instead of it
-  std::string upper;  // a directory that becomes the writable layer; beside the state
+  std::string upper;    // a directory that becomes the writable layer; beside the state
+  std::string dns_key;  // for the agent alone: in no record, no log, no replica
 };
 
 class Icons {

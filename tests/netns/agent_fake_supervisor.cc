@@ -118,7 +118,7 @@ http::Response FakeSupervisor::self() const {
                         {"supervisor", json::Object{{"id", supervisor.id()},
                                                     {"provider_name", provider_name},
                                                     {"api", "192.0.2.1:7946"},
-                                                    {"public_address", "192.0.2.1"}}},
+                                                    {"public_address", public_address}}},
                         {"ports", port_list},
                         {"resources", wire::Resources{}.to_json()},
                         {"lease", own_lease},
@@ -440,6 +440,7 @@ void FakeSupervisor::become(const FakeProvider& provider) {
     return seed;
   }());
   provider_name = provider.name;
+  public_address = Endpoint::parse(provider.api)->address.to_string();
   ++epoch;
   current_lease_ = true;
 }

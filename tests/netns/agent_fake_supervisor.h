@@ -50,6 +50,7 @@ class FakeSupervisor {
 
   KeyPair supervisor = KeyPair::generate();
   std::string provider_name = "far";
+  std::string public_address = "192.0.2.1";  // what users dial
   std::int64_t epoch = 1;
   std::vector<std::uint16_t> ports;
   std::map<std::string, FakeProvider*> providers;  // by api

@@ -31,6 +31,28 @@ TEST(Policy, EmptyIsTheDefaults) {
   EXPECT_EQ(Policy().budget_ucredits, 0);  // watch only
 }
 
+TEST(Policy, WhichNameIsKeptWhere) {
+  const auto policy = parse_policy(
+      "dns_update: {server: 192.0.2.53, zone: Example.com, name: www.example.com, ttl: 5s, own: "
+      "add}");
+  ASSERT_TRUE(policy) << policy.error().message;
+  ASSERT_TRUE(policy->dns_update);
+  EXPECT_EQ(policy->dns_update->server.to_string(), "192.0.2.53:53");
+  EXPECT_EQ(policy->dns_update->ttl_s, 5);
+  EXPECT_EQ(policy->dns_update->own, DnsUpdatePolicy::Own::kAdd);
+  EXPECT_EQ(policy->dns_update->key_file, "/run/icon/state/dns.key");
+  EXPECT_THAT(problems("dns_update:\n  server: ns.example\n  key_file: dns.key\n  own: mine\n"
+                       "  zone: example.com\n  name: example.com."),
+              testing::ElementsAre(problem(2, "dns_update.server", "'ns.example' does not do"),
+                                   problem(3, "dns_update.key_file", "'dns.key' does not do"),
+                                   problem(4, "dns_update.own", "'mine' does not do"),
+                                   problem(6, "dns_update.name", "is no domain name"),
+                                   problem(2, "dns_update", "lacks one of")));
+  EXPECT_THAT(
+      problems("dns_update: {server: 192.0.2.53:53, zone: example.com, name: wwwexample.com}"),
+      testing::ElementsAre(problem(1, "dns_update", "is not in the zone")));
+}
+
 TEST(Policy, MistakesAboutTheDns) {
   EXPECT_THAT(problems("dns: {dnssec: yes, anchors: [nonsense], servers: [dns.example]}"),
               testing::ElementsAre(problem(1, "dns.dnssec", "'yes' does not do"),

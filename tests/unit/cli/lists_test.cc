@@ -170,12 +170,26 @@ TEST_F(CliTest, StatusSaysWhoThisHostIs) {
       "purse":{"budget_ucredits":1000000,"held_ucredits":0,"spent_ucredits":600000,
                "alert_percent":50},
       "decision":{"outcome":"move","best_name":"edge-a","saved_us":75000,
-                  "cost_per_ms_ucredits":1333,"payback_ms":720000}}},
+                  "cost_per_ms_ucredits":1333,"payback_ms":720000},
+      "dns":{"name":"www.example.com","server":"192.0.2.53:53","state":"failing","code":"badkey",
+             "message":"the server does not know the key icon.","failures":3,
+             "wanted":["192.0.2.1"],"present":[]},
+      "family":{"children":[{"icon":"abcdefghijkl","provider":"edge-b","state":"serving",
+                             "public_address":"192.0.2.9","connections":8}]},
+      "warnings":["its clones cannot be reseeded"]}},
+      {"name":"other","status":{"purse":{"budget_ucredits":1},
+       "dns":{"name":"o.example","state":"ok","wanted":["192.0.2.1"],"present":["192.0.2.1"]}}},
       {"name":"young","status":{}}]})");
   EXPECT_EQ(icon({"status"}), kOk);
   EXPECT_THAT(out(), HasSubstr("cache      0.6 of 1 credits (50 % are gone or promised); moved to "
                                "edge-a 75.0 ms nearer at 0.001333 credits a millisecond, paid "
-                               "back after 12 min\n"));
+                               "back after 12 min\n"
+                               "           www.example.com is not kept at 192.0.2.53:53: badkey: "
+                               "the server does not know the key icon. (3 attempts, it goes on)\n"
+                               "           replica abcdefgh at edge-b (192.0.2.9): serving, 8 "
+                               "connections\n"
+                               "           warning: its clones cannot be reseeded\n"));
+  EXPECT_THAT(out(), HasSubstr("o.example leads to 192.0.2.1\n"));
   EXPECT_THAT(out(), HasSubstr("provider   origin\n"));
   EXPECT_THAT(out(), HasSubstr("free       1.5 cores, 3.00 GB, 1 Gbit/s\n"));
 }

@@ -1,0 +1,204 @@
+#include "agent/dns_plan.h"
+
+#include <sodium.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+namespace icon::agent {
+namespace {
+
+constexpr std::size_t kNameBytesMax = 253;
+constexpr std::size_t kLabelBytesMax = 63;
+constexpr std::size_t kDnsPathBytesMax = 4096;
+constexpr std::size_t kMessageBytesMax = 512;
+constexpr std::size_t kSecretBytesMax = 512;
+constexpr std::array<std::string_view, 4> kAlgorithms{"hmac-sha224", "hmac-sha256", "hmac-sha384",
+                                                      "hmac-sha512"};
+
+template <class Item>
+bool holds(const std::vector<Item>& items, const Item& item) {
+  return std::find(items.begin(), items.end(), item) != items.end();
+}
+
+// "v=icon1 id=ID a=ADDRESS": the address, if that is what it is.
+std::optional<Address> marked(std::string_view text) {
+  if (!text.starts_with("v=icon1 id=")) return std::nullopt;
+  const auto at = text.find(" a=");
+  if (at == std::string_view::npos) return std::nullopt;
+  const auto address = Address::parse(text.substr(at + 3));
+  return address ? std::optional(*address) : std::nullopt;
+}
+
+bool is_label_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '_';
+}
+
+bool is_base64(std::string_view text) {
+  const auto body = text.substr(0, text.find('='));
+  return !body.empty() && text.size() <= kSecretBytesMax && text.size() % 4 == 0 &&
+         text.size() - body.size() <= 2 &&
+         std::all_of(body.begin(), body.end(),
+                     [](char c) {
+                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                              (c >= '0' && c <= '9') || c == '+' || c == '/';
+                     }) &&
+         std::all_of(text.begin() + static_cast<std::ptrdiff_t>(body.size()), text.end(),
+                     [](char c) { return c == '='; });
+}
+
+}  // namespace
+
+std::string dns_mark(std::string_view owner, const Address& address) {
+  return "v=icon1 id=" + std::string(owner) + " a=" + address.to_string();
+}
+
+DnsPlan plan_dns(const DnsSeen& seen, std::string_view owner, const std::vector<Address>& want) {
+  const std::string ours = "v=icon1 id=" + std::string(owner) + " ";
+  DnsPlan plan;
+  for (const auto& address : want) {
+    const bool is_there = holds(seen.addresses, address);
+    const auto mark = dns_mark(owner, address);
+    const bool is_marked = std::any_of(seen.texts.begin(), seen.texts.end(),
+                                       [&](const auto& text) { return marked(text) == address; });
+    if (!is_there) plan.add.push_back(address);
+    // Who wrote it without a mark keeps it, when we have gone, too.
+    if (is_there && !is_marked)
+      plan.foreign.push_back(address);
+    else if (!holds(seen.texts, mark))
+      plan.add_marks.push_back(mark);
+  }
+  for (const auto& text : seen.texts) {
+    const auto address = marked(text);
+    if (!text.starts_with(ours) || !address || holds(want, *address)) continue;
+    plan.remove_marks.push_back(text);
+    const bool is_shared = std::any_of(
+        seen.texts.begin(), seen.texts.end(),
+        [&](const auto& other) { return !other.starts_with(ours) && marked(other) == address; });
+    if (!is_shared && holds(seen.addresses, *address)) plan.remove.push_back(*address);
+  }
+  return plan;
+}
+
+json::Array addresses_json(const std::vector<Address>& addresses) {
+  json::Array array;
+  for (const auto& address : addresses) array.emplace_back(address.to_string());
+  return array;
+}
+
+Result<std::vector<Address>> read_addresses(const json::Object& object, std::string_view key) {
+  ICON_TRY(const auto* array, json::get_array(object, key, kDnsAddressesMax));
+  std::vector<Address> addresses;
+  for (const auto& value : *array) {
+    if (!value.is_string()) return fail(Code::kInvalid, "an address that is no text");
+    ICON_TRY(const auto address, Address::parse(std::string_view(value.get_string())));
+    if (!holds(addresses, address)) addresses.push_back(address);
+  }
+  return addresses;
+}
+
+json::Object DnsRequest::to_json() const {
+  return {{"server", server.to_string()}, {"zone", zone},   {"name", name},
+          {"key_file", key_file},         {"ttl_s", ttl_s}, {"owner", owner},
+          {"want", addresses_json(want)}};
+}
+
+Result<DnsRequest> DnsRequest::from_json(const json::Object& object) {
+  DnsRequest request;
+  ICON_TRY(const auto server, json::get_string(object, "server", kNameBytesMax));
+  ICON_TRY(request.server, Endpoint::parse(server));
+  ICON_TRY(request.zone, json::get_string(object, "zone", kNameBytesMax));
+  ICON_TRY(request.name, json::get_string(object, "name", kNameBytesMax));
+  ICON_TRY(request.key_file, json::get_string(object, "key_file", kDnsPathBytesMax));
+  ICON_TRY(request.ttl_s,
+           json::get_int(object, "ttl_s", 0, std::numeric_limits<std::int32_t>::max()));
+  ICON_TRY(request.owner, json::get_string(object, "owner", kLabelBytesMax));
+  ICON_TRY(request.want, read_addresses(object, "want"));
+  if (!is_domain_name(request.zone) || !is_domain_name(request.name) ||
+      !is_within(request.name, request.zone))
+    return fail(Code::kInvalid, "a name that is not in its zone");
+  return request;
+}
+
+json::Object DnsOutcome::to_json() const {
+  return {{"code", code},
+          {"message", message},
+          {"added", addresses_json(added)},
+          {"removed", addresses_json(removed)},
+          {"foreign", addresses_json(foreign)}};
+}
+
+Result<DnsOutcome> DnsOutcome::from_json(const json::Object& object) {
+  DnsOutcome outcome;
+  ICON_TRY(outcome.code, json::get_string(object, "code", kLabelBytesMax));
+  ICON_TRY(outcome.message, json::get_string(object, "message", kMessageBytesMax));
+  ICON_TRY(outcome.added, read_addresses(object, "added"));
+  ICON_TRY(outcome.removed, read_addresses(object, "removed"));
+  ICON_TRY(outcome.foreign, read_addresses(object, "foreign"));
+  return outcome;
+}
+
+TsigKey::~TsigKey() { sodium_memzero(secret.data(), secret.size()); }
+
+Result<TsigKey> parse_tsig_key(std::string_view text) {
+  const char* hint = "the key file must hold one line [ALGORITHM:]NAME:SECRET";
+  TsigKey key;
+  bool found = false;
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size());
+    auto line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    while (!line.empty() && (line.back() == ' ' || line.back() == '\r')) line.remove_suffix(1);
+    if (line.empty() || line.front() == '#') continue;
+    if (std::exchange(found, true)) return fail(Code::kInvalid, hint);
+    const auto last = line.rfind(':');
+    if (last == std::string_view::npos) return fail(Code::kInvalid, hint);
+    auto name = line.substr(0, last);
+    if (const auto first = name.find(':'); first != std::string_view::npos) {
+      const auto algorithm = name.substr(0, first);
+      if (std::find(kAlgorithms.begin(), kAlgorithms.end(), algorithm) == kAlgorithms.end())
+        return fail(Code::kInvalid,
+                    "the key's algorithm is none of hmac-sha224, -sha256, -sha384 and -sha512");
+      key.algorithm = std::string(algorithm) + ".";
+      name.remove_prefix(first + 1);
+    }
+    if (name.ends_with('.')) name.remove_suffix(1);
+    if (!is_domain_name(name)) return fail(Code::kInvalid, hint);
+    key.name = std::string(name) + ".";
+    key.secret = line.substr(last + 1);
+    if (!is_base64(key.secret)) return fail(Code::kInvalid, "the key's secret is no base64");
+  }
+  if (!found) return fail(Code::kInvalid, hint);
+  return key;
+}
+
+bool is_domain_name(std::string_view name) {
+  if (name.empty() || name.size() > kNameBytesMax) return false;
+  while (!name.empty()) {
+    const auto end = std::min(name.find('.'), name.size());
+    const auto label = name.substr(0, end);
+    if (label.empty() || label.size() > kLabelBytesMax ||
+        !std::all_of(label.begin(), label.end(), is_label_character))
+      return false;
+    if (end + 1 == name.size()) return false;  // a dot at the end
+    name.remove_prefix(std::min(end + 1, name.size()));
+  }
+  return true;
+}
+
+bool is_within(std::string_view name, std::string_view zone) {
+  if (name.size() < zone.size()) return false;
+  const auto tail = name.substr(name.size() - zone.size());
+  const bool same = std::equal(tail.begin(), tail.end(), zone.begin(), [](char a, char b) {
+    const auto lower = [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    };
+    return lower(a) == lower(b);
+  });
+  return same && (name.size() == zone.size() || name[name.size() - zone.size() - 1] == '.');
+}
+
+}  // namespace icon::agent
