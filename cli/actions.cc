@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "budget/explain.h"
 #include "cli/api.h"
+#include "cli/list_parts.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
