@@ -21,6 +21,8 @@
 #include "base/subprocess.h"
 #include "discovery/dht_source.h"
 #include "tests/eventually.h"
+#include "wire/advertisement.h"
+#include "wire/envelope.h"
 
 namespace icon::discovery {
 namespace {
