@@ -75,6 +75,32 @@ std::optional<OpenSale> choose_sale(const json::Object& answer, const PublicKey&
   return std::nullopt;
 }
 
+Result<std::optional<ExchangePointer>> exchange_in(const json::Object& answer,
+                                                   const Address& provider) {
+  if (answer.if_contains("exchange") == nullptr) return std::nullopt;
+  ICON_TRY(const auto* at, json::get_object(answer, "exchange"));
+  ExchangePointer pointer;
+  ICON_TRY(const auto id, json::get_string(*at, "id", 64));
+  ICON_TRY(pointer.id, PublicKey::from_id(id));
+  ICON_TRY(const auto api, json::get_string(*at, "api", 64));
+  ICON_TRY(pointer.api, Endpoint::parse(api));
+  if (pointer.api.address.is_non_public() && !provider.is_non_public())
+    return fail(Code::kInvalid, api + ": an exchange in a private network");
+  return pointer;
+}
+
+Result<std::vector<PublicKey>> sellers_in(const json::Object& answer) {
+  ICON_TRY(const auto* list, json::get_array(answer, "sellers", kSellersMax));
+  std::vector<PublicKey> sellers;
+  for (const auto& value : *list) {
+    ICON_TRY(const auto seller,
+             PublicKey::from_id(value.is_string() ? std::string(value.get_string()) : ""));
+    sellers.push_back(seller);
+  }
+  if (sellers.empty()) return fail(Code::kInvalid, "an exchange without sellers");
+  return sellers;
+}
+
 Bidder::Bidder(BidderParts parts) : parts_(std::move(parts)), timer_(parts_.loop) {}
 
 Task<Result<std::optional<OpenSale>>> Bidder::find_sale(KnownProvider provider,
@@ -84,28 +110,20 @@ Task<Result<std::optional<OpenSale>>> Bidder::find_sale(KnownProvider provider,
   ICON_CO_TRY(const auto answer, co_await parts_.link.sale(std::move(question)));
   auto own = choose_sale(answer, id, Rule::kUniform, need, parts_.clock.utc_ms());
   if (own) own->api = provider.view.api;
-  const auto* elsewhere = answer.if_contains("exchange");
-  if (own || elsewhere == nullptr || !elsewhere->is_object()) co_return own;
-  json::Object at = elsewhere->get_object();
-  co_return co_await find_exchange(std::move(at), need);
+  if (own) co_return own;
+  ICON_CO_TRY(const auto exchange, exchange_in(answer, provider.view.api.address));
+  if (!exchange) co_return own;
+  co_return co_await find_exchange(*exchange, need);
 }
 
-Task<Result<std::optional<OpenSale>>> Bidder::find_exchange(json::Object at, wire::Resources need) {
-  ICON_CO_TRY(const auto id_text, json::get_string(at, "id", 64));
-  ICON_CO_TRY(const auto id, PublicKey::from_id(id_text));
-  ICON_CO_TRY(const auto api_text, json::get_string(at, "api", 64));
-  ICON_CO_TRY(const auto api, Endpoint::parse(api_text));
-  SaleErrand question{api, id.id(), "list", "", {}, {}};
+Task<Result<std::optional<OpenSale>>> Bidder::find_exchange(ExchangePointer at,
+                                                            wire::Resources need) {
+  SaleErrand question{at.api, at.id.id(), "list", "", {}, {}};
   ICON_CO_TRY(const auto answer, co_await parts_.link.sale(std::move(question)));
-  auto sale = choose_sale(answer, id, Rule::kDouble, need, parts_.clock.utc_ms());
+  auto sale = choose_sale(answer, at.id, Rule::kDouble, need, parts_.clock.utc_ms());
   if (!sale) co_return sale;
-  sale->api = api;
-  ICON_CO_TRY(const auto* sellers, json::get_array(answer, "sellers", kSellersMax));
-  for (const auto& value : *sellers) {
-    ICON_CO_TRY(const auto seller,
-                PublicKey::from_id(value.is_string() ? std::string(value.get_string()) : ""));
-    sale->sellers.push_back(seller);
-  }
+  sale->api = at.api;
+  ICON_CO_TRY(sale->sellers, sellers_in(answer));
   co_return sale;
 }
 
@@ -327,7 +345,7 @@ void Bidder::find_trade(const auction::Clearing& clearing) {
           live_->sellers.begin(), live_->sellers.end(),
           [&](const KnownProvider& each) { return each.view.names.id == trade.seller.id(); });
       if (seller == live_->sellers.end())
-        return end(State::kWon, "its seller is none that we had reckoned with");
+        return end(State::kVoid, "its seller is none that we had reckoned with");
       live_->provider = *seller;
       live_->state = State::kWon;
       return;

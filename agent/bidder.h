@@ -49,6 +49,18 @@ std::optional<OpenSale> choose_sale(const json::Object& answer, const PublicKey&
                                     wire::AuctionCall::Rule rule, const wire::Resources& need,
                                     UtcMillis now_ms);
 
+// Where a provider says that it sells, when it sells in an exchange; none when it does not.
+struct ExchangePointer {
+  PublicKey id;
+  Endpoint api;
+};
+// `provider`: where it was asked. Who is in the world does not send us into private networks.
+// Errors: kInvalid.
+Result<std::optional<ExchangePointer>> exchange_in(const json::Object& answer,
+                                                   const Address& provider);
+// Who sells in an exchange, by its own word: at least one. Errors: kInvalid, kLimit.
+Result<std::vector<PublicKey>> sellers_in(const json::Object& answer);
+
 // Owner: Rounds. Loop thread. Its memory travels with the process; closed, it holds no descriptor.
 class Bidder {
  public:
@@ -102,7 +114,7 @@ class Bidder {
   void end(State state, std::string reason);
   void record(const wire::Envelope& document);
   SaleErrand errand(std::string what) const;
-  Task<Result<std::optional<OpenSale>>> find_exchange(json::Object at, wire::Resources need);
+  Task<Result<std::optional<OpenSale>>> find_exchange(ExchangePointer at, wire::Resources need);
   void find_trade(const budget::auction::Clearing& clearing);
 
   BidderParts parts_;

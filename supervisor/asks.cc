@@ -144,12 +144,15 @@ Result<Asks::Errand> Asks::next() {
       ICON_TRY(const auto left, market_.slots_set_aside());
       return left > unclaimed() ? Errand::kFind : Errand::kNone;
     }
-    case State::kCommitting:
+    case State::kCommitting: {
       if (now_ms < live_.call_terms.commit_until_ms) return Errand::kCommit;
       // It may have arrived: then silence would cost the deposit.
-      live_.state = State::kCommitted;
-      ICON_CHECK(put(live_));
+      Live after = live_;
+      after.state = State::kCommitted;
+      ICON_CHECK(put(after));
+      live_ = std::move(after);
       return Errand::kReveal;
+    }
     case State::kCommitted:
       if (now_ms < live_.call_terms.commit_until_ms) return Errand::kNone;
       if (now_ms < live_.call_terms.reveal_until_ms) return Errand::kReveal;

@@ -75,5 +75,30 @@ TEST_F(ChooseSaleTest, AnExchangeTakesAnyNeed) {
   EXPECT_EQ(sale->resources.cpu_millis, kNeed.cpu_millis);
 }
 
+TEST(Exchange, WhereItIsAndWhoSellsThere) {
+  const auto key = KeyPair::generate();
+  const auto open = *Address::parse("198.51.100.7");
+  const auto closed = *Address::parse("10.0.0.7");
+  const auto pointer = [&](const std::string& api) {
+    return json::Object{{"exchange", json::Object{{"id", key.id()}, {"api", api}}}};
+  };
+  EXPECT_FALSE(*exchange_in({}, open));
+  const auto found = exchange_in(pointer("198.51.100.9:7946"), open);
+  ASSERT_TRUE(found && *found);
+  EXPECT_EQ((*found)->id, key.public_key());
+  EXPECT_FALSE(exchange_in(pointer("10.0.0.9:7946"), open)) << "sends us where it may not go";
+  EXPECT_TRUE(exchange_in(pointer("10.0.0.9:7946"), closed));
+  EXPECT_FALSE(exchange_in(pointer("nowhere"), open));
+  EXPECT_FALSE(exchange_in({{"exchange", 1}}, open));
+  EXPECT_FALSE(exchange_in({{"exchange", json::Object{{"id", "x"}}}}, open));
+
+  EXPECT_EQ(sellers_in({{"sellers", json::Array{json::Value(key.id())}}})->size(), 1U);
+  EXPECT_FALSE(sellers_in({}));
+  EXPECT_FALSE(sellers_in({{"sellers", json::Array{}}}));
+  EXPECT_FALSE(sellers_in({{"sellers", json::Array{1}}}));
+  const json::Value again(key.id());
+  EXPECT_FALSE(sellers_in({{"sellers", json::Array(65, again)}}));
+}
+
 }  // namespace
 }  // namespace icon::agent
