@@ -80,7 +80,8 @@ json::Object Policy::to_json() const {
                       {"slot", slot.to_json()},
                       {"slot_seconds", slot_seconds},
                       {"renew", agent::to_string(renew)},
-                      {"bids", bids}};
+                      {"bids", bids},
+                      {"record_bytes", record_bytes}};
   object["max_price_ucredits"] =
       max_price_ucredits ? json::Value(*max_price_ucredits) : json::Value(nullptr);
   json::Array listed;

@@ -115,6 +115,7 @@ struct Policy {
   std::int64_t promise_keep = 50;            // so many percent of it
   ReplicatePolicy replicate;
   std::optional<DnsUpdatePolicy> dns_update;
+  std::int64_t record_bytes = 0;     // how much to keep of what each round saw; 0: nothing
   std::vector<std::uint16_t> watch;  // service ports; empty: the published ones
 
   json::Object to_json() const;

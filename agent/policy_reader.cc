@@ -575,6 +575,7 @@ void Reader::root(const YAML::Node& node) {
                  provider(item, item_key);
                });
         }},
+       {"record", quantity(policy_.record_bytes, parse_bytes, 64LL << 20, "8MiB")},
        {"watch", [this](const YAML::Node& entry, const std::string& key) {
           list(entry, key, kPolicyPortsMax,
                [this](const YAML::Node& item, const std::string& item_key) {

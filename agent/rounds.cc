@@ -4,6 +4,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "agent/observed_round.h"
+#include "agent/record_file.h"
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -255,6 +257,14 @@ Observations Rounds::observations() const {
   return seen;
 }
 
+void Rounds::record(ObservedRound seen) {
+  if (options_.policy.record_bytes == 0) return;
+  const auto status = append_to_record(options_.state_dir + "/rounds.jsonl", observed_to_json(seen),
+                                       options_.policy.record_bytes);
+  if (status || std::exchange(record_failed_, true)) return;
+  log::warn("record.failed", {{"message", status.error().message}});
+}
+
 Task<void> Rounds::decision_task(std::int64_t round) {
   // Connections that still come by the old host are slower: the fastest tenth speaks for a place
   // that has a promise to keep.
@@ -267,18 +277,10 @@ Task<void> Rounds::decision_task(std::int64_t round) {
     later(event::DecidedEnd{round, judged->evidence.reason});
     co_return;
   }
-  if (nothing_to_ask()) {
-    if (std::exchange(last_posted_, "objective_met") != "objective_met")
-      log::info("round.objective_met", {{"round", round},
-                                        {"prefixes", users_.size()},
-                                        {"objective_us", options_.policy.objective_us}});
-    history_.nothing_asked(clock_.utc_ms());
-    tell_map(observations(), {});
-    later(event::DecidedStay{round});
-    co_return;
-  }
+  const auto now_ms = clock_.utc_ms();
+  const bool is_quiet = nothing_to_ask();
   auto seen = observations();
-  const auto won = bidder_.won();
+  const auto won = is_quiet ? std::nullopt : bidder_.won();
   if (won)
     for (auto& view : seen.providers)
       if (view.names.id == won->view.names.id) {
@@ -286,15 +288,27 @@ Task<void> Rounds::decision_task(std::int64_t round) {
         view.rejection.reset();
       }
   auto input = decision_input(options_.policy, seen, history_);
-  tell_map(seen, input.candidates);
-  input.broken_promise = promises_.broken();
   input.replicas = kinship_.replicas();
+  input.broken_promise = promises_.broken();
+  if (is_quiet) {
+    if (std::exchange(last_posted_, "objective_met") != "objective_met")
+      log::info("round.objective_met", {{"round", round},
+                                        {"prefixes", users_.size()},
+                                        {"objective_us", options_.policy.objective_us}});
+    history_.nothing_asked(now_ms);
+    tell_map(seen, {});
+    record({now_ms, std::move(input), {}});
+    later(event::DecidedStay{round});
+    co_return;
+  }
+  tell_map(seen, input.candidates);
   if (won) {  // it does not wait for us
     input.policy.rounds = 1;
     input.policy.cooldown_ms = 0;
   }
-  const auto decision = budget::decide(input, clock_.utc_ms());
+  const auto decision = budget::decide(input, now_ms);
   history_ = decision.history;
+  record({now_ms, std::move(input), decision.move ? decision.evidence.to_id : std::string()});
   estimates_us_ = estimates_of(decision.evidence);
   co_await post(decision.evidence);
   if ((decision.move || decision.replicate) && decision.winner &&

@@ -17,6 +17,7 @@
 #include "agent/kinship.h"
 #include "agent/latency_monitor.h"
 #include "agent/lifecycle.h"
+#include "agent/observed_round.h"
 #include "agent/policy.h"
 #include "agent/promises.h"
 #include "agent/purchase.h"
@@ -120,6 +121,7 @@ class Rounds {
   Task<void> send_map(json::Object map);
   bool nothing_to_ask() const;
   wire::MicroCredits worth_here(std::int64_t seconds) const;
+  void record(ObservedRound seen);
   bool may_buy() const;
   void later(Event event);
   wire::MicroCredits money_left() const { return wallet_ ? wallet_->available() : 0; }
@@ -149,6 +151,7 @@ class Rounds {
   std::string last_posted_;
   json::Object last_decision_;  // in figures
   bool telling_map_ = false;
+  bool record_failed_ = false;  // said once
   std::vector<std::pair<std::string, std::int64_t>> estimates_us_;
   Purchase purchase_;
   // Last: they borrow from those above.

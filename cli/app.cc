@@ -348,6 +348,14 @@ class Tree {
     run->add_option("--seed", simulate_.seed, "the same gives the same")->capture_default_str();
     run->add_flag("--watched", simulate_.watched, "they have watched their users for a day before");
     run->add_option("--plots", simulate_.plots, "directory for SVG plots");
+
+    auto* what_if = listing("whatif", "Live again what an ICON recorded, under another policy",
+                            [this] { return run_what_if(context_, what_if_); });
+    what_if->add_option("--policy", what_if_.policy_file, "the other policy")->required();
+    what_if
+        ->add_option("--record", what_if_.record_file,
+                     "the ICON's record.jsonl (policy key record)")
+        ->required();
   }
 
   void add_help() {
@@ -404,6 +412,7 @@ class Tree {
   std::vector<std::string> files_;
   LedgerOptions ledger_;
   SimulateOptions simulate_;
+  WhatIfOptions what_if_;
   std::int64_t grace_ms_ = 5'000;
   double timeout_s_ = 300;
   bool no_wait_ = false;

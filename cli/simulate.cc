@@ -10,6 +10,7 @@
 #include "cli/table.h"
 #include "cli/text.h"
 #include "simulate/plots.h"
+#include "simulate/replay.h"
 #include "simulate/report.h"
 
 namespace icon::cli {
@@ -170,6 +171,58 @@ int run_simulation(Context& context, const SimulateOptions& options) {
                                      *world, *policy, options.seed, *outcome, *optimum)) +
                                      "\n"
                                : as_text(*world, *policy, *outcome, *optimum, context.colour));
+  return kOk;
+}
+
+namespace {
+
+json::Object as_json(const simulate::Life& life, const agent::Policy& policy) {
+  return {{"rtt_us_p50", life.rtt.percentile_us(50)},
+          {"rtt_us_p95", life.rtt.percentile_us(95)},
+          {"within_objective_permille", life.rtt.within_permille(policy.objective_us)},
+          {"worth_ucredits", life.worth},
+          {"cost_ucredits", life.cost},
+          {"moves", life.moves}};
+}
+
+std::string as_text(const simulate::Replay& found, const agent::Policy& policy, bool colour) {
+  Table table({{""},
+               {"P50", Table::Align::kRight},
+               {"P95", Table::Align::kRight},
+               {"IN OBJECTIVE", Table::Align::kRight},
+               {"COST", Table::Align::kRight},
+               {"WORTH LESS COST", Table::Align::kRight},
+               {"MOVES", Table::Align::kRight}});
+  const auto add = [&](const std::string& name, const simulate::Life& life) {
+    table.add({name, human_us(life.rtt.percentile_us(50)), human_us(life.rtt.percentile_us(95)),
+               percent(life.rtt.within_permille(policy.objective_us)), human_credits(life.cost),
+               human_credits(life.worth - life.cost), std::to_string(life.moves)});
+  };
+  add("as recorded", found.recorded);
+  add(policy.name, found.other);
+  return fmt::format("{} rounds, {}; decided the same in {} of them\n", found.rounds,
+                     human_duration(found.ms), found.alike) +
+         table.render(colour);
+}
+
+}  // namespace
+
+int run_what_if(Context& context, const WhatIfOptions& options) {
+  const auto policy = read_policy(options.policy_file);
+  if (!policy) return report(context, policy.error());
+  const auto text = read_file(options.record_file, agent::kRecordBytesMax);
+  if (!text) return report(context, failure(text.error()).value());
+  const auto rounds = agent::read_record(*text);
+  if (!rounds) return report(context, {kUsage, rounds.error().message, ""});
+  const auto found = simulate::replay(*rounds, *policy);
+  context.out << (context.json ? boost::json::serialize(
+                                     json::Object{{"rounds", found.rounds},
+                                                  {"alike", found.alike},
+                                                  {"ms", found.ms},
+                                                  {"recorded", as_json(found.recorded, *policy)},
+                                                  {"other", as_json(found.other, *policy)}}) +
+                                     "\n"
+                               : as_text(found, *policy, context.colour));
   return kOk;
 }
 

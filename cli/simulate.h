@@ -1,4 +1,5 @@
-// `icon simulate`: what a policy would do in a world that is only computed.
+// `icon simulate`: what a policy would do in a world that is only computed. `icon whatif`: what it
+// would have done with what a running ICON saw.
 #pragma once
 
 #include <cstdint>
@@ -24,5 +25,13 @@ struct SimulateOptions {
 
 // Exit: 0; 2 a file or a number is wrong; 130 after ctrl-C, and then nothing is printed or written.
 int run_simulation(Context& context, const SimulateOptions& options);
+
+struct WhatIfOptions {
+  std::string policy_file;
+  std::string record_file;
+};
+
+// Exit: 0; 2 the policy or the record is wrong.
+int run_what_if(Context& context, const WhatIfOptions& options);
 
 }  // namespace icon::cli

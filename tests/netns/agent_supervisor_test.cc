@@ -3,13 +3,29 @@
 //
 //   user 203.0.113.2 --- relay, 10 ms each way --- 203.0.113.1 host: agent + echo service
 //                                                run directory: socket of a fake supervisor
+#include "agent/observed_round.h"
+#include "agent/policy.h"
 #include "agent_world.h"
+#include "simulate/replay.h"
 
 namespace icon::agent {
 namespace {
 
+// What `icon whatif` makes of an ICON's rounds under the policy that it had.
+void expect_record_decides_the_same(const std::string& run_dir, const std::string& policy_text) {
+  const auto text = read_file(run_dir + "/state/rounds.jsonl", kRecordBytesMax);
+  ASSERT_TRUE(text) << text.error().message;
+  const auto rounds = read_record(*text);
+  ASSERT_TRUE(rounds) << rounds.error().message;
+  const auto found = simulate::replay(*rounds, *parse_policy(policy_text));
+  EXPECT_GE(found.rounds, 2);
+  EXPECT_EQ(found.alike, found.rounds);
+  EXPECT_EQ(found.recorded.moves, 1);
+  EXPECT_EQ(found.other.moves, 1);
+}
+
 TEST_F(AgentSupervisorTest, MovesToItsUsersAndGoesOn) {
-  start_agent(policy());
+  start_agent(policy("record: 1MiB\n"));
   start_users(4);
   ASSERT_TRUE(fake_->run_until([&] { return !fake_->orders.empty(); }));
 
@@ -57,6 +73,7 @@ TEST_F(AgentSupervisorTest, MovesToItsUsersAndGoesOn) {
   agent_->signal(SIGTERM);
   EXPECT_EQ(agent_->wait(kLimit), 128 + SIGTERM);
   EXPECT_EQ(ledger().count("end"), 1U);
+  expect_record_decides_the_same(run_dir_, policy("record: 1MiB\n"));
 }
 
 // It promises 1.5 ms by its own pings, and its users stay at 20 ms: the ICON goes on, long before

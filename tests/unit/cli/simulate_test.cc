@@ -65,5 +65,26 @@ TEST_F(SimulateTest, MistakesAreSaidBeforeAnythingRuns) {
   EXPECT_THAT(err(), HasSubstr("line 2: column 'a'"));
 }
 
+TEST_F(SimulateTest, WhatIfLivesARecordAgain) {
+  std::string record;
+  for (int i = 0; i <= 60; ++i)
+    record +=
+        R"({"version":1,"here_name":"origin","here_id":"a","here_price_ucredits":0,)"
+        R"("here_slot_seconds":0,"budget_left_ucredits":0,"broken_promise":"","replicas":{"running":0,"max":0,"host_ids":[]},"moves_to":"",)"
+        R"("history":{"favourite_id":"","rounds_won":0,"last_move_ms":0},"prefixes":[{"prefix":)"
+        R"("198.51.100.0/24","connections":6,"rtt_us":80000,"samples":6}],"providers":[)"
+        R"({"name":"edge","domain":"edge.test","id":"b","configured":false,"source":"dns",)"
+        R"("rtt_us":[5000],"sure_percent":[100],"price_ucredits":1000,"slot_seconds":3600}],"at_ms":)" +
+        std::to_string(1'700'000'000'000 + i * 10'000) + "}\n";
+  const auto file = write("record.jsonl", record);
+  EXPECT_EQ(icon({"whatif", "--policy", policy_, "--record", file}), kOk) << err();
+  EXPECT_THAT(out(), HasSubstr("61 rounds, 10 min"));
+  EXPECT_EQ(icon({"whatif", "--policy", policy_, "--record", file, "-o", "json"}), kOk) << err();
+  EXPECT_THAT(out(), HasSubstr(R"("moves":1)"));
+  EXPECT_EQ(icon({"whatif", "--policy", policy_, "--record", write("bad", record + "{}\n")}),
+            kUsage);
+  EXPECT_THAT(err(), HasSubstr("line 62"));
+}
+
 }  // namespace
 }  // namespace icon::cli
