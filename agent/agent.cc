@@ -88,7 +88,7 @@ void Agent::perform(const Action& what) {
           [&](const action::Reconnect&) { reconnect(); },
           [&](const action::RunDiscovery& a) { rounds_.start_discovery(a.round); },
           [&](const action::AskOffers& a) { rounds_.start_offers(a.round); },
-          [&](const action::Decide& a) { rounds_.start_decision(a.round); },
+          [&](const action::Decide& a) { rounds_.start_decision(a.round, lifecycle_.held()); },
           [&](const action::OrderMove& a) { rounds_.start_order(a.target, a.reason); },
           [&](const action::OrderReplica& a) { rounds_.start_replica_order(a.target, a.reason); },
           [&](const action::LeadAway&) { rounds_.lead_away(); },

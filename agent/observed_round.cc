@@ -163,6 +163,7 @@ json::Object observed_to_json(const ObservedRound& round) {
           {"budget_left_ucredits", input.budget_left_ucredits},
           {"broken_promise", input.broken_promise.substr(0, kTextBytesMax)},
           {"replicas", write_replicas(input.replicas)},
+          {"held", input.held},
           {"history", input.history.to_json()},
           {"moves_to", round.moves_to},
           {"prefixes", std::move(prefixes)},
@@ -189,6 +190,7 @@ Result<ObservedRound> observed_round(const json::Object& object) {
   ICON_TRY(input.broken_promise, json::get_string(object, "broken_promise", kTextBytesMax));
   ICON_TRY(const auto* replicas, json::get_object(object, "replicas"));
   ICON_TRY(input.replicas, read_replicas(*replicas));
+  ICON_TRY(input.held, json::get_bool(object, "held"));
   ICON_TRY(const auto* history, json::get_object(object, "history"));
   ICON_TRY(input.history, budget::DecisionHistory::from_json(*history));
   ICON_TRY(round.moves_to, json::get_string(object, "moves_to", kTextBytesMax));

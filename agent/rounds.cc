@@ -202,7 +202,10 @@ void Rounds::start_discovery(std::int64_t round) {
   tasks_.spawn("discovery", discovery_task(round));
 }
 void Rounds::start_offers(std::int64_t round) { tasks_.spawn("offers", offers_task(round)); }
-void Rounds::start_decision(std::int64_t round) { tasks_.spawn("decision", decision_task(round)); }
+void Rounds::start_decision(std::int64_t round, bool held) {
+  held_ = held;
+  tasks_.spawn("decision", decision_task(round));
+}
 void Rounds::start_order(std::string target, std::string reason) {
   tasks_.spawn("order", order_task(std::move(target), std::move(reason)));
 }
@@ -290,6 +293,7 @@ Task<void> Rounds::decision_task(std::int64_t round) {
   auto input = decision_input(options_.policy, seen, history_);
   input.replicas = kinship_.replicas();
   input.broken_promise = promises_.broken();
+  input.held = held_;
   if (is_quiet) {
     if (std::exchange(last_posted_, "objective_met") != "objective_met")
       log::info("round.objective_met", {{"round", round},

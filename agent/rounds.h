@@ -52,7 +52,8 @@ class Rounds {
   // Steps of the lifecycle.
   void start_discovery(std::int64_t round);
   void start_offers(std::int64_t round);
-  void start_decision(std::int64_t round);
+  // `held`: an operator lets it take no decision to move.
+  void start_decision(std::int64_t round, bool held);
   void start_order(std::string target, std::string reason);
   void start_replica_order(std::string target, std::string reason);
   // Tells the operator that his order is not even tried.
@@ -151,6 +152,7 @@ class Rounds {
   std::string last_posted_;
   json::Object last_decision_;  // in figures
   bool telling_map_ = false;
+  bool held_ = false;
   bool record_failed_ = false;  // said once
   std::vector<std::pair<std::string, std::int64_t>> estimates_us_;
   Purchase purchase_;

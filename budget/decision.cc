@@ -365,12 +365,21 @@ void Round::conclude_with_winner() {
         {"cooldown", winner.name, until,
          fmt::format("{} ms until the pause after the last move is over", until - now_ms_)});
   const bool too_many = is_too_often();
-  const bool go = missing <= 0 && !cooling && !too_many;
+  const bool ready = missing <= 0 && !cooling && !too_many;
+  const bool go = ready && !input_.held;
   decision_.move = go && !replicates_;
   decision_.replicate = go && replicates_;
-  evidence.reason = go ? "won" : cooling ? "cooldown" : missing > 0 ? "rounds" : "moves_per_hour";
+  if (input_.held)
+    evidence.would_change.push_back({"unhold", winner.name, 1, "the operator's word: icon unhold"});
+  evidence.reason = go            ? "won"
+                    : ready       ? "held"
+                    : cooling     ? "cooldown"
+                    : missing > 0 ? "rounds"
+                                  : "moves_per_hour";
+  const auto what = replicates_ ? "a replica at" : "move to";
   evidence.message =
-      go        ? fmt::format("{} {}: {}", replicates_ ? "a replica at" : "move to", winner.name,
+      go        ? fmt::format("{} {}: {}", what, winner.name, winner.message)
+      : ready   ? fmt::format("an operator holds the ICON; else {} {}: {}", what, winner.name,
                               winner.message)
       : cooling ? fmt::format("{} leads, but the last move was too recent", winner.name)
       : missing > 0

@@ -91,6 +91,7 @@ struct DecisionInput {
   // pause after the last move are waited for.
   std::string broken_promise;
   ReplicaView replicas;
+  bool held = false;  // by an operator: it decides as ever, and stays
 };
 
 struct Decision {

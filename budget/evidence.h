@@ -71,7 +71,7 @@ struct EvidenceCandidate {
 };
 
 struct WouldChange {
-  // price_at_most, winner_price_over, rounds, cooldown, moves_per_hour, users
+  // price_at_most, winner_price_over, rounds, cooldown, moves_per_hour, unhold, users
   std::string code;
   std::string provider;
   std::int64_t amount = 0;  // micro-credits, rounds or UTC milliseconds, by code

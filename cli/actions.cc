@@ -322,4 +322,30 @@ int explain(Context& context, const std::string& id) {
   return kOk;
 }
 
+int plan(Context& context, const std::string& icon) {
+  const auto found = newest_decision(Api(context.socket), icon);
+  if (!found && found.error().exit_code == kNotFound)
+    return report(context, {kNotFound, icon + " has decided nothing on this host yet",
+                            "While all of its users are served well, nothing is to be decided."});
+  if (!found) return report(context, found.error());
+  if (context.json) {
+    context.out << boost::json::serialize(*found) << '\n';
+    return kOk;
+  }
+  const auto& evidence = object_of(*found, "evidence");
+  const auto to = text_of(evidence, "to_name");
+  const auto reason = text_of(evidence, "reason");
+  context.out << icon << ": "
+              << (to.empty() ? std::string("would stay")
+                  : reason == "won"
+                      ? (text_of(evidence, "outcome") == "replicate" ? "has ordered a replica at "
+                                                                     : "has ordered a move to ") +
+                            to
+                  : reason == "held" ? "would go to " + to + ", were it not held"
+                                     : "stays for now, and leans to " + to)
+              << '\n';
+  print_evidence(context, evidence);
+  return kOk;
+}
+
 }  // namespace icon::cli

@@ -189,6 +189,8 @@ class Tree {
             [this] { return list_tunnels(context_); });
     listing("status", "Show this host: key, addresses, capacity",
             [this] { return show_status(context_); });
+    add_icon_argument(listing("plan", "Say what an ICON would do now and why, without doing it",
+                              [this] { return plan(context_, icon_); }));
     listing("explain", "Say in plain sentences why an ICON moved or stayed",
             [this] { return explain(context_, explained_); })
         ->add_option(

@@ -146,8 +146,14 @@ TEST_F(AgentSupervisorTest, HeldItStaysUntilTheOperatorMovesIt) {
   ASSERT_TRUE(fake_->run_until(
       [&] { return fake_->status.contains("held") && fake_->status.at("held").as_bool(); }));
   start_users(4);
-  ASSERT_TRUE(
-      fake_->run_until([&] { return log_text().find("lifecycle.held") != std::string::npos; }));
+  // It decides as ever, and says what it would do.
+  ASSERT_TRUE(fake_->run_until([&] {
+    return !fake_->decisions.empty() &&
+           boost::json::serialize(fake_->decisions.back()).find("\"reason\":\"held\"") !=
+               std::string::npos;
+  }));
+  EXPECT_THAT(boost::json::serialize(fake_->decisions.back()),
+              HasSubstr("an operator holds the ICON; else move to near"));
   EXPECT_TRUE(fake_->bids.empty());
 
   fake_->send({{"event", "migrate"}, {"to", "dear"}, {"reason", "operator"}});

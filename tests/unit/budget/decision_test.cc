@@ -378,6 +378,20 @@ TEST(Decide, ABudgetThatMustLastTakesTheCheaperPlace) {
   EXPECT_EQ(*again, decision.history);
 }
 
+TEST(Decide, WhoIsHeldSaysWhatItWouldDo) {
+  auto input = world();
+  input.candidates = {candidate("near", 1'000, {5'000, 60'000})};
+  input.policy.rounds = 1;
+  ASSERT_TRUE(decide(input, kNow).move);
+  input.held = true;
+  const auto decision = decide(input, kNow);
+  EXPECT_FALSE(decision.move);
+  EXPECT_EQ(decision.evidence.outcome, "stay");
+  EXPECT_EQ(decision.evidence.reason, "held");
+  EXPECT_EQ(decision.evidence.to_name, "near");
+  EXPECT_EQ(decision.evidence.would_change.back().code, "unhold");
+}
+
 TEST(Decide, WhereMoneyMustLastTheFreePlaceWinsWhenNobodyIsThere) {
   auto input = world();
   input.here_price_ucredits = 100'000;

@@ -158,5 +158,18 @@ TEST_F(ActionsTest, ExplainFindsDecisionsAndShortIds) {
   EXPECT_THAT(out(), HasSubstr("dec-two"));
 }
 
+TEST_F(ActionsTest, PlanSaysWhatWouldBeDone) {
+  supervisor_.on("GET /v1/decisions?icon=cache",
+                 R"({"decisions":[{"id":"dec","evidence":{"to_name":"edge","reason":"held"}}]})");
+  EXPECT_EQ(icon({"plan", "cache"}), kOk) << err();
+  EXPECT_THAT(out(), HasSubstr("cache: would go to edge, were it not held"));
+  supervisor_.on("GET /v1/decisions?icon=cache", R"({"decisions":[{"id":"dec","evidence":{}}]})");
+  EXPECT_EQ(icon({"plan", "cache"}), kOk) << err();
+  EXPECT_THAT(out(), HasSubstr("cache: would stay"));
+  supervisor_.on("GET /v1/decisions?icon=cache", R"({"decisions":[]})");
+  EXPECT_EQ(icon({"plan", "cache"}), kNotFound);
+  EXPECT_THAT(err(), HasSubstr("decided nothing"));
+}
+
 }  // namespace
 }  // namespace icon::cli

@@ -70,7 +70,8 @@ TEST_F(SimulateTest, WhatIfLivesARecordAgain) {
   for (int i = 0; i <= 60; ++i)
     record +=
         R"({"version":1,"here_name":"origin","here_id":"a","here_price_ucredits":0,)"
-        R"("here_slot_seconds":0,"budget_left_ucredits":0,"broken_promise":"","replicas":{"running":0,"max":0,"host_ids":[]},"moves_to":"",)"
+        R"("here_slot_seconds":0,"budget_left_ucredits":0,"broken_promise":"","held":false,)"
+        R"("replicas":{"running":0,"max":0,"host_ids":[]},"moves_to":"",)"
         R"("history":{"favourite_id":"","rounds_won":0,"last_move_ms":0},"prefixes":[{"prefix":)"
         R"("198.51.100.0/24","connections":6,"rtt_us":80000,"samples":6}],"providers":[)"
         R"({"name":"edge","domain":"edge.test","id":"b","configured":false,"source":"dns",)"
