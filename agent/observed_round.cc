@@ -217,11 +217,11 @@ Result<std::vector<ObservedRound>> read_record(std::string_view text) {
     return fail(Code::kLimit, "record: more than " + std::to_string(kRecordBytesMax) + " bytes");
   std::vector<ObservedRound> rounds;
   for (int line = 1; !text.empty(); ++line) {
-    const auto end = text.find('\n');
-    if (end == std::string_view::npos) break;
     const auto wrong = [&](const std::string& what) {
       return fail(Code::kInvalid, "record: line " + std::to_string(line) + ": " + what);
     };
+    const auto end = text.find('\n');
+    if (end == std::string_view::npos) return wrong("it is torn: its end is missing");
     const auto object = json::parse_object(text.substr(0, end), kObservedLineBytesMax);
     if (!object) return wrong(object.error().message);
     auto round = observed_round(*object);
@@ -229,8 +229,8 @@ Result<std::vector<ObservedRound>> read_record(std::string_view text) {
     if (!rounds.empty() && round->at_ms < rounds.back().at_ms)
       return wrong("it was seen before the line above it");
     if (rounds.size() == kRecordRoundsMax)
-      return fail(Code::kLimit,
-                  "record: more than " + std::to_string(kRecordRoundsMax) + " rounds");
+      return fail(Code::kLimit, "record: line " + std::to_string(line) + ": more than " +
+                                    std::to_string(kRecordRoundsMax) + " rounds");
     rounds.push_back(std::move(*round));
     text.remove_prefix(end + 1);
   }

@@ -27,8 +27,7 @@ struct ObservedRound {
 json::Object observed_to_json(const ObservedRound& round);
 // Errors: kInvalid, kLimit.
 Result<ObservedRound> observed_round(const json::Object& object);
-// Lines in the order of time; a last line without an end, which a crash leaves, is left out.
-// Errors: kInvalid and kLimit, with the line.
+// Lines in the order of time. Errors: kInvalid and kLimit, with the line.
 Result<std::vector<ObservedRound>> read_record(std::string_view text);
 
 }  // namespace icon::agent

@@ -356,7 +356,7 @@ class Tree {
     what_if->add_option("--policy", what_if_.policy_file, "the other policy")->required();
     what_if
         ->add_option("--record", what_if_.record_file,
-                     "the ICON's record.jsonl (policy key record)")
+                     "the ICON's rounds.jsonl (policy key record)")
         ->required();
   }
 

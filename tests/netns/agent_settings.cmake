@@ -2,8 +2,8 @@
 add_executable(icon-agent-test-service agent_test_service.cc)
 target_link_options(icon-agent-test-service PRIVATE -static -no-pie)
 icon_library(icon_agent_fake SOURCES agent_fake_supervisor.cc LINKS icon_base_server icon_budget icon_wire)
-set(agent_LINKS icon_agent_fake icon_budget_sqlite icon_lab icon_simulate)
-set(agent_PROGRAMS icon-agent icon-agent-test-service)
+set(agent_LINKS icon_agent_fake icon_budget_sqlite icon_lab)
+set(agent_PROGRAMS icon icon-agent icon-agent-test-service)
 
 # With the real runc and CRIU; it takes more libraries than its neighbours.
 find_program(ICON_CRIU criu HINTS ${CMAKE_SOURCE_DIR}/.deps/criu/sbin NO_DEFAULT_PATH)

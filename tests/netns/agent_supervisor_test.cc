@@ -3,25 +3,53 @@
 //
 //   user 203.0.113.2 --- relay, 10 ms each way --- 203.0.113.1 host: agent + echo service
 //                                                run directory: socket of a fake supervisor
-#include "agent/observed_round.h"
-#include "agent/policy.h"
+#include <sys/stat.h>
+
 #include "agent_world.h"
-#include "simulate/replay.h"
 
 namespace icon::agent {
 namespace {
 
-// What `icon whatif` makes of an ICON's rounds under the policy that it had.
-void expect_record_decides_the_same(const std::string& run_dir, const std::string& policy_text) {
-  const auto text = read_file(run_dir + "/state/rounds.jsonl", kRecordBytesMax);
-  ASSERT_TRUE(text) << text.error().message;
-  const auto rounds = read_record(*text);
-  ASSERT_TRUE(rounds) << rounds.error().message;
-  const auto found = simulate::replay(*rounds, *parse_policy(policy_text));
-  EXPECT_GE(found.rounds, 2);
-  EXPECT_EQ(found.alike, found.rounds);
-  EXPECT_EQ(found.recorded.moves, 1);
-  EXPECT_EQ(found.other.moves, 1);
+// What `icon whatif` says about the record that an agent left in `run_dir`.
+json::Object what_if(const std::string& run_dir, const std::string& policy_text) {
+  std::ofstream(run_dir + "/other.yaml") << policy_text;
+  Command command;
+  command.argv = {std::string(ICON_BIN_DIR) + "/icon",
+                  "whatif",
+                  "--policy",
+                  run_dir + "/other.yaml",
+                  "--record",
+                  run_dir + "/state/rounds.jsonl",
+                  "-o",
+                  "json"};
+  const auto first = run_command_blocking(command);
+  const auto second = run_command_blocking(command);
+  EXPECT_TRUE(first && second);
+  if (!first || !second) return {};
+  EXPECT_EQ(first->exit_status, 0) << first->error_output;
+  EXPECT_EQ(first->output, second->output);
+  const auto answer = json::parse_object(first->output, 1 << 20);
+  EXPECT_TRUE(answer) << first->output;
+  return answer ? *answer : json::Object();
+}
+
+void expect_that_whatif_lives_it_again(const std::string& run_dir, const std::string& policy) {
+  struct stat info {};
+  ASSERT_EQ(stat((run_dir + "/state/rounds.jsonl").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600U);
+  const auto moves = [](const json::Object& found, const char* life) {
+    return found.at(life).as_object().at("moves").as_int64();
+  };
+  const auto same = what_if(run_dir, policy);
+  EXPECT_GE(same.at("rounds").as_int64(), 2);
+  EXPECT_EQ(same.at("alike"), same.at("rounds"));
+  EXPECT_EQ(moves(same, "recorded"), 1);
+  EXPECT_EQ(moves(same, "other"), 1);
+  const auto patient = what_if(run_dir, "latency: {objective: 2s}\nbudget: 1\n");
+  EXPECT_EQ(patient.at("rounds"), same.at("rounds"));
+  EXPECT_LT(patient.at("alike").as_int64(), patient.at("rounds").as_int64());
+  EXPECT_EQ(moves(patient, "recorded"), 1);
+  EXPECT_EQ(moves(patient, "other"), 0);
 }
 
 TEST_F(AgentSupervisorTest, MovesToItsUsersAndGoesOn) {
@@ -64,6 +92,10 @@ TEST_F(AgentSupervisorTest, MovesToItsUsersAndGoesOn) {
     return !prefixes.empty() && prefixes[0].as_object().contains("rtt_us_p50");
   }));
   EXPECT_EQ(fake_->status.at("epoch").as_int64(), 2);
+  ASSERT_TRUE(fake_->run_until([&] {  // a round there, too
+    const auto text = read_file(run_dir_ + "/state/rounds.jsonl", 1 << 20);
+    return text && text->find("\"here_id\":\"" + near_.key.id()) != std::string::npos;
+  }));
 
   const auto documents = ledger();
   for (const char* kind : {"icon_join", "checkpoint", "move", "bid", "reservation", "confirmation",
@@ -73,7 +105,7 @@ TEST_F(AgentSupervisorTest, MovesToItsUsersAndGoesOn) {
   agent_->signal(SIGTERM);
   EXPECT_EQ(agent_->wait(kLimit), 128 + SIGTERM);
   EXPECT_EQ(ledger().count("end"), 1U);
-  expect_record_decides_the_same(run_dir_, policy("record: 1MiB\n"));
+  expect_that_whatif_lives_it_again(run_dir_, policy("record: 1MiB\n"));
 }
 
 // It promises 1.5 ms by its own pings, and its users stay at 20 ms: the ICON goes on, long before

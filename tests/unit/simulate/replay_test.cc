@@ -102,7 +102,11 @@ TEST(Record, MistakesAreNamedWithTheirLine) {
     const auto read = agent::read_record(text);
     return read ? std::string("it was read") : read.error().message;
   };
-  EXPECT_EQ(agent::read_record(line + "{\"version\":1")->size(), 1u);  // a crash while writing
+  EXPECT_THAT(message(line + "{\"version\":1"), HasSubstr("line 2: it is torn"));
+  const std::string endless(agent::kObservedLineBytesMax + 1, ' ');
+  EXPECT_THAT(message(line + endless + "\n"), HasSubstr("line 2: "));
+  EXPECT_THAT(message(std::string(agent::kRecordBytesMax + 1, '\n')), HasSubstr("bytes"));
+  EXPECT_THAT(message(std::string(100'000, '[') + "\n"), HasSubstr("line 1: "));
   EXPECT_THAT(message(""), HasSubstr("no round"));
   EXPECT_THAT(message(line + "{}\n"), HasSubstr("line 2: "));
   EXPECT_THAT(message(line + "[1]\n"), HasSubstr("line 2: "));
