@@ -72,6 +72,7 @@ void Agent::feed(const Event& event) {
                                   {"from", to_string(before)},
                                   {"because", name_of(event)}});
   rounds_.set_draining(lifecycle_.state() == State::kDraining);
+  rounds_.set_held(lifecycle_.held());
   for (const auto& action : actions) perform(action);
 }
 
@@ -86,13 +87,16 @@ void Agent::perform(const Action& what) {
           },
           [&](const action::CloseDescriptors& a) { close_descriptors(a.migration); },
           [&](const action::Reconnect&) { reconnect(); },
-          [&](const action::RunDiscovery& a) { rounds_.start_discovery(a.round); },
+          [&](const action::RunDiscovery& a) { rounds_.start_discovery(a.round, a.dry); },
           [&](const action::AskOffers& a) { rounds_.start_offers(a.round); },
-          [&](const action::Decide& a) { rounds_.start_decision(a.round, lifecycle_.held()); },
+          [&](const action::Decide& a) { rounds_.start_decision(a.round); },
           [&](const action::OrderMove& a) { rounds_.start_order(a.target, a.reason); },
           [&](const action::OrderReplica& a) { rounds_.start_replica_order(a.target, a.reason); },
           [&](const action::LeadAway&) { rounds_.lead_away(); },
-          [&](const action::CancelWork&) { work_.cancel(); },
+          [&](const action::CancelWork&) {
+            work_.cancel();
+            rounds_.refuse_plans("its round was given up, or it has begun a move");
+          },
           [&](const action::MoveEnded& a) { rounds_.move_ended(a); },
           [&](const action::ReportStatus&) { report_status(); },
           [&](const action::SetTimer& a) { timers_.set(a.timer, a.delay); },
@@ -243,6 +247,8 @@ bool Agent::on_supervisor_event(const SupervisorEvent& event) {
       if (lifecycle_.state() != State::kActive)
         rounds_.refuse(event.target, "the ICON is " + std::string(to_string(lifecycle_.state())) +
                                          "; try again when it is ACTIVE");
+      else if (lifecycle_.held())
+        rounds_.refuse(event.target, "the ICON is held; first: icon unhold");
       else
         later(event::Replicate{event.target});
       break;
@@ -278,6 +284,13 @@ bool Agent::on_supervisor_event(const SupervisorEvent& event) {
       break;
     case Kind::kUnhold:
       later(event::Unhold{});
+      break;
+    case Kind::kPlan:
+      rounds_.want_plan(event.request);
+      if (lifecycle_.state() == State::kActive)
+        later(event::Plan{});
+      else
+        rounds_.refuse_plans("it is " + std::string(to_string(lifecycle_.state())));
       break;
     case Kind::kHello:
     case Kind::kPing:

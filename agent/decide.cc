@@ -98,6 +98,7 @@ Result<budget::OfferRequest> offer_request(const Policy& policy, const std::stri
   request.nonce = nonce;
   request.need = policy.slot;
   request.slot_seconds = policy.slot_seconds;
+  request.residency = policy.residency;
   if (policy.max_price_ucredits)
     request.limits.push_back(budget::max_price_limit(*policy.max_price_ucredits));
   request.limits.push_back(budget::budget_limit(budget_left_ucredits));

@@ -169,6 +169,13 @@ budget::ReplicaView Kinship::replicas() const {
 
 std::optional<budget::RetireDecision> Kinship::look_back(const HereView& here,
                                                          std::vector<budget::PrefixView> users) {
+  auto decision = judge(here, std::move(users));
+  if (decision) rounds_lost_ = decision->rounds_lost;
+  return decision;
+}
+
+std::optional<budget::RetireDecision> Kinship::judge(const HereView& here,
+                                                     std::vector<budget::PrefixView> users) const {
   const auto& elders = family_.elders();
   const UtcMillis now_ms = parts_.clock.utc_ms();
   if (!parts_.identity.birth || draining_ || elders.serves_ms == 0 || !elders.may_end)
@@ -194,7 +201,6 @@ std::optional<budget::RetireDecision> Kinship::look_back(const HereView& here,
   }
   input.prefixes = std::move(users);
   auto decision = budget::retire(input, now_ms);
-  rounds_lost_ = decision.rounds_lost;
   if (orphan_ && parts_.self->lease) {
     const auto lease = wire::open<wire::Lease>(*parts_.self->lease);
     const auto begins = kOrphanEnd.count() + parts_.policy.replicate.drain_ms;

@@ -72,6 +72,9 @@ class Kinship {
   // Of those that have said lately that they serve.
   std::vector<Address> serving_addresses() const;
   // Of a replica that may end by itself; the reason, when it is to end now.
+  // What look_back() would find.
+  std::optional<budget::RetireDecision> judge(const HereView& here,
+                                              std::vector<budget::PrefixView> users) const;
   std::optional<budget::RetireDecision> look_back(const HereView& here,
                                                   std::vector<budget::PrefixView> users);
   json::Object status() const { return family_.status(); }

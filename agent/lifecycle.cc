@@ -34,6 +34,7 @@ struct Lifecycle::Handler {
   void operator()(const event::Born& born);
   void operator()(const event::Hold&) { set_held(true); }
   void operator()(const event::Unhold&) { set_held(false); }
+  void operator()(const event::Plan&);
   void operator()(const event::DiscoveryDone& done);
   void operator()(const event::OffersDone& done);
   void operator()(const event::DecidedStay& decided);
@@ -84,6 +85,7 @@ struct Lifecycle::Handler {
 
   void set_held(bool held);
   void connect_again();
+  void begin_round(bool dry);
   void drop_round();
   void end_round();
   void order(State state, Action order);
@@ -273,6 +275,14 @@ void Lifecycle::Handler::set_held(bool held) {
   report();
 }
 
+void Lifecycle::Handler::operator()(const event::Plan&) {
+  if (self.state_ != State::kActive || !can_speak()) return ignore();
+  if (self.round_running_)
+    self.plan_wanted_ = true;
+  else
+    begin_round(/*dry=*/true);
+}
+
 void Lifecycle::Handler::operator()(const event::DiscoveryDone& done) {
   if (!my_round(done.round)) return ignore();
   act(action::AskOffers{done.round});
@@ -315,8 +325,15 @@ void Lifecycle::Handler::operator()(const event::RoundFailed& failed) {
   end_round();
 }
 
+void Lifecycle::Handler::begin_round(bool dry) {
+  self.round_running_ = true;
+  self.dry_ = dry;
+  act(action::RunDiscovery{++self.round_, dry});
+  set(Timer::kRound, self.limits_.round);
+}
+
 void Lifecycle::Handler::drop_round() {
-  self.round_running_ = false;
+  self.round_running_ = self.dry_ = self.plan_wanted_ = self.decide_due_ = false;
   cancel({Timer::kRound});
   act(action::CancelWork{});
 }
@@ -324,8 +341,12 @@ void Lifecycle::Handler::drop_round() {
 void Lifecycle::Handler::end_round() {
   self.round_running_ = false;
   cancel({Timer::kRound});
-  set(Timer::kDecide, self.limits_.interval);
+  // A plan does not put off the next round, however often somebody asks.
+  const bool was_dry = std::exchange(self.dry_, false);
+  if (std::exchange(self.decide_due_, false)) return begin_round(/*dry=*/false);
+  if (!was_dry || !self.armed_.contains(Timer::kDecide)) set(Timer::kDecide, self.limits_.interval);
   report();
+  if (std::exchange(self.plan_wanted_, false)) begin_round(/*dry=*/true);
 }
 
 void Lifecycle::Handler::operator()(const event::OrderAccepted& accepted) {
@@ -414,9 +435,11 @@ void Lifecycle::Handler::operator()(const event::TimerFired& timer_fired) {
 void Lifecycle::Handler::fired(Timer timer) {
   switch (timer) {
     case Timer::kDecide:
-      self.round_running_ = true;
-      act(action::RunDiscovery{++self.round_});
-      return set(Timer::kRound, self.limits_.round);
+      if (self.round_running_)
+        self.decide_due_ = true;
+      else
+        begin_round(/*dry=*/false);
+      return;
     case Timer::kRound:
       note("round_timeout", fmt::format("round {} was given up", self.round_));
       act(action::CancelWork{});

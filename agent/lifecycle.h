@@ -65,8 +65,11 @@ class Lifecycle {
   bool said_no_supervisor_ = false;
   bool held_ = false;
   bool round_running_ = false;
-  bool draining_ = false;  // its users are to leave; DRAINING again when a migration ends
-  bool stopping_ = false;  // the service was told to stop
+  bool dry_ = false;          // the round that runs is a plan
+  bool plan_wanted_ = false;  // after the round that runs
+  bool decide_due_ = false;   // after the plan that runs
+  bool draining_ = false;     // its users are to leave; DRAINING again when a migration ends
+  bool stopping_ = false;     // the service was told to stop
   std::int64_t epoch_ = 0;
   std::int64_t round_ = 0;
   std::string migration_;

@@ -26,6 +26,7 @@ constexpr std::array<std::string_view, std::variant_size_v<Event>> kEvents{"boot
                                                                            "born",
                                                                            "hold",
                                                                            "unhold",
+                                                                           "plan",
                                                                            "discovery_done",
                                                                            "offers_done",
                                                                            "decided_stay",

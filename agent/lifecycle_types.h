@@ -66,6 +66,7 @@ struct Born {
 };
 struct Hold {};
 struct Unhold {};
+struct Plan {};  // an operator asks what would be decided now
 struct DiscoveryDone {
   std::int64_t round = 0;
 };
@@ -118,10 +119,11 @@ using Event =
     std::variant<event::Boot, event::ServiceStarted, event::ServiceExited, event::SupervisorFound,
                  event::SupervisorLost, event::Quiesce, event::Woken, event::Moved,
                  event::RolledBack, event::OperatorMigrate, event::Replicate, event::ReplicaStarted,
-                 event::Born, event::Hold, event::Unhold, event::DiscoveryDone, event::OffersDone,
-                 event::DecidedStay, event::DecidedMove, event::DecidedReplica, event::DecidedEnd,
-                 event::RoundFailed, event::OrderAccepted, event::OrderFailed, event::Drain,
-                 event::ConnectionsGone, event::StopSignal, event::OtherSignal, event::TimerFired>;
+                 event::Born, event::Hold, event::Unhold, event::Plan, event::DiscoveryDone,
+                 event::OffersDone, event::DecidedStay, event::DecidedMove, event::DecidedReplica,
+                 event::DecidedEnd, event::RoundFailed, event::OrderAccepted, event::OrderFailed,
+                 event::Drain, event::ConnectionsGone, event::StopSignal, event::OtherSignal,
+                 event::TimerFired>;
 std::string_view name_of(const Event& event);
 
 namespace action {
@@ -138,6 +140,7 @@ struct CloseDescriptors {
 struct Reconnect {};  // to the supervisor, anew; answered by SupervisorFound or SupervisorLost
 struct RunDiscovery {
   std::int64_t round = 0;
+  bool dry = false;  // a plan: nothing of it is done, kept or bid for
 };
 struct AskOffers {
   std::int64_t round = 0;

@@ -42,6 +42,8 @@ json::Object write_provider(const Candidate& candidate, const std::vector<std::s
   if (candidate.offer) {
     object["price_ucredits"] = candidate.offer->price_ucredits;
     object["slot_seconds"] = candidate.offer->slot_seconds;
+    object["country"] = candidate.offer->country;
+    object["kind"] = candidate.offer->kind;
   }
   if (candidate.rejection) {
     object["rejected"] = candidate.rejection->code;
@@ -62,6 +64,8 @@ Result<Candidate> read_provider(const json::Object& object, std::size_t prefixes
     ICON_TRY(offer.price_ucredits,
              json::get_int(object, "price_ucredits", 0, wire::kMicroCreditsMax));
     ICON_TRY(offer.slot_seconds, json::get_int(object, "slot_seconds", 1, wire::kSlotSecondsMax));
+    ICON_TRY(offer.country, json::get_string_or(object, "country", "", kTextBytesMax));
+    ICON_TRY(offer.kind, json::get_string_or(object, "kind", "", kTextBytesMax));
   }
   if (object.contains("rejected")) {
     auto& rejection = candidate.rejection.emplace();

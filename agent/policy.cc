@@ -76,6 +76,8 @@ json::Object Policy::to_json() const {
                       {"window_ms", window_ms},
                       {"allow", array_of(allow)},
                       {"deny", array_of(deny)},
+                      {"residency", json::Object{{"countries", array_of(residency.countries)},
+                                                 {"kinds", array_of(residency.kinds)}}},
                       {"redirect", agent::to_string(redirect)},
                       {"slot", slot.to_json()},
                       {"slot_seconds", slot_seconds},
@@ -127,6 +129,7 @@ budget::DecisionPolicy Policy::decision_policy() const {
   decision.cooldown_ms = cooldown_ms;
   decision.max_price_ucredits = max_price_ucredits;
   decision.providers = {allow, deny};
+  decision.residency = residency;
   return decision;
 }
 

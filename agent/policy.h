@@ -102,6 +102,7 @@ struct Policy {
   std::int64_t window_ms = 60'000;  // so long what was seen of a user counts
   std::vector<std::string> allow;
   std::vector<std::string> deny;
+  budget::Residency residency;
   RedirectMode redirect = RedirectMode::kForward;
   wire::Resources slot{500, 256LL << 20, 100'000'000};
   std::int64_t slot_seconds = 3600;

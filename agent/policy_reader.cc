@@ -12,6 +12,7 @@
 #include "agent/dns_plan.h"
 #include "agent/policy.h"
 #include "agent/policy_yaml.h"
+#include "wire/residence.h"
 
 namespace icon::agent {
 namespace {
@@ -79,6 +80,8 @@ class Reader {
   Handler domain(std::string& out);
   void sources(const YAML::Node& node, const std::string& key);
   void promise(const YAML::Node& node, const std::string& key);
+  void residency(const YAML::Node& node, const std::string& key);
+  Handler words(std::vector<std::string>& out, bool (*fits)(std::string_view), const char* hint);
   void root(const YAML::Node& node);
   void contradictions();
 
@@ -488,6 +491,27 @@ void Reader::promise(const YAML::Node& node, const std::string& key) {
        {"pings", flag(policy_.ask_pings)}});
 }
 
+Reader::Handler Reader::words(std::vector<std::string>& out, bool (*fits)(std::string_view),
+                              const char* hint) {
+  return [this, &out, fits, hint](const auto& node, const auto& key) {
+    list(node, key, kPolicyListMax, [&](const YAML::Node& entry, const std::string& entry_key) {
+      const auto value = text(entry, entry_key, hint);
+      if (value && fits(*value))
+        out.push_back(*value);
+      else if (value)
+        problem(entry, entry_key, fmt::format("'{}' does not do", value->substr(0, 40)), hint);
+    });
+  };
+}
+
+void Reader::residency(const YAML::Node& node, const std::string& key) {
+  map(node, key,
+      {{"countries",
+        words(policy_.residency.countries, wire::is_country, "Two capital letters, like DE.")},
+       {"kinds", words(policy_.residency.kinds, wire::is_provider_kind,
+                       "A word of small letters, like access, campus or cloud.")}});
+}
+
 void Reader::sources(const YAML::Node& node, const std::string& key) {
   map(node, key,
       {{"reverse_tree", flag(policy_.sources.reverse_tree)}, {"dht", flag(policy_.sources.dht)}});
@@ -561,6 +585,7 @@ void Reader::root(const YAML::Node& node) {
        {"moves_per_hour", integer(policy_.moves_per_hour, 1, budget::kMovesPerHourMax)},
        {"allow", patterns(policy_.allow)},
        {"deny", patterns(policy_.deny)},
+       {"residency", member(&Reader::residency)},
        {"redirect", member(&Reader::redirect)},
        {"slot", member(&Reader::slot)},
        {"dns", member(&Reader::dns)},

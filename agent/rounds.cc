@@ -198,13 +198,15 @@ bool Rounds::may_buy() const {
   return wallet_ && chronicle_ && buyer_ && self_ && key() && key()->public_key() == self_->icon;
 }
 
-void Rounds::start_discovery(std::int64_t round) {
+void Rounds::start_discovery(std::int64_t round, bool dry) {
+  dry_ = dry;
+  // Whoever wanted the plan was told by the one before.
+  if (dry && plans_.empty()) return later(event::DecidedStay{round});
   tasks_.spawn("discovery", discovery_task(round));
 }
 void Rounds::start_offers(std::int64_t round) { tasks_.spawn("offers", offers_task(round)); }
-void Rounds::start_decision(std::int64_t round, bool held) {
-  held_ = held;
-  tasks_.spawn("decision", decision_task(round));
+void Rounds::start_decision(std::int64_t round) {
+  tasks_.spawn("decision", dry_ ? plan_task(round) : decision_task(round));
 }
 void Rounds::start_order(std::string target, std::string reason) {
   tasks_.spawn("order", order_task(std::move(target), std::move(reason)));
@@ -244,7 +246,7 @@ Task<void> Rounds::discovery_task(std::int64_t round) {
 Task<void> Rounds::offers_task(std::int64_t round) {
   // Nobody is asked for a price while the users are served well.
   if (!nothing_to_ask()) co_await survey_.ask_offers(options_.policy, here_.id, money_left());
-  if (!nothing_to_ask() && may_buy() && options_.policy.bids && !bidder_.busy())
+  if (!nothing_to_ask() && may_buy() && options_.policy.bids && !bidder_.busy() && !dry_ && !held_)
     co_await bid_if_worth_it();
   later(event::OffersDone{round});
 }
@@ -258,6 +260,25 @@ Observations Rounds::observations() const {
   promises_.apply(seen.providers);
   seen.budget_left_ucredits = money_left();
   return seen;
+}
+
+budget::DecisionInput Rounds::next_decision(Observations& seen) const {
+  const auto won = nothing_to_ask() ? std::nullopt : bidder_.won();
+  if (won)
+    for (auto& view : seen.providers)
+      if (view.names.id == won->view.names.id) {
+        view.offer = won->view.offer;
+        view.rejection.reset();
+      }
+  auto input = decision_input(options_.policy, seen, history_);
+  input.replicas = kinship_.replicas();
+  input.broken_promise = promises_.broken();
+  input.held = held_;
+  if (won) {  // it does not wait for us
+    input.policy.rounds = 1;
+    input.policy.cooldown_ms = 0;
+  }
+  return input;
 }
 
 void Rounds::record(ObservedRound seen) {
@@ -283,17 +304,7 @@ Task<void> Rounds::decision_task(std::int64_t round) {
   const auto now_ms = clock_.utc_ms();
   const bool is_quiet = nothing_to_ask();
   auto seen = observations();
-  const auto won = is_quiet ? std::nullopt : bidder_.won();
-  if (won)
-    for (auto& view : seen.providers)
-      if (view.names.id == won->view.names.id) {
-        view.offer = won->view.offer;
-        view.rejection.reset();
-      }
-  auto input = decision_input(options_.policy, seen, history_);
-  input.replicas = kinship_.replicas();
-  input.broken_promise = promises_.broken();
-  input.held = held_;
+  auto input = next_decision(seen);
   if (is_quiet) {
     if (std::exchange(last_posted_, "objective_met") != "objective_met")
       log::info("round.objective_met", {{"round", round},
@@ -306,10 +317,6 @@ Task<void> Rounds::decision_task(std::int64_t round) {
     co_return;
   }
   tell_map(seen, input.candidates);
-  if (won) {  // it does not wait for us
-    input.policy.rounds = 1;
-    input.policy.cooldown_ms = 0;
-  }
   const auto decision = budget::decide(input, now_ms);
   history_ = decision.history;
   record({now_ms, std::move(input), decision.move ? decision.evidence.to_id : std::string()});

@@ -50,10 +50,10 @@ class Rounds {
   // The supervisor has said who and where we are; `moved`: at another place than before.
   void arrived(const Self& self, bool moved);
   // Steps of the lifecycle.
-  void start_discovery(std::int64_t round);
+  // `dry`: the round is a plan. It answers those who want one, and changes nothing.
+  void start_discovery(std::int64_t round, bool dry);
   void start_offers(std::int64_t round);
-  // `held`: an operator lets it take no decision to move.
-  void start_decision(std::int64_t round, bool held);
+  void start_decision(std::int64_t round);
   void start_order(std::string target, std::string reason);
   void start_replica_order(std::string target, std::string reason);
   // Tells the operator that his order is not even tried.
@@ -77,6 +77,11 @@ class Rounds {
   }
   // Users are leaving: nothing is rented any longer.
   void set_draining(bool draining);
+  // An operator lets it take no decision to move: it bids for nothing, either.
+  void set_held(bool held) { held_ = held; }
+  // An operator asks what would be decided now: the next dry round tells it.
+  void want_plan(std::string request);
+  void refuse_plans(const std::string& why);
   // Words of a parent or of children.
   void hear(const std::vector<wire::Envelope>& documents) { kinship_.hear(documents); }
   void lead_away() { kinship_.lead_away(); }
@@ -97,6 +102,11 @@ class Rounds {
   Task<void> discovery_task(std::int64_t round);
   Task<void> offers_task(std::int64_t round);
   Task<void> decision_task(std::int64_t round);
+  Task<void> plan_task(std::int64_t round);
+  Task<void> answer_plan(std::string request, json::Object evidence, std::string error);
+  budget::Evidence planned() const;
+  // What is decided on; an offer that was won takes the place of the posted one in `seen`.
+  budget::DecisionInput next_decision(Observations& seen) const;
   // A sealed bid where nothing is to be had at a posted price.
   Task<void> bid_if_worth_it();
   std::vector<KnownProvider> sellers_of(const KnownProvider& provider, const OpenSale& sale) const;
@@ -153,7 +163,9 @@ class Rounds {
   json::Object last_decision_;  // in figures
   bool telling_map_ = false;
   bool held_ = false;
-  bool record_failed_ = false;  // said once
+  bool dry_ = false;
+  std::vector<std::string> plans_;  // requests that wait for an answer
+  bool record_failed_ = false;      // said once
   std::vector<std::pair<std::string, std::int64_t>> estimates_us_;
   Purchase purchase_;
   // Last: they borrow from those above.

@@ -63,6 +63,8 @@ std::vector<KnownProvider> Rounds::sellers_of(const KnownProvider& provider,
 }
 
 Task<void> Rounds::bid_if_worth_it() {
+  // A call says nothing about countries, and the offer that would comes after the bid.
+  if (!options_.policy.residency.anywhere()) co_return;
   const std::vector<KnownProvider> known = survey_.providers();
   for (const auto& provider : known) {
     // Room there is none; anything else that was wrong with it still is.
@@ -70,6 +72,7 @@ Task<void> Rounds::bid_if_worth_it() {
         provider.view.names.id.empty() || provider.view.names.id == here_.id)
       continue;
     const auto sale = co_await bidder_.find_sale(provider, options_.policy.slot);
+    if (held_) co_return;  // the word came while we asked
     if (!sale || !*sale) continue;
     const auto sellers = sellers_of(provider, **sale);
     if (sellers.empty()) continue;

@@ -12,6 +12,7 @@ constexpr std::size_t kAnswerBytesMax = 1 << 20;
 constexpr std::size_t kDocumentsMax = 2'000;  // of one lease
 constexpr std::size_t kEventBytesMax = 64 << 10;
 constexpr std::size_t kKinDocumentsMax = 4;
+constexpr std::size_t kRequestIdBytesMax = 64;
 constexpr std::size_t kTargetBytesMax = 256;
 constexpr std::size_t kConfiguredProvidersMax = 256;
 constexpr std::int64_t kEpochMax = std::int64_t{1} << 40;
@@ -82,6 +83,7 @@ SupervisorEvent::Kind kind_of(std::string_view name) {
       {"kin", Kind::kKin},
       {"hold", Kind::kHold},
       {"unhold", Kind::kUnhold},
+      {"plan", Kind::kPlan},
       {"ping", Kind::kPing},
   };
   for (const auto& [known, kind] : kNames)
@@ -142,6 +144,7 @@ Result<SupervisorEvent> parse_event(std::string_view line) {
   ICON_TRY(event.migration, json::get_string_or(object, "migration", ""));
   ICON_TRY(event.epoch, json::get_int_or(object, "epoch", 0, 0, kEpochMax));
   ICON_TRY(event.reason, json::get_string_or(object, "reason", "", kEventBytesMax));
+  ICON_TRY(event.request, json::get_string_or(object, "request", "", kRequestIdBytesMax));
   if (const auto* replica = object.if_contains("replica"))
     event.replica = replica->is_bool() && replica->get_bool();
   if (event.kind == SupervisorEvent::Kind::kKin) {
@@ -338,6 +341,16 @@ Task<Status> SupervisorLink::post_decision(std::string id, std::string outcome,
                     {"evidence", std::move(evidence)}};
   ICON_CO_TRY(const std::string ignored,
               co_await call("POST", "/v1/self/decisions", std::move(body), kLocalCall));
+  co_return Status{};
+}
+
+Task<Status> SupervisorLink::post_plan(std::string request, json::Object evidence,
+                                       std::string error) {
+  json::Object body{{"request", std::move(request)},
+                    {"evidence", std::move(evidence)},
+                    {"error", std::move(error)}};
+  ICON_CO_TRY(const std::string ignored,
+              co_await call("POST", "/v1/self/plan", std::move(body), kLocalCall));
   co_return Status{};
 }
 

@@ -53,6 +53,7 @@ struct SupervisorEvent {
     kKin,  // words of a parent or of children
     kHold,
     kUnhold,
+    kPlan,
     kPing,
     kUnknown,  // a newer supervisor: ignored
   };
@@ -61,6 +62,7 @@ struct SupervisorEvent {
   std::string migration;
   std::int64_t epoch = 0;
   std::string reason;
+  std::string request;                    // kPlan: what the answer names
   bool replica = false;                   // kQuiesce: a copy is made, and it must not hold our key
   std::vector<wire::Envelope> documents;  // kKin; not verified
   // kMigrate, kReplicate: a provider's name, its id or ADDR:PORT, as the operator typed it.
@@ -164,6 +166,8 @@ class SupervisorLink {
   // Of a copy that has woken; `error`: why its randomness is not its own.
   Task<Status> post_reseeded(std::size_t processes, std::string error);
   Task<Status> post_decision(std::string id, std::string outcome, json::Object evidence);
+  // What would be decided now; empty and `error`: why nobody can say.
+  Task<Status> post_plan(std::string request, json::Object evidence, std::string error);
   // To a parent or child at another host; where it is now, when it has moved on.
   struct Whereabouts {
     PublicKey host;

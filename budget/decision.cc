@@ -202,6 +202,8 @@ std::optional<Rejection> Round::reject(const Candidate& candidate,
   if (!candidate.names.id.empty() && candidate.names.id == input_.here_id)
     return Rejection{"current_host", "the ICON is there already"};
   if (!candidate.offer) return Rejection{"no_offer", "it made no offer"};
+  if (auto refused = policy_.residency.refusal(*candidate.offer))
+    return Rejection{"residency", std::move(*refused)};
   if (policy_.max_price_ucredits)
     if (auto dear = check_price(candidate.offer->price_ucredits,
                                 max_price_limit(*policy_.max_price_ucredits)))

@@ -44,6 +44,7 @@ struct DecisionPolicy {
   std::int64_t lasts_ms = 0;  // the budget is to last so long from the first decision; 0: no matter
   std::int64_t moves_per_hour = 0;  // at most, replicas and failed attempts included; 0: no limit
   AllowList providers;
+  Residency residency;
 };
 
 inline constexpr std::int64_t kRoundsWonMax = 1'000'000;

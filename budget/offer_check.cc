@@ -43,6 +43,8 @@ std::optional<Rejection> check_terms(const wire::Offer& offer, const OfferReques
   if (offer.slot_seconds < request.slot_seconds)
     return reject("slot_short", fmt::format("offers {} s of the {} s that were asked for",
                                             offer.slot_seconds, request.slot_seconds));
+  if (auto refused = request.residency.refusal(offer))
+    return reject("residency", std::move(*refused));
   for (const auto& limit : request.limits)
     if (auto rejection = check_price(offer.price_ucredits, limit)) return rejection;
   return std::nullopt;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "budget/money.h"
+#include "budget/residency.h"
 #include "wire/documents.h"
 
 namespace icon::budget {
@@ -16,9 +17,9 @@ inline constexpr Millis kOfferLifetimeMax{24LL * 3600 * 1000};
 
 // Why a provider is out of the running. `code` is stable (for machines), `message` is a sentence.
 // Codes of check_offer: malformed, bad_signature, key_mismatch, nonce_mismatch, not_yet_valid,
-// expired, resources_short, slot_short, over_max_price, over_budget, too_dear.
+// expired, resources_short, slot_short, residency, over_max_price, over_budget, too_dear.
 // Codes of decide: denied, not_allowed, current_host, no_offer, no_estimate, no_gain,
-// below_margin, outbid and the prices above. The agent adds: unreachable, no_provider.
+// below_margin, outbid, residency and the prices above. The agent adds: unreachable, no_provider.
 struct Rejection {
   std::string code;
   std::string message;
@@ -44,6 +45,7 @@ struct OfferRequest {
   std::string nonce;                     // that went out with the request
   wire::Resources need;
   std::int64_t slot_seconds = 0;
+  Residency residency;
   std::vector<PriceLimit> limits;
 };
 

@@ -120,14 +120,6 @@ Outcome<json::Object> run_body(const RunOptions& options) {
   return body;
 }
 
-void print_evidence(Context& context, const json::Object& evidence) {
-  if (evidence.empty()) {
-    context.out << "No evidence was kept.\n";
-    return;
-  }
-  for (const auto& line : budget::render_evidence(evidence)) context.out << line << '\n';
-}
-
 // How its memory travelled, and why so.
 void print_memory(Context& context, const json::Object& memory) {
   if (text_of(memory, "mode") == "stop-copy")
@@ -195,6 +187,14 @@ Outcome<json::Object> newest_decision(const Api& api, const std::string& icon) {
 }
 
 }  // namespace
+
+void print_evidence(Context& context, const json::Object& evidence) {
+  if (evidence.empty()) {
+    context.out << "No evidence was kept.\n";
+    return;
+  }
+  for (const auto& line : budget::render_evidence(evidence)) context.out << line << '\n';
+}
 
 Outcome<std::string> api_port(const std::string& text) {
   const auto wrong = [&] {
@@ -319,32 +319,6 @@ int explain(Context& context, const std::string& id) {
   if (!is_icon) return kOk;
   const auto icon = api.get_object("/v1/icons/" + url_encode(id));
   if (icon) show_standing(context, object_of(*icon, "status"), "");
-  return kOk;
-}
-
-int plan(Context& context, const std::string& icon) {
-  const auto found = newest_decision(Api(context.socket), icon);
-  if (!found && found.error().exit_code == kNotFound)
-    return report(context, {kNotFound, icon + " has decided nothing on this host yet",
-                            "While all of its users are served well, nothing is to be decided."});
-  if (!found) return report(context, found.error());
-  if (context.json) {
-    context.out << boost::json::serialize(*found) << '\n';
-    return kOk;
-  }
-  const auto& evidence = object_of(*found, "evidence");
-  const auto to = text_of(evidence, "to_name");
-  const auto reason = text_of(evidence, "reason");
-  context.out << icon << ": "
-              << (to.empty() ? std::string("would stay")
-                  : reason == "won"
-                      ? (text_of(evidence, "outcome") == "replicate" ? "has ordered a replica at "
-                                                                     : "has ordered a move to ") +
-                            to
-                  : reason == "held" ? "would go to " + to + ", were it not held"
-                                     : "stays for now, and leans to " + to)
-              << '\n';
-  print_evidence(context, evidence);
   return kOk;
 }
 

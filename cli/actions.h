@@ -50,8 +50,7 @@ int show_logs(Context& context, const LogOptions& options);
 
 // `id`: a migration's, a decision's (or the beginning of one), or an ICON: its newest decision.
 int explain(Context& context, const std::string& id);
-// What its newest decision says it would do, and why; nothing is ordered by asking.
-// Exit: 4 it has decided nothing yet.
-int plan(Context& context, const std::string& icon);
+// In plain sentences.
+void print_evidence(Context& context, const json::Object& evidence);
 
 }  // namespace icon::cli

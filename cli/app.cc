@@ -7,6 +7,7 @@
 #include "cli/actions.h"
 #include "cli/adopt.h"
 #include "cli/auction.h"
+#include "cli/brakes.h"
 #include "cli/check.h"
 #include "cli/check_move.h"
 #include "cli/check_provider.h"
@@ -238,6 +239,10 @@ class Tree {
                           [this, hold] { return hold_icon(context_, icon_, hold); });
       add_icon_argument(sub);
     }
+    listing("cordon", "Take no new ICONs at this host, and sell no slots", [this] {
+      return cordon(context_, cordon_reason_);
+    })->add_option("--reason", cordon_reason_, "told to those who ask for a slot");
+    listing("uncordon", "Take ICONs again", [this] { return uncordon(context_); });
     auto* stop = listing("stop", "Stop an ICON, or take its stub down",
                          [this] { return stop_icon(context_, icon_, grace_ms_); });
     add_icon_argument(stop);
@@ -406,6 +411,7 @@ class Tree {
   bool sales_ = false;
   bool record_ = false;
   std::string explained_;
+  std::string cordon_reason_;
   std::string checked_to_;
   int checked_pid_ = 0;
   std::string key_path_;

@@ -271,6 +271,10 @@ int show_status(Context& context) {
               << number_of(*status, "tunnels").value_or(0) << " tunnels\n"
               << "capacity   " << room(object_of(*status, "capacity")) << '\n'
               << "free       " << room(object_of(*status, "free")) << '\n';
+  if (const auto& cordon = object_of(*status, "cordon"); !cordon.empty()) {
+    const auto reason = printable(text_of(cordon, "reason"));
+    context.out << "cordoned   takes nothing new" << (reason.empty() ? "" : ": " + reason) << '\n';
+  }
   return show_money(context, api);
 }
 

@@ -146,6 +146,10 @@ Done write_plots(const std::string& directory, const simulate::Outcome& outcome)
 int run_simulation(Context& context, const SimulateOptions& options) {
   auto policy = read_policy(options.policy_file);
   if (!policy) return report(context, policy.error());
+  if (!policy->residency.anywhere())
+    return report(context,
+                  {kUsage, "the policy has a residency, and no simulated node says where it stands",
+                   "Leave 'residency' out, or name the nodes with allow and deny."});
   auto matrix = matrix_for(options);
   if (!matrix) return report(context, matrix.error());
   const auto world = simulate::make_world({options.nodes, options.services, options.users,

@@ -68,8 +68,10 @@ class Replayer {
     seen.budget_left_ucredits =
         std::max<wire::MicroCredits>(0, policy_.budget_ucredits - result_.other.cost);
     for (auto& candidate : seen.candidates)
-      if (candidate.offer && candidate.rejection && candidate.rejection->code.starts_with("over_"))
-        candidate.rejection.reset();  // too dear for the policy of then
+      if (candidate.offer && candidate.rejection &&
+          (candidate.rejection->code.starts_with("over_") ||
+           candidate.rejection->code == "residency"))
+        candidate.rejection.reset();  // the policy of then did not want it
     if (place_ == recorded.here_id) return seen;
     seen.candidates.push_back(where_it_was(recorded));
     const auto found =

@@ -37,6 +37,7 @@ Result<json::Value> status_of(Host& host) {
   ICON_TRY(const auto icons, host.journal->icons());
   ICON_TRY(const auto stubs, host.journal->stubs());
   ICON_TRY(const auto free, host.market->free());
+  ICON_TRY(const auto cordon, cordon_of(host));
   const auto running = std::count_if(icons.begin(), icons.end(), [](const IconRecord& icon) {
     return icon.state == icon_state::kRunning || icon.state == icon_state::kMigrating;
   });
@@ -50,7 +51,8 @@ Result<json::Value> status_of(Host& host) {
                       {"stubs", stubs.size()},
                       {"tunnels", host.network->tunnels().size()},
                       {"capacity", host.config.capacity.to_json()},
-                      {"free", free.to_json()}};
+                      {"free", free.to_json()},
+                      {"cordon", cordon}};
 }
 
 Result<json::Value> list_icons(Host& host) {
@@ -339,6 +341,7 @@ Task<http::Response> send_ledger(Host& host, http::Request request) {
 void add_host_routes(http::Router& router, Host& host) {
   add_run_routes(router, host);
   add_map_reader(router, host);
+  add_brake_routes(router, host);
   add_sale_host_routes(router, host);
   router.on("GET", "/v1/status", plain(host, 200, &status_of));
   router.on("GET", "/v1/icons", plain(host, 200, &list_icons));

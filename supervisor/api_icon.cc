@@ -337,6 +337,7 @@ void add_icon_routes(http::Router& router, Host& host) {
               co_return note_status(host, request);
             }));
   add_map_route(router, host);
+  add_plan_route(router, host);
   router.on("POST", "/v1/self/log",
             answering(204, [](http::Request request) -> Task<Result<json::Value>> {
               ICON_CO_TRY(const auto body, body_of(request));

@@ -62,6 +62,12 @@ void add_lease_routes(http::Router& router, Host& host);
 void add_map_route(http::Router& router, Host& host);
 void add_map_reader(http::Router& router, Host& host);
 
+// Cordons and plans: the operator's side, part of add_host_routes(), and the agent's.
+void add_brake_routes(http::Router& router, Host& host);
+void add_plan_route(http::Router& router, Host& host);
+// null, or since when the host is cordoned, and why.
+Result<json::Value> cordon_of(Host& host);
+
 // Prometheus text.
 Task<std::string> render_metrics(Host& host);
 

@@ -141,6 +141,7 @@ Result<Asks::Errand> Asks::next() {
   switch (live_.state) {
     case State::kNone: {
       if (!bids.exchange || bids.slots <= 0 || !config_.accept_leases) return Errand::kNone;
+      if (!market_.check_open()) return Errand::kNone;
       ICON_TRY(const auto left, market_.slots_set_aside());
       return left > unclaimed() ? Errand::kFind : Errand::kNone;
     }

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "wire/advertisement.h"
 #include "wire/auction.h"
+#include "wire/residence.h"
 
 namespace icon::supervisor {
 namespace {
@@ -407,6 +408,12 @@ Result<Config> read_root(const YAML::Node& node) {
   ICON_CHECK(read_providers(root, config.providers));
   ICON_CHECK(read_dht(root, config.dht));
   ICON_CHECK(root.boolean("accept_leases", config.accept_leases));
+  ICON_CHECK(root.text("country", config.country));
+  if (!config.country.empty() && !wire::is_country(config.country))
+    return fail(Code::kInvalid, "'country': must be two capital letters, like DE");
+  ICON_CHECK(root.text("kind", config.kind));
+  if (!config.kind.empty() && !wire::is_provider_kind(config.kind))
+    return fail(Code::kInvalid, "'kind': must be a word of small letters, like campus");
   ICON_CHECK(root.boolean("ping_api", config.ping_api));
   ICON_CHECK(root.boolean("ping_private_targets", config.ping_private_targets));
   ICON_CHECK(read_log(root, config));

@@ -116,6 +116,7 @@ struct Config {
   std::vector<ConfiguredProvider> providers;
   DhtConfig dht;
   bool accept_leases = true;
+  std::string country, kind;  // what its offers claim; "" = nothing
   // Round trips from here for ICONs that think of coming; also to private addresses.
   bool ping_api = true;
   bool ping_private_targets = false;

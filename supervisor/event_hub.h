@@ -45,6 +45,9 @@ class EventHub {
 
   static std::string icon_topic(const std::string& icon_id) { return "icon/" + icon_id; }
   static std::string reseed_topic(const std::string& icon_id) { return "reseed/" + icon_id; }
+  static std::string plan_topic(const std::string& icon_id, const std::string& request) {
+    return "plan/" + icon_id + "/" + request;
+  }
   static std::string migration_topic(const std::string& id) { return "migration/" + id; }
 
  private:

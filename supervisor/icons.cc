@@ -55,6 +55,7 @@ Icons::Icons(Host& host) : host_(host) {}
 Icons::~Icons() = default;
 
 Status Icons::check_room(const RunRequest& request) const {
+  ICON_CHECK(host_.market->check_open());
   ICON_CHECK(request.spec.check());
   ICON_CHECK(check_root(request));
   ICON_TRY(const auto icons, host_.journal->icons());

@@ -86,6 +86,7 @@ Result<wire::Resources> Market::free() const {
 Result<wire::Envelope> Market::offer(const std::string& nonce, const wire::Resources& resources,
                                      std::int64_t slot_seconds) {
   if (!config_.accept_leases) return fail(Code::kRefused, "this host sells no slots");
+  ICON_CHECK(check_open());
   if (slot_seconds < 1 || slot_seconds > wire::kSlotSecondsMax)
     return fail(Code::kInvalid, "slot_seconds is out of range");
   ICON_TRY(const auto room, free());
@@ -93,6 +94,8 @@ Result<wire::Envelope> Market::offer(const std::string& nonce, const wire::Resou
   wire::Offer offer;
   offer.provider = key_.public_key();
   offer.provider_name = config_.provider_name;
+  offer.country = config_.country;
+  offer.kind = config_.kind;
   offer.nonce = nonce;
   offer.resources = resources;
   offer.slot_seconds = slot_seconds;
@@ -124,6 +127,8 @@ Result<wire::Bid> Market::open_bid(const wire::Envelope& bid_envelope,
 }
 
 Status Market::check_room(const wire::Bid& bid, const wire::Envelope& offer_envelope) const {
+  // Won in a sale that began before: that is kept to.
+  if (!sale_of(offer_envelope)) ICON_CHECK(check_open());
   ICON_TRY(const auto offer, wire::Offer::from_json(offer_envelope.body));
   const UtcMillis now = clock_.utc_ms();
   ICON_CHECK(wire::check_times(offer.issued_ms, offer.expires_ms, now));

@@ -70,6 +70,20 @@ class Market {
   };
   Status meter(const std::function<Sight(const std::string& icon)>& look);
 
+  // No new ICON comes to a cordoned host, nor a new lease; what was sold or reserved before is kept
+  // to, and whoever is here may stay, renew, or leave. Kept in the journal. `reason` is told to
+  // those who ask for a slot. Errors: kInvalid (the reason is too long, or not printable).
+  struct Cordon {
+    UtcMillis since_ms = 0;
+    std::string reason;
+  };
+  static constexpr std::size_t kCordonReasonBytesMax = 128;
+  Status cordon(const std::string& reason);
+  Status uncordon();
+  Result<std::optional<Cordon>> cordoned() const;
+  // Errors: kRefused while the host is cordoned, with the reason.
+  Status check_open() const;
+
   // A lease of ours that `icon` may use now. Errors: kNotFound, kExpired, kUnauthenticated (another
   // ICON's), kConflict (released).
   Result<LeaseRecord> usable_lease(const std::string& lease_id, const std::string& icon) const;

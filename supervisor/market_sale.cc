@@ -33,6 +33,8 @@ Result<wire::Envelope> Market::offer_of_sale(const SaleOffer& of, const wire::Re
   wire::Offer offer;
   offer.provider = key_.public_key();
   offer.provider_name = config_.provider_name;
+  offer.country = config_.country;
+  offer.kind = config_.kind;
   offer.nonce = random_token(kNonceBytes);
   offer.resources = resources;
   offer.slot_seconds = slot_seconds;

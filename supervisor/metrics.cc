@@ -168,6 +168,8 @@ Task<std::string> render_metrics(Host& host) {
   add_resources(page, "icon_capacity", "What this host sells in all", host.config.capacity);
   if (const auto free = host.market->free())
     add_resources(page, "icon_free", "What is neither leased nor used", *free);
+  if (const auto cordon = host.market->cordoned())
+    page.gauge("icon_host_cordoned", "1 while this host takes nothing new", cordon->has_value());
   add_journal(page, host);
   add_network(page, host);
   add_stubs(page, traffic);

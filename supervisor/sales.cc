@@ -173,6 +173,8 @@ Status Sales::call_own(UtcMillis now_ms) {
   if (rules.slots <= 0 || rules.exchange || !config_.accept_leases ||
       now_ms < called_ms_[Rule::kUniform] + rules.every_ms)
     return {};
+  ICON_TRY(const auto cordon, market_.cordoned());
+  if (cordon) return {};
   ICON_TRY(const auto left, market_.slots_set_aside());
   wire::AuctionCall call;
   call.rule = Rule::kUniform;
@@ -340,6 +342,8 @@ Status Sales::commit(const wire::Envelope& envelope, const std::string& host) {
     if (known->second == commit.bid_digest) return {};
     return fail(Code::kConflict, "this party has committed to another bid");
   }
+  // What is sold in an exchange is somebody else's.
+  if (sale.call.rule == Rule::kUniform) ICON_CHECK(market_.check_open());
   const auto now_ms = clock_.utc_ms();
   if (sale.state != State::kOpen || now_ms >= sale.call.commit_until_ms ||
       commit.issued_ms >= sale.call.commit_until_ms)

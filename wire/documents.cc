@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "wire/fields.h"
+#include "wire/residence.h"
 
 namespace icon::wire {
 namespace {
@@ -56,22 +57,31 @@ Result<Resources> Resources::from_json(const json::Object& object) {
 }
 
 json::Object Offer::to_json() const {
-  return {{"provider", provider.id()},
-          {"provider_name", provider_name},
-          {"nonce", nonce},
-          {"resources", resources.to_json()},
-          {"slot_seconds", slot_seconds},
-          {"price_ucredits", price_ucredits},
-          {"api", api.to_string()},
-          {"public_address", public_address.to_string()},
-          {"issued_ms", issued_ms},
-          {"expires_ms", expires_ms}};
+  json::Object body{{"provider", provider.id()},
+                    {"provider_name", provider_name},
+                    {"nonce", nonce},
+                    {"resources", resources.to_json()},
+                    {"slot_seconds", slot_seconds},
+                    {"price_ucredits", price_ucredits},
+                    {"api", api.to_string()},
+                    {"public_address", public_address.to_string()},
+                    {"issued_ms", issued_ms},
+                    {"expires_ms", expires_ms}};
+  if (!country.empty()) body["country"] = country;
+  if (!kind.empty()) body["kind"] = kind;
+  return body;
 }
 
 Result<Offer> Offer::from_json(const json::Object& body) {
   Offer offer;
   ICON_TRY(offer.provider, get_key(body, "provider"));
   ICON_TRY(offer.provider_name, get_text(body, "provider_name", 255));
+  ICON_TRY(offer.country, json::get_string_or(body, "country", "", 2));
+  if (!offer.country.empty() && !is_country(offer.country))
+    return fail(Code::kInvalid, "field 'country' is not two capital letters");
+  ICON_TRY(offer.kind, json::get_string_or(body, "kind", "", kProviderKindBytesMax));
+  if (!offer.kind.empty() && !is_provider_kind(offer.kind))
+    return fail(Code::kInvalid, "field 'kind' is no kind of provider");
   ICON_TRY(offer.nonce, get_token(body, "nonce"));
   ICON_TRY(offer.resources, get_resources(body));
   ICON_TRY(offer.slot_seconds, json::get_int(body, "slot_seconds", 1, kSlotSecondsMax));

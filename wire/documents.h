@@ -36,7 +36,8 @@ struct Offer {
   static constexpr std::string_view kType = "offer";
   PublicKey provider;
   std::string provider_name;
-  std::string nonce;  // the asker's: proves freshness
+  std::string country, kind;  // its claims (wire/residence.h); empty: it makes none
+  std::string nonce;          // the asker's: proves freshness
   Resources resources;
   std::int64_t slot_seconds = 0;
   MicroCredits price_ucredits = 0;  // for the whole slot

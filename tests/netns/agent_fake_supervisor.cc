@@ -50,6 +50,10 @@ FakeSupervisor::FakeSupervisor(IoContext& loop, std::string socket_path, PublicK
                decisions.push_back(body);
                return http::Response{204, {}, {}};
              }));
+  router_.on("POST", "/v1/self/plan", plain([this](const auto& body) {
+               plans.push_back(body);
+               return http::Response{204, {}, {}};
+             }));
   router_.on("PUT", "/v1/self/status", plain([this](const auto& body) {
                status = body;
                ++statuses;

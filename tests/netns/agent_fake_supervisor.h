@@ -80,6 +80,7 @@ class FakeSupervisor {
   std::optional<wire::Envelope> lease;
   std::vector<wire::MoveOrder> orders;
   std::vector<json::Object> decisions;
+  std::vector<json::Object> plans;
   json::Object status;
   std::vector<wire::Renewal> renewals;
   bool lose_next_renewal = false;  // it is granted, and its answer does not arrive

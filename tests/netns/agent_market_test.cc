@@ -182,6 +182,30 @@ TEST_F(AgentBidTest, StaysOutOfAnExchangeWithStrangers) {
   EXPECT_TRUE(fake_->orders.empty());
 }
 
+// It could lose its deposit for a slot that it may not take.
+TEST_F(AgentBidTest, HeldItBidsForNothing) {
+  near_.full = true;
+  fake_->sale = FakeSupervisor::Sale{&near_, 30'000, false};
+  start_agent(policy());
+  fake_->send({{"event", "hold"}});
+  ASSERT_TRUE(fake_->run_until(
+      [&] { return fake_->status.contains("held") && fake_->status.at("held").as_bool(); }));
+  start_users(4);
+  const auto sees_no_offer = [](const json::Object& told) {
+    return boost::json::serialize(told).find("\"reason\":\"no_offer\"") != std::string::npos;
+  };
+  ASSERT_TRUE(fake_->run_until(
+      [&] { return !fake_->decisions.empty() && sees_no_offer(fake_->decisions.back()); }));
+  fake_->send({{"event", "plan"}, {"request", "r1"}});
+  ASSERT_TRUE(fake_->run_until([&] { return !fake_->plans.empty(); }));
+  EXPECT_TRUE(sees_no_offer(fake_->plans[0]));
+  EXPECT_TRUE(bid().empty());
+  EXPECT_TRUE(fake_->sale->commits.empty());
+  EXPECT_EQ(purse("held_ucredits"), 0);
+  fake_->send({{"event", "unhold"}});
+  EXPECT_TRUE(fake_->run_until([&] { return !bid().empty(); }));
+}
+
 TEST_F(AgentBidTest, LosesAndHasItsMoneyBack) {
   bid_against(900'000'000);
   ASSERT_TRUE(fake_->run_until([&] { return bid_is("lost"); }));

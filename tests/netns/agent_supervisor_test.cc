@@ -187,6 +187,13 @@ TEST_F(AgentSupervisorTest, HeldItStaysUntilTheOperatorMovesIt) {
   EXPECT_THAT(boost::json::serialize(fake_->decisions.back()),
               HasSubstr("an operator holds the ICON; else move to near"));
   EXPECT_TRUE(fake_->bids.empty());
+  fake_->send({{"event", "plan"}, {"request", "r1"}});
+  ASSERT_TRUE(fake_->run_until([&] { return !fake_->plans.empty(); }));
+  EXPECT_EQ(fake_->plans[0].at("request").as_string(), "r1");
+  EXPECT_EQ(fake_->plans[0].at("error").as_string(), "");
+  const auto& planned = fake_->plans[0].at("evidence").as_object();
+  EXPECT_EQ(planned.at("reason").as_string(), "held");
+  EXPECT_EQ(planned.at("to_id").as_string(), near_.key.id());
 
   fake_->send({{"event", "migrate"}, {"to", "dear"}, {"reason", "operator"}});
   ASSERT_TRUE(fake_->run_until(
@@ -215,6 +222,35 @@ TEST_F(AgentSupervisorTest, HeldItStaysUntilTheOperatorMovesIt) {
   EXPECT_EQ(fake_->orders[0].reason, "operator");
   EXPECT_EQ(fake_->orders[0].to, near_.key.public_key());
   EXPECT_THAT(boost::json::serialize(fake_->decisions.back()), HasSubstr("operator"));
+}
+
+// Rounds are an hour apart: what is planned is looked at when somebody asks.
+TEST_F(AgentSupervisorTest, PlansWhatItWouldDoNowAndDoesNothing) {
+  auto hourly = policy();
+  hourly.replace(hourly.find("interval: 200ms"), 15, "interval: 1h");
+  start_agent(hourly);
+  ASSERT_TRUE(fake_->run_until(  // the only round
+      [&] { return log_text().find("round.objective_met") != std::string::npos; }));
+  fake_->send({{"event", "plan"}, {"request", "without-users"}});
+  ASSERT_TRUE(fake_->run_until([&] { return fake_->plans.size() == 1; }));
+  EXPECT_EQ(fake_->plans[0].at("evidence").as_object().at("outcome").as_string(), "stay");
+  EXPECT_EQ(fake_->plans[0].at("evidence").as_object().at("to_name").as_string(), "");
+  start_users(4);
+  std::size_t asked = 1;
+  ASSERT_TRUE(fake_->run_until([&] {
+    if (fake_->plans.size() == asked)
+      fake_->send({{"event", "plan"}, {"request", "r" + std::to_string(asked++)}});
+    const auto& evidence = fake_->plans.back().at("evidence").as_object();
+    return evidence.at("outcome").as_string() == "move";
+  }));
+  const auto& evidence = fake_->plans.back().at("evidence").as_object();
+  EXPECT_EQ(evidence.at("to_id").as_string(), near_.key.id());
+  EXPECT_EQ(evidence.at("reason").as_string(), "won");
+  EXPECT_TRUE(fake_->decisions.empty());
+  EXPECT_TRUE(fake_->bids.empty());
+  EXPECT_TRUE(fake_->orders.empty());
+  EXPECT_EQ(purse("held_ucredits"), 0);
+  EXPECT_EQ(lifecycle(), "ACTIVE");
 }
 
 TEST_F(AgentSupervisorTest, AQuiesceInTheMiddleOfADiscoveryIsObeyedAtOnce) {

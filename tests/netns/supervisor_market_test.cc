@@ -138,6 +138,28 @@ TEST_F(SupervisorMarketTest, ASlotIsBoughtForAReplica) {
   EXPECT_EQ(lease_role(a_), "bought active");
 }
 
+TEST_F(SupervisorMarketTest, ACordonedHostSaysWhyAndLastsOverARestart) {
+  ASSERT_EQ(b_.ask("POST", "/v1/cordon", R"({"reason":"new kernel"})")->status, 200);
+  b_.stop(SIGKILL);
+  b_.start();
+  EXPECT_EQ(b_.get("/v1/status").at("cordon").as_object().at("reason").as_string(), "new kernel");
+  EXPECT_THAT(b_.ask("GET", "/metrics")->body, HasSubstr("icon_host_cordoned 1"));
+  const auto refused = as_icon("/v1/self/offers", question(b_.id()));
+  EXPECT_EQ(refused.status, 403) << refused.body;
+  EXPECT_THAT(refused.body, HasSubstr("cordoned and takes nothing new: new kernel"));
+  b_.run_icon("late", R"(["icon-core-echo","echo","7000"])", "[]", 403);
+  // The ICON's own host is another: it may be cordoned, and the ICON buys elsewhere.
+  ASSERT_EQ(b_.ask("DELETE", "/v1/cordon")->status, 200);
+  EXPECT_TRUE(b_.get("/v1/status").at("cordon").is_null());
+  ASSERT_EQ(a_.ask("POST", "/v1/cordon", "{}")->status, 200);
+  EXPECT_EQ(a_.state_of("echo"), "running");
+  EXPECT_TRUE(ask_offer());
+  // No agent runs in it: nobody can say what it would do.
+  const auto plan = a_.ask("POST", "/v1/icons/echo/plan");
+  EXPECT_EQ(plan->status, 503) << plan->body;
+  EXPECT_THAT(plan->body, HasSubstr("does not listen"));
+}
+
 TEST_F(SupervisorMarketTest, AnIconsLedgerIsReadByItsName) {
   const auto copy = a_.directory() + "/copy.db";
   ASSERT_TRUE(test::eventually([&] {

@@ -24,6 +24,8 @@ inline std::string text_of(const Action& action) {
     return fmt::format("set {} {}", to_string(a->timer), a->delay.count());
   if (const auto* a = std::get_if<action::CancelTimer>(&action))
     return fmt::format("cancel {}", to_string(a->timer));
+  if (const auto* a = std::get_if<action::RunDiscovery>(&action); a != nullptr && a->dry)
+    return name + " (dry)";
   if (const auto* a = std::get_if<action::ForwardSignal>(&action))
     return fmt::format("signal {}", a->number);
   if (const auto* a = std::get_if<action::OrderMove>(&action))

@@ -92,6 +92,35 @@ TEST_F(LifecycleTest, ARound) {
                                                "set decide 10000", "report_status"));
 }
 
+TEST_F(LifecycleTest, APlanIsARoundThatPutsNothingOff) {
+  step(event::Boot{});
+  EXPECT_THAT(step(event::Plan{}), ElementsAre("lifecycle.ignored"));
+  step(event::ServiceStarted{});
+  EXPECT_THAT(step(event::Plan{}), ElementsAre("lifecycle.ignored"));  // no supervisor
+  step(event::SupervisorFound{"host", 1});
+  EXPECT_THAT(step(event::Plan{}), ElementsAre("run_discovery (dry)", "set round 60000"));
+  EXPECT_THAT(step(event::DecidedStay{1}), ElementsAre("cancel round", "report_status"));
+  // The timer of the next round goes on; fired in the middle of a plan, it is the round after it.
+  EXPECT_TRUE(life_.armed().contains(Timer::kDecide));
+  step(event::Plan{});
+  EXPECT_THAT(fire(Timer::kDecide), ElementsAre());
+  EXPECT_THAT(step(event::DecidedStay{2}),
+              ElementsAre("cancel round", "run_discovery", "set round 60000"));
+  // Asked for in the middle of a round, it comes after that, once.
+  EXPECT_THAT(step(event::Plan{}), ElementsAre());
+  EXPECT_THAT(step(event::Plan{}), ElementsAre());
+  EXPECT_THAT(step(event::DecidedStay{3}),
+              ElementsAre("cancel round", "set decide 10000", "report_status",
+                          "run_discovery (dry)", "set round 60000"));
+  EXPECT_THAT(fire(Timer::kRound),
+              ElementsAre("lifecycle.round_timeout", "cancel_work", "report_status"));
+  EXPECT_TRUE(life_.armed().contains(Timer::kDecide));
+  // A move ends it.
+  step(event::Plan{});
+  EXPECT_THAT(step(event::OperatorMigrate{"edge"}), testing::Contains("cancel_work"));
+  EXPECT_THAT(step(event::Plan{}), ElementsAre("lifecycle.ignored"));
+}
+
 TEST_F(LifecycleTest, HeldIconsStayButObeyTheOperator) {
   active();
   EXPECT_THAT(step(event::Hold{}), ElementsAre("report_status"));
@@ -239,6 +268,7 @@ std::vector<Event> every_event() {
           event::Born{1},
           event::Hold{},
           event::Unhold{},
+          event::Plan{},
           event::DiscoveryDone{1},
           event::OffersDone{1},
           event::DecidedStay{1},

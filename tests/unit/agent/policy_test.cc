@@ -109,6 +109,7 @@ cooldown: 0s
 rounds: 2
 allow: ["*.example.org", edge-2]
 deny: [bad.test]
+residency: {countries: [DE, FR], kinds: [campus]}
 redirect: redirect
 slot: {cpu: 0.25, memory: 64MiB, bandwidth: 10Mbit, duration: 30m}
 providers:
@@ -140,6 +141,11 @@ watch: [6379, 80, 6379]
   EXPECT_EQ(policy->rounds, 2);
   EXPECT_THAT(policy->allow, testing::ElementsAre("*.example.org", "edge-2"));
   EXPECT_THAT(policy->deny, testing::ElementsAre("bad.test"));
+  EXPECT_THAT(policy->residency.countries, testing::ElementsAre("DE", "FR"));
+  EXPECT_THAT(policy->residency.kinds, testing::ElementsAre("campus"));
+  EXPECT_FALSE(read_policy("residency: {countries: [de]}\n").policy);
+  EXPECT_FALSE(read_policy("residency: {kinds: [Big Cloud]}\n").policy);
+  EXPECT_FALSE(read_policy("residency: [DE]\n").policy);
   EXPECT_EQ(policy->redirect, RedirectMode::kRedirect);
   EXPECT_EQ(policy->slot, (wire::Resources{250, 64 << 20, 10'000'000}));
   EXPECT_EQ(policy->slot_seconds, 1800);

@@ -55,6 +55,15 @@ std::optional<WouldChange> change(const Decision& decision, const std::string& c
   return std::nullopt;
 }
 
+TEST(Decide, ResidencyIsTheOwnersWord) {
+  auto input = world();
+  input.candidates = {candidate("near", 100'000, {5'000, 5'000})};
+  input.policy.residency.countries = {"DE"};
+  EXPECT_EQ(of(decide(input, kNow), "near").reason, "residency");
+  input.candidates[0].offer->country = "DE";
+  EXPECT_NE(of(decide(input, kNow), "near").reason, "residency");
+}
+
 TEST(Decide, MovesToWhereTheUsersAre) {
   auto input = world();
   // Worth 6*60000 + 2*20000 = 400000 there: gains 280000.

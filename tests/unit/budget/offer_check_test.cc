@@ -100,6 +100,25 @@ TEST_F(OfferCheck, TooLittle) {
   EXPECT_EQ(code(), "slot_short");
 }
 
+TEST_F(OfferCheck, WhoDoesNotSayWhereItStandsIsRefusedWhereThatMatters) {
+  request_.residency = {{"DE", "FR"}, {"campus"}};
+  EXPECT_EQ(code(), "residency");
+  offer_.country = "FR";
+  EXPECT_EQ(code(), "residency");
+  offer_.kind = "cloud";
+  EXPECT_EQ(code(), "residency");
+  offer_.kind = "campus";
+  EXPECT_EQ(code(), "accepted");
+  offer_.country = "US";
+  const auto verdict = check_offer(*wire::seal(key_, offer_), request_, kNow);
+  ASSERT_TRUE(verdict.rejection);
+  EXPECT_EQ(verdict.rejection->message, "its country is US, and the policy wants DE or FR");
+  request_.residency = {};
+  EXPECT_EQ(code(), "accepted");
+  offer_.country = "Germany";
+  EXPECT_EQ(code(), "malformed");
+}
+
 TEST_F(OfferCheck, PricesEachWithItsReason) {
   offer_.price_ucredits = 500'000;
   EXPECT_EQ(code(), "accepted");

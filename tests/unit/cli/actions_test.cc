@@ -159,16 +159,44 @@ TEST_F(ActionsTest, ExplainFindsDecisionsAndShortIds) {
 }
 
 TEST_F(ActionsTest, PlanSaysWhatWouldBeDone) {
-  supervisor_.on("GET /v1/decisions?icon=cache",
-                 R"({"decisions":[{"id":"dec","evidence":{"to_name":"edge","reason":"held"}}]})");
-  EXPECT_EQ(icon({"plan", "cache"}), kOk) << err();
-  EXPECT_THAT(out(), HasSubstr("cache: would go to edge, were it not held"));
-  supervisor_.on("GET /v1/decisions?icon=cache", R"({"decisions":[{"id":"dec","evidence":{}}]})");
-  EXPECT_EQ(icon({"plan", "cache"}), kOk) << err();
-  EXPECT_THAT(out(), HasSubstr("cache: would stay"));
-  supervisor_.on("GET /v1/decisions?icon=cache", R"({"decisions":[]})");
-  EXPECT_EQ(icon({"plan", "cache"}), kNotFound);
-  EXPECT_THAT(err(), HasSubstr("decided nothing"));
+  int asked = 0;
+  const auto plan = [&](const char* evidence) {
+    const auto name = "cache" + std::to_string(++asked);
+    supervisor_.on("POST /v1/icons/" + name + "/plan",
+                   std::string(R"({"evidence":)") + evidence + "}");
+    EXPECT_EQ(icon({"plan", name}), kOk) << err();
+    return out();
+  };
+  EXPECT_THAT(plan(R"({"to_name":"edge","reason":"held","outcome":"stay"})"),
+              HasSubstr("cache1: would go to edge, were it not held\n"));
+  EXPECT_THAT(plan(R"({"to_name":"edge","reason":"won","outcome":"move"})"),
+              HasSubstr("cache2: would move to edge\n"));
+  EXPECT_THAT(plan(R"({"to_name":"edge","reason":"won","outcome":"replicate"})"),
+              HasSubstr("cache3: would make a replica at edge\n"));
+  EXPECT_THAT(plan(R"({"to_name":"edge","reason":"rounds","outcome":"stay"})"),
+              HasSubstr("cache4: would stay for now, and leans to edge\n"));
+  EXPECT_THAT(plan(R"({"outcome":"end"})"), HasSubstr("cache5: would end"));
+  EXPECT_THAT(plan("{}"), HasSubstr("cache6: would stay\n"));
+  supervisor_.on("POST /v1/icons/cache/plan", R"({"evidence":{"reason":"won"}})");
+  EXPECT_EQ(icon({"plan", "cache", "-o", "json"}), kOk) << err();
+  EXPECT_EQ(out(), "{\"evidence\":{\"reason\":\"won\"}}\n");
+  supervisor_.on(
+      "POST /v1/icons/cache/plan",
+      R"({"error":{"code":"unavailable","message":"the agent of cache does not listen"}})", 503);
+  EXPECT_EQ(icon({"plan", "other"}), kFailed);
+  EXPECT_THAT(err(), HasSubstr("the agent of cache does not listen"));
+}
+
+TEST_F(ActionsTest, CordonsAreSetAndLifted) {
+  supervisor_.on("POST /v1/cordon", R"({"since_ms":5,"reason":"new kernel"})");
+  EXPECT_EQ(icon({"cordon", "--reason", "new kernel"}), kOk) << err();
+  EXPECT_EQ(supervisor_.body_of("POST /v1/cordon"), R"({"reason":"new kernel"})");
+  EXPECT_THAT(out(), HasSubstr("until: icon uncordon"));
+  supervisor_.on("DELETE /v1/cordon", "{}");
+  EXPECT_EQ(icon({"uncordon"}), kOk) << err();
+  supervisor_.on("GET /v1/status", R"({"cordon":{"since_ms":5,"reason":"new kernel"}})");
+  EXPECT_EQ(icon({"status"}), kOk) << err();
+  EXPECT_THAT(out(), HasSubstr("cordoned   takes nothing new: new kernel\n"));
 }
 
 }  // namespace

@@ -112,6 +112,36 @@ TEST_F(MarketTest, OfferNamesPriceAndNonce) {
   EXPECT_EQ(code_of(market_->offer("abc", {1, 0, 0}, 1)), Code::kRefused);
 }
 
+TEST_F(MarketTest, ACordonedHostTakesNothingNew) {
+  const auto before = offer();
+  const auto late = offer();
+  const auto reserved = *reserve(before);
+  const auto lease = take(offer());
+  EXPECT_FALSE(*market_->cordoned());
+  EXPECT_EQ(market_->cordon(std::string(200, 'x')).error().code, Code::kInvalid);
+  EXPECT_EQ(market_->cordon("a\nb").error().code, Code::kInvalid);
+  ASSERT_TRUE(market_->cordon("new kernel"));
+  const auto since_ms = (*market_->cordoned())->since_ms;
+  // Also after a restart.
+  market_ = std::make_unique<Market>(config_, provider_, clock_, *journal_);
+  const auto refused = market_->offer("n", {500, 500, 500}, 100);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kRefused);
+  EXPECT_EQ(refused.error().message, "this host is cordoned and takes nothing new: new kernel");
+  EXPECT_EQ(reserve(late).error().code, Code::kRefused);
+  EXPECT_EQ(buy(late).error().code, Code::kRefused);
+  // What was promised before is kept to.
+  EXPECT_TRUE(market_->confirm(reserved, confirmation_of(reserved)));
+  EXPECT_TRUE(market_->usable_lease(lease.lease_id, icon_.id()));
+  EXPECT_TRUE(market_->activate(lease.lease_id));
+  clock_.advance(Millis(5));
+  ASSERT_TRUE(market_->cordon("other words"));
+  EXPECT_EQ((*market_->cordoned())->since_ms, since_ms);
+  EXPECT_EQ((*market_->cordoned())->reason, "other words");
+  ASSERT_TRUE(market_->uncordon());
+  EXPECT_EQ(market_->offer("n", {500, 500, 500}, 100).error().code, Code::kLimit);  // it is full
+}
+
 TEST_F(MarketTest, LeaseHoldsCapacity) {
   const auto first = buy(offer(1'500));
   ASSERT_TRUE(first) << first.error().message;
