@@ -90,11 +90,12 @@ class Tree {
         [this] { return run_check(); });
     auto* checked =
         check->add_option("icon", icon_, "can this ICON move? Else: can this machine be a host?");
-    check->add_option("--to", checked_to_, "with an ICON: does this provider have room for it?")
-        ->needs(checked);
+    check->add_option("--to", checked_to_,
+                      "can it go to this provider: its room, kernel, processor and CRIU");
     check->add_option("--pid", checked_pid_, "instead of an ICON: any process and those below it")
         ->check(CLI::PositiveNumber)
-        ->excludes(checked);
+        ->excludes(checked)
+        ->excludes("--to");
     check->add_option("--criu", check_.criu, "the CRIU program to check");
     check->add_option("--state-dir", check_.state_dir, "where the supervisor will keep its state")
         ->capture_default_str();
@@ -157,6 +158,7 @@ class Tree {
   int run_check() {
     if (checked_pid_ > 0) return check_process(context_, checked_pid_);
     if (!icon_.empty()) return check_icon(context_, icon_, checked_to_);
+    if (!checked_to_.empty()) return check_destination(context_, checked_to_);
     check_.program_dir = program_directory_;
     return show_findings(context_, run_checks(check_, context_.socket));
   }

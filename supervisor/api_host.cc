@@ -368,6 +368,9 @@ void add_host_routes(http::Router& router, Host& host) {
   router.on("GET", "/v1/icons/{id}/movable", answering(200, [&host](http::Request request) {
               return describe_movable(host, std::move(request));
             }));
+  router.on("GET", "/v1/traits", answering(200, [&host](http::Request request) {
+              return describe_hosts(host, std::move(request));
+            }));
   router.on("POST", "/v1/icons/{id}/hold",
             answering(200, [&host](http::Request request) -> Task<Result<json::Value>> {
               co_return set_hold(host, std::move(request), true);

@@ -3,6 +3,7 @@
 #include "supervisor/api.h"
 #include "supervisor/api_parts.h"
 #include "supervisor/host.h"
+#include "supervisor/mover.h"
 
 namespace icon::supervisor {
 namespace {
@@ -73,6 +74,11 @@ void add_peer_routes(http::Router& router, Host& host) {
               co_return json::Object{{"id", host.id},
                                      {"provider_name", host.config.provider_name},
                                      {"version", kVersion}};
+            }));
+  router.on("GET", "/v1/traits",
+            answering(200, [&host](http::Request) -> Task<Result<json::Value>> {
+              const auto traits = co_await host.mover->traits();
+              co_return json::Value(traits.to_json());
             }));
   router.on("POST", "/v1/offers", answering(200, [&host](http::Request request) {
               return make_offer(host, std::move(request));

@@ -9,6 +9,7 @@
 #include "migration/worker.h"
 #include "supervisor/host.h"
 #include "supervisor/mover.h"
+#include "supervisor/traits.h"
 
 namespace icon::supervisor {
 namespace {
@@ -44,7 +45,7 @@ struct Destination {
   std::optional<PublicKey> key;
 };
 
-// Providers of the configuration, then those that the ICON's agent has found.
+// Providers of the configuration, then those that the agent of that ICON, if any, has found.
 Result<Destination> find_destination(Host& host, const std::string& icon_id,
                                      const std::string& to) {
   for (const auto& provider : host.config.providers)
@@ -69,17 +70,14 @@ Result<Destination> find_destination(Host& host, const std::string& icon_id,
 
 // An offer is what a stranger gets for the asking: it reserves nothing, and there is none when
 // there is no room.
-Task<Status> ask_for_room(Host& host, IconRecord icon, std::string to) {
-  ICON_CO_TRY(const auto destination, find_destination(host, icon.id, to));
-  if (destination.key == host.key.public_key())
-    co_return fail(Code::kConflict, "the ICON is on that host already");
+Task<Status> ask_for_room(Host& host, Destination destination, wire::Resources resources) {
   PeerRequest call;
   call.api = destination.api;
   call.peer = destination.key;
   call.method = "POST";
   call.target = "/v1/offers";
   call.body = boost::json::serialize(json::Object{{"nonce", random_token(16)},
-                                                  {"resources", icon.spec.resources.to_json()},
+                                                  {"resources", resources.to_json()},
                                                   {"slot_seconds", kSlotSeconds}});
   call.connect_timeout = kConnectLimit;
   call.total_timeout = kAnswerLimit;
@@ -89,7 +87,64 @@ Task<Status> ask_for_room(Host& host, IconRecord icon, std::string to) {
   co_return Status{};
 }
 
+struct Question {
+  std::string to;
+  std::string icon_id;  // "": none in particular
+  wire::Resources resources;
+  migration::TraitNeeds needs;
+};
+
+// {"to","has_room","error","known","traits","obstacles"}: `known` is false when it does not tell
+// what it can do; then nothing is held against it.
+Task<json::Object> describe_destination(Host& host, Question question) {
+  json::Object answer{{"to", question.to}, {"has_room", false}, {"error", ""},
+                      {"known", false},    {"traits", nullptr}, {"obstacles", json::Array()}};
+  const auto destination = find_destination(host, question.icon_id, question.to);
+  if (!destination) {
+    answer["error"] = destination.error().message;
+    co_return answer;
+  }
+  if (destination->key == host.key.public_key()) {
+    answer["error"] = "that is this host";
+    co_return answer;
+  }
+  const auto room = co_await ask_for_room(host, *destination, question.resources);
+  answer["has_room"] = room.has_value();
+  if (!room) answer["error"] = room.error().message;
+  const auto there = co_await ask_traits(host, destination->api, destination->key);
+  if (!there) log::warn("traits.ask", {{"to", question.to}, {"error", there.error().message}});
+  if (!there || !*there) co_return answer;
+  const auto here = co_await host.mover->traits();
+  json::Array list;
+  for (const auto& found : migration::find_host_obstacles(here, **there, question.needs))
+    list.emplace_back(found.to_json());
+  answer["known"] = true;
+  answer["traits"] = (*there)->to_json();
+  answer["obstacles"] = std::move(list);
+  co_return answer;
+}
+
+// Whether nothing is known that would make a move there fail.
+bool is_fit(const json::Object& destination) {
+  for (const auto& found : destination.at("obstacles").as_array())
+    if (found.at("blocks").as_bool()) return false;
+  return destination.at("has_room").as_bool();
+}
+
 }  // namespace
+
+Task<Result<json::Value>> describe_hosts(Host& host, http::Request request) {
+  const std::string to = request.query["to"];
+  if (to.empty()) {
+    const auto traits = co_await host.mover->traits();
+    co_return json::Value(traits.to_json());
+  }
+  Question question;
+  question.to = to;
+  auto answer = co_await describe_destination(host, std::move(question));
+  answer["fit"] = is_fit(answer);
+  co_return json::Value(std::move(answer));
+}
 
 Task<Result<json::Value>> describe_movable(Host& host, http::Request request) {
   ICON_CO_TRY(const auto icon, host.icons->find(request.params["id"]));
@@ -100,11 +155,15 @@ Task<Result<json::Value>> describe_movable(Host& host, http::Request request) {
   answer["icon"] = icon.id;
   answer["name"] = icon.name;
   if (const std::string to = request.query["to"]; !to.empty()) {
-    const auto room = co_await ask_for_room(host, icon, to);
-    json::Object destination{{"to", to}, {"has_room", room.has_value()}};
-    destination["error"] = room ? "" : room.error().message;
+    const auto process = host.containers->running(icon.id);
+    Question question;
+    question.to = to;
+    question.icon_id = icon.id;
+    question.resources = icon.spec.resources;
+    question.needs.ipv6_sockets = process && migration::has_ipv6_sockets(process->pid);
+    auto destination = co_await describe_destination(host, std::move(question));
+    answer["movable"] = report.movable() && is_fit(destination);
     answer["destination"] = std::move(destination);
-    answer["movable"] = report.movable() && room;
   }
   co_return answer;
 }

@@ -7,6 +7,7 @@
 #include "supervisor/api_parts.h"
 #include "supervisor/move_destination_move.h"
 #include "supervisor/move_parts.h"
+#include "supervisor/traits.h"
 #include "wire/overlay.h"
 
 namespace icon::supervisor {
@@ -293,6 +294,11 @@ Task<Result<json::Object>> DestinationMoves::reserve(const http::Request& reques
     co_return fail(Code::kLimit, "too many migrations at a time; try again later");
   ICON_CO_TRY(const auto body, json::parse_object(request.body, ContainerSpec::kJsonBytesMax));
   ICON_CO_TRY(auto move, check_reservation(request, body));
+  if (const auto fit = co_await refuse_unfit(host_, body); !fit) {
+    log::warn("migration.reserve_failed",
+              {{"migration", move->record.id()}, {"error", fit.error().message}});
+    co_return fail(fit.error());
+  }
   auto& icon = move->icon;
   icon.id = move->order.icon.id();
   icon.name = move->record.data().icon_name;

@@ -16,6 +16,7 @@
 #include "supervisor/move_source.h"
 #include "supervisor/mover.h"
 #include "supervisor/stubs.h"
+#include "supervisor/traits.h"
 
 namespace icon::supervisor {
 namespace {
@@ -27,6 +28,7 @@ class HostMover final : public Mover {
   explicit HostMover(Host& host)
       : host_(host),
         checkpointer_({host.config.criu, program_path("icon-criu-hold")}),
+        traits_(host.loop, host.config, checkpointer_),
         stubs_(host),
         arriving_(host, stubs_, checkpointer_) {}
 
@@ -60,6 +62,7 @@ class HostMover final : public Mover {
   }
 
   Task<bool> carries_other_users() override { return checkpointer_.carries_other_users(); }
+  Task<migration::HostTraits> traits() override { return traits_.get(); }
 
   Task<Status> remove_stub(const std::string& icon_id) override {
     co_return co_await stubs_.remove(icon_id);
@@ -141,6 +144,7 @@ class HostMover final : public Mover {
 
   Host& host_;
   migration::CriuCheckpointer checkpointer_;
+  TraitsReader traits_;
   Stubs stubs_;
   DestinationMoves arriving_;
   std::map<std::string, std::unique_ptr<SourceMove>> leaving_;  // by ICON

@@ -17,6 +17,7 @@
 #include "supervisor/move_parts.h"
 #include "supervisor/move_source.h"
 #include "supervisor/net/network.h"
+#include "supervisor/traits.h"
 
 namespace icon::supervisor {
 namespace {
@@ -96,6 +97,9 @@ Task<Status> SourceMove::reserve() {
                     {"image", icon_.image_digest},
                     {"stubs", std::move(stubs)},
                     {"tunnel", tunnel_to_json(local)}};
+  const auto process = host_.containers->running(icon_id());
+  const bool is_fresh = kind() == migration::SourceKind::kFresh;
+  body["source"] = co_await traits_for_reserve(host_, is_fresh || !process ? 0 : process->pid);
   if (is_replica()) {
     if (!child_key_) co_return fail(Code::kInternal, "the replica's key is gone");
     body["birth"] = record_.data().details["birth"];

@@ -13,6 +13,7 @@
 #include "base/keys.h"
 #include "base/result.h"
 #include "base/task.h"
+#include "migration/movable/host_traits.h"
 #include "wire/envelope.h"
 
 namespace icon::supervisor {
@@ -52,6 +53,8 @@ class Mover {
   virtual Task<Status> guide(const IconRecord& icon, Guided guided) = 0;
   // Whether processes that are not root's can leave this host.
   virtual Task<bool> carries_other_users() = 0;
+  // What this host's kernel, processor and CRIU can do. Found out once; some 0.1 s.
+  virtual Task<migration::HostTraits> traits() = 0;
   // Called about once a second: stubs whose time is over, reservations nobody used.
   virtual Task<void> expire() = 0;
 };

@@ -2,46 +2,15 @@
 
 #include <optional>
 
+#include "migration/memory/image_reader.h"
+
 namespace icon::migration {
 namespace {
 
-constexpr std::uint32_t kCommonMagic = 0x54564319;  // criu/include/magic.h
-constexpr std::uint32_t kPagemapMagic = 0x56084025;
-constexpr std::uint64_t kLazy = 1 << 1;     // PE_LAZY
-constexpr std::uint64_t kPresent = 1 << 2;  // PE_PRESENT
+constexpr std::uint32_t kPagemapMagic = 0x56084025;  // criu/include/magic.h
+constexpr std::uint64_t kLazy = 1 << 1;              // PE_LAZY
+constexpr std::uint64_t kPresent = 1 << 2;           // PE_PRESENT
 constexpr std::uint64_t kAddressEnd = 1ull << 47;
-
-class Reader {
- public:
-  explicit Reader(std::span<const std::uint8_t> bytes) : left_(bytes) {}
-  bool done() const { return left_.empty(); }
-  std::optional<std::uint64_t> fixed(std::size_t bytes) {
-    if (left_.size() < bytes) return std::nullopt;
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < bytes; ++i) value |= std::uint64_t{left_[i]} << (8 * i);
-    left_ = left_.subspan(bytes);
-    return value;
-  }
-  std::optional<std::uint64_t> varint() {
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < left_.size() && i < 10; ++i) {
-      value |= std::uint64_t{left_[i] & 0x7fu} << (7 * i);
-      if ((left_[i] & 0x80) != 0) continue;
-      left_ = left_.subspan(i + 1);
-      return value;
-    }
-    return std::nullopt;
-  }
-  std::optional<std::span<const std::uint8_t>> bytes(std::uint64_t count) {
-    if (left_.size() < count) return std::nullopt;
-    const auto part = left_.first(count);
-    left_ = left_.subspan(count);
-    return part;
-  }
-
- private:
-  std::span<const std::uint8_t> left_;
-};
 
 struct Entry {
   std::uint64_t address = 0;
@@ -52,7 +21,7 @@ struct Entry {
 std::optional<Entry> read_entry(std::span<const std::uint8_t> message) {
   Entry entry;
   std::uint64_t wide_pages = 0;
-  Reader reader(message);
+  ImageReader reader(message);
   while (!reader.done()) {
     const auto key = reader.varint();
     if (!key || *key % 8 != 0) return std::nullopt;  // this message has only varints
@@ -86,8 +55,8 @@ tl::unexpected<Error> malformed() {
 }  // namespace
 
 Result<std::vector<MemoryRange>> lazy_ranges(std::span<const std::uint8_t> image) {
-  Reader reader(image);
-  if (reader.fixed(4) != kCommonMagic || reader.fixed(4) != kPagemapMagic) return malformed();
+  ImageReader reader(image);
+  if (reader.fixed(4) != kImageMagic || reader.fixed(4) != kPagemapMagic) return malformed();
   std::vector<MemoryRange> ranges;
   std::uint64_t end_before = 0;
   for (bool is_head = true; !reader.done(); is_head = false) {

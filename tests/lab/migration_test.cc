@@ -266,6 +266,50 @@ TEST_F(SmallSlotTest, AServiceThatIsLargerThanItsLeaseStays) {
   EXPECT_EQ(count_damaged(data_, no_poll).value(), 0);
 }
 
+// Host b says that its processor can do nothing.
+class OtherProcessorTest : public MoveWorldTest {
+ protected:
+  void change(DemoWorldOptions& options) override {
+    options.criu = criu_;
+    must(write_file_atomic(criu_,
+                           "#!/bin/sh\ncase \"$*\" in\n\"cpuinfo dump -D \"*/b/*) printf "
+                           R"('\031\103\126\124\023\100\100\141\004\000\000\000\012\002\050\002')"
+                           " > \"$4/cpuinfo.img\" ;;\n*) exec " ICON_CRIU " \"$@\" ;;\nesac\n",
+                           0755));
+  }
+  void TearDown() override {
+    MoveWorldTest::TearDown();
+    std::filesystem::remove(criu_);
+  }
+  const std::string criu_ = "/tmp/icon-mt" + std::to_string(getpid()) + "-criu";
+};
+
+TEST_F(OtherProcessorTest, IsKnownBeforeAndRefusedBeforeTheFreeze) {
+  const auto ask = [&](const std::string& about, const std::string& to) {
+    return world_->get("a", about + "?to=" + address(to).to_string() + ":7946").value();
+  };
+  const auto b = ask("/v1/icons/redis/movable", "b");
+  EXPECT_EQ(b.at("movable"), false);
+  EXPECT_EQ(b.at("obstacles").as_array().size(), 0u);
+  EXPECT_EQ(b.at("destination").at("has_room"), true);
+  EXPECT_EQ(b.at("destination").at("known"), true);
+  EXPECT_EQ(b.at("destination").at("obstacles").at(0).at("kind"), "cpu_instructions");
+  EXPECT_EQ(ask("/v1/traits", "b").at("fit"), false);
+  EXPECT_EQ(ask("/v1/icons/redis/movable", "c").at("movable"), true);
+  EXPECT_EQ(ask("/v1/traits", "c").at("fit"), true);
+  auto users = load("a");
+  const auto id = order_move("a", "b");
+  EXPECT_EQ(outcome("a", id), "rolled_back");
+  const auto move = world_->get("a", "/v1/migrations/" + id);
+  ASSERT_TRUE(move);
+  EXPECT_NE(move->at("error").as_string().find("its processor lacks fpu,"), std::string::npos)
+      << move->at("error");
+  EXPECT_EQ(move->at("gap_us"), 0);
+  expect_clean("b");
+  EXPECT_EQ(outcome("a", order_move("a", "c")), "done");
+  expect_all_answered(users.stop());
+}
+
 class RenewalTest : public MoveWorldTest {
  protected:
   void start_service() override {

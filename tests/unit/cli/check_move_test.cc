@@ -61,6 +61,36 @@ TEST_F(CheckMoveTest, TheDestinationIsAskedWhenNamed) {
   EXPECT_THAT(out(), HasSubstr("edge answers and has room for it.\n"));
 }
 
+constexpr const char* kOtherProcessor =
+    R"({"kind":"cpu_instructions","pid":0,"inner_pid":0,"process":"","where":"","what":"its )"
+    R"(processor lacks avx512f","fix":"Move to another","blocks":true})";
+
+TEST_F(CheckMoveTest, WhatTheDestinationLacksHasItsFix) {
+  const std::string destination =
+      std::string(R"({"to":"edge","has_room":true,"error":"","known":true,"obstacles":[)") +
+      kOtherProcessor + R"(],"fit":false})";
+  supervisor_.on("GET /v1/icons/redis/movable?to=edge",
+                 answer(false, "", R"(,"destination":)" + destination));
+  EXPECT_EQ(icon({"check", "redis", "--to", "edge"}), kRefused);
+  EXPECT_THAT(out(), HasSubstr("redis can move"));
+  EXPECT_THAT(out(), HasSubstr("its processor lacks avx512f"));
+  EXPECT_THAT(out(), HasSubstr("-> Move to another"));
+  EXPECT_THAT(out(), HasSubstr("edge cannot run it: 1 thing stands in the way.\n"));
+  EXPECT_THAT(out(), Not(HasSubstr("unknown")));
+  supervisor_.on("GET /v1/traits?to=edge", destination);
+  EXPECT_EQ(icon({"check", "--to", "edge"}), kRefused);
+  EXPECT_THAT(out(), HasSubstr("edge cannot run it"));
+}
+
+TEST_F(CheckMoveTest, AnOlderHostIsUnknownAndNotRefused) {
+  supervisor_.on("GET /v1/traits?to=edge",
+                 R"({"to":"edge","has_room":true,"error":"","known":false,"obstacles":[],)"
+                 R"("fit":true})");
+  EXPECT_EQ(icon({"check", "--to", "edge"}), kOk);
+  EXPECT_THAT(out(), HasSubstr("edge answers and has room for it.\n"));
+  EXPECT_THAT(out(), HasSubstr("unknown"));
+}
+
 TEST_F(CheckMoveTest, JsonIsTheAnswer) {
   supervisor_.on("GET /v1/icons/redis/movable", answer(false, kObstacle));
   EXPECT_EQ(icon({"check", "redis", "-o", "json"}), kRefused);
@@ -77,7 +107,7 @@ TEST_F(CheckMoveTest, WhoIsNotThere) {
 
 TEST_F(CheckMoveTest, OneThingAtATime) {
   EXPECT_EQ(icon({"check", "redis", "--pid", "1"}), kUsage);
-  EXPECT_EQ(icon({"check", "--to", "edge"}), kUsage);
+  EXPECT_EQ(icon({"check", "--pid", "1", "--to", "edge"}), kUsage);
   EXPECT_EQ(icon({"check", "--pid", "-1"}), kUsage);
   EXPECT_TRUE(supervisor_.asked().empty());
 }
