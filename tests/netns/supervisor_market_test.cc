@@ -1,4 +1,5 @@
 // An ICON shops at another provider: the world is drawn in supervisor_market_world.h.
+#include <gmock/gmock.h>
 #include <sys/stat.h>
 
 #include "tests/netns/supervisor_market_world.h"
@@ -8,6 +9,8 @@
 
 namespace icon::test {
 namespace {
+
+using ::testing::HasSubstr;
 
 TEST_F(SupervisorMarketTest, AnOfferBecomesALease) {
   const auto offer = ask_offer();
