@@ -13,11 +13,11 @@ namespace {
 constexpr Millis kPlanMax{140'000};
 
 std::string headline(const json::Object& evidence) {
-  const auto to = printable(text_of(evidence, "to_name"));
+  const auto to = text_of(evidence, "to_name");
   const auto reason = text_of(evidence, "reason");
   const auto outcome = text_of(evidence, "outcome");
   if (outcome == "end") return "would end: its users return to its parent";
-  if (to.empty()) return "would stay";
+  if (to == "-") return "would stay";
   if (reason == "held") return "would go to " + to + ", were it not held";
   if (outcome == "replicate") return "would make a replica at " + to;
   if (outcome == "move") return "would move to " + to;

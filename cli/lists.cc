@@ -272,8 +272,8 @@ int show_status(Context& context) {
               << "capacity   " << room(object_of(*status, "capacity")) << '\n'
               << "free       " << room(object_of(*status, "free")) << '\n';
   if (const auto& cordon = object_of(*status, "cordon"); !cordon.empty()) {
-    const auto reason = printable(text_of(cordon, "reason"));
-    context.out << "cordoned   takes nothing new" << (reason.empty() ? "" : ": " + reason) << '\n';
+    const auto reason = text_of(cordon, "reason");
+    context.out << "cordoned   takes nothing new" << (reason == "-" ? "" : ": " + reason) << '\n';
   }
   return show_money(context, api);
 }

@@ -146,10 +146,10 @@ TEST_F(SupervisorMarketTest, ACordonedHostSaysWhyAndLastsOverARestart) {
   b_.stop(SIGKILL);
   b_.start();
   EXPECT_EQ(b_.get("/v1/status").at("cordon").as_object().at("reason").as_string(), "new kernel");
-  EXPECT_THAT(b_.ask("GET", "/metrics")->body, HasSubstr("icon_host_cordoned 1"));
+  EXPECT_THAT(b_.ask("GET", "/metrics")->body, ::testing::HasSubstr("icon_host_cordoned 1"));
   const auto refused = as_icon("/v1/self/offers", question(b_.id()));
   EXPECT_EQ(refused.status, 403) << refused.body;
-  EXPECT_THAT(refused.body, HasSubstr("cordoned and takes nothing new: new kernel"));
+  EXPECT_THAT(refused.body, ::testing::HasSubstr("cordoned and takes nothing new: new kernel"));
   b_.run_icon("late", R"(["icon-core-echo","echo","7000"])", "[]", 403);
   // The ICON's own host is another: it may be cordoned, and the ICON buys elsewhere.
   ASSERT_EQ(b_.ask("DELETE", "/v1/cordon")->status, 200);
@@ -157,10 +157,27 @@ TEST_F(SupervisorMarketTest, ACordonedHostSaysWhyAndLastsOverARestart) {
   ASSERT_EQ(a_.ask("POST", "/v1/cordon", "{}")->status, 200);
   EXPECT_EQ(a_.state_of("echo"), "running");
   EXPECT_TRUE(ask_offer());
-  // No agent runs in it: nobody can say what it would do.
-  const auto plan = a_.ask("POST", "/v1/icons/echo/plan");
-  EXPECT_EQ(plan->status, 503) << plan->body;
-  EXPECT_THAT(plan->body, HasSubstr("does not listen"));
+}
+
+TEST_F(SupervisorMarketTest, AnAgentSaysWhatItWouldDoAlsoWhenItIsHeld) {
+  const auto plan = [&] {
+    const auto answer = a_.ask("POST", "/v1/icons/echo/plan");
+    EXPECT_EQ(answer->status, 200) << answer->body;
+    const auto object = json::parse_object(answer->body, 1 << 20);
+    return object ? *object : json::Object();
+  };
+  // Nobody uses it.
+  EXPECT_EQ(SupervisorHost::text(plan().at("evidence").as_object(), "reason"), "no_users");
+  ASSERT_EQ(a_.ask("POST", "/v1/icons/echo/hold")->status, 200);
+  const auto held = plan();
+  EXPECT_TRUE(held.at("held").as_bool());
+  EXPECT_EQ(SupervisorHost::text(held.at("evidence").as_object(), "outcome"), "stay");
+  EXPECT_EQ(a_.ask("POST", "/v1/icons/nobody/plan")->status, 404);
+  // An answer that nobody waits for, and one for somebody else's question.
+  EXPECT_EQ(
+      as_icon("/v1/self/plan", {{"request", "x"}, {"evidence", json::Object()}, {"error", ""}})
+          .status,
+      404);
 }
 
 TEST_F(SupervisorMarketTest, AnIconsLedgerIsReadByItsName) {

@@ -181,7 +181,7 @@ TEST_F(ActionsTest, PlanSaysWhatWouldBeDone) {
   EXPECT_EQ(icon({"plan", "cache", "-o", "json"}), kOk) << err();
   EXPECT_EQ(out(), "{\"evidence\":{\"reason\":\"won\"}}\n");
   supervisor_.on(
-      "POST /v1/icons/cache/plan",
+      "POST /v1/icons/other/plan",
       R"({"error":{"code":"unavailable","message":"the agent of cache does not listen"}})", 503);
   EXPECT_EQ(icon({"plan", "other"}), kFailed);
   EXPECT_THAT(err(), HasSubstr("the agent of cache does not listen"));
@@ -194,6 +194,7 @@ TEST_F(ActionsTest, CordonsAreSetAndLifted) {
   EXPECT_THAT(out(), HasSubstr("until: icon uncordon"));
   supervisor_.on("DELETE /v1/cordon", "{}");
   EXPECT_EQ(icon({"uncordon"}), kOk) << err();
+  supervisor_.on("GET /v1/icons", R"({"icons":[]})");
   supervisor_.on("GET /v1/status", R"({"cordon":{"since_ms":5,"reason":"new kernel"}})");
   EXPECT_EQ(icon({"status"}), kOk) << err();
   EXPECT_THAT(out(), HasSubstr("cordoned   takes nothing new: new kernel\n"));
