@@ -292,6 +292,10 @@ bool Agent::on_supervisor_event(const SupervisorEvent& event) {
       else
         rounds_.refuse_plans("it is " + std::string(to_string(lifecycle_.state())));
       break;
+    case Kind::kStandby:
+      if (event.standby && lifecycle_.state() == State::kActive)
+        rounds_.answer_standby(*event.standby);
+      break;
     case Kind::kHello:
     case Kind::kPing:
     case Kind::kUnknown:

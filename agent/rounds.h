@@ -56,6 +56,8 @@ class Rounds {
   void start_decision(std::int64_t round);
   void start_order(std::string target, std::string reason);
   void start_replica_order(std::string target, std::string reason);
+  // May a sibling of our host prepare for us? standby.h has the rule.
+  void answer_standby(StandbyQuestion question);
   // Tells the operator that his order is not even tried.
   void refuse(const std::string& target, const std::string& why);
   void move_ended(const action::MoveEnded& ended);
@@ -119,6 +121,7 @@ class Rounds {
   Task<Result<PurchaseRequest>> decided_move(std::string target);
   Task<Result<PurchaseRequest>> operators_move(std::string target);
   Task<Result<KnownProvider>> locate(std::string target);
+  Task<void> standby_task(StandbyQuestion question);
   Task<void> post(const budget::Evidence& evidence);
   Task<void> post_refusal(budget::Evidence evidence);
   KnownProvider here_as_provider() const;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "wire/continuity.h"
 
 namespace icon::agent {
 namespace {
@@ -84,11 +85,23 @@ SupervisorEvent::Kind kind_of(std::string_view name) {
       {"hold", Kind::kHold},
       {"unhold", Kind::kUnhold},
       {"plan", Kind::kPlan},
+      {"standby", Kind::kStandby},
       {"ping", Kind::kPing},
   };
   for (const auto& [known, kind] : kNames)
     if (known == name) return kind;
   return Kind::kUnknown;
+}
+
+Result<StandbyQuestion> read_standby(const json::Object& object) {
+  StandbyQuestion question;
+  ICON_TRY(question.standby_id, json::get_string(object, "standby", kTargetBytesMax));
+  ICON_TRY(const auto* to, json::get_object(object, "to"));
+  ICON_TRY(question.to, get_key(*to, "id"));
+  ICON_TRY(question.name, json::get_string_or(*to, "name", "", kTargetBytesMax));
+  ICON_TRY(question.domain, json::get_string_or(*to, "domain", "", kTargetBytesMax));
+  ICON_TRY(question.seconds, json::get_int(object, "seconds", 1, wire::kContractSecondsMax));
+  return question;
 }
 
 Result<wire::Envelope> get_envelope(const json::Object& object, std::string_view key) {
@@ -157,6 +170,9 @@ Result<SupervisorEvent> parse_event(std::string_view line) {
   if (event.kind == SupervisorEvent::Kind::kMigrate ||
       event.kind == SupervisorEvent::Kind::kReplicate) {
     ICON_TRY(event.target, read_target(object));
+  }
+  if (event.kind == SupervisorEvent::Kind::kStandby) {
+    ICON_TRY(event.standby, read_standby(object));
   }
   return event;
 }
@@ -331,6 +347,13 @@ Task<Status> SupervisorLink::post_reseeded(std::size_t processes, std::string er
   json::Object body{{"processes", processes}, {"error", std::move(error)}};
   ICON_CO_TRY(const std::string ignored,
               co_await call("POST", "/v1/self/reseeded", std::move(body), kLocalCall));
+  co_return Status{};
+}
+
+Task<Status> SupervisorLink::post_standby(wire::Envelope order) {
+  json::Object body{{"order", order.to_json()}};
+  ICON_CO_TRY(const std::string ignored,
+              co_await call("POST", "/v1/self/standbys", std::move(body), kLocalCall));
   co_return Status{};
 }
 

@@ -40,6 +40,15 @@ struct Self {
 };
 Result<Self> parse_self(std::string_view body);  // Errors: kInvalid, kLimit
 
+// The host asks whether we may be prepared for at a sibling of its.
+struct StandbyQuestion {
+  std::string standby_id;
+  PublicKey to;
+  std::string name;
+  std::string domain;
+  std::int64_t seconds = 0;
+};
+
 // One line of the event stream.
 struct SupervisorEvent {
   enum class Kind {
@@ -54,6 +63,7 @@ struct SupervisorEvent {
     kHold,
     kUnhold,
     kPlan,
+    kStandby,
     kPing,
     kUnknown,  // a newer supervisor: ignored
   };
@@ -67,6 +77,7 @@ struct SupervisorEvent {
   std::vector<wire::Envelope> documents;  // kKin; not verified
   // kMigrate, kReplicate: a provider's name, its id or ADDR:PORT, as the operator typed it.
   std::string target;
+  std::optional<StandbyQuestion> standby;
 };
 Result<SupervisorEvent> parse_event(std::string_view line);  // Errors: kInvalid, kLimit
 
@@ -165,6 +176,7 @@ class SupervisorLink {
   Task<Result<std::string>> order_migration(MigrationOrder order);
   // Of a copy that has woken; `error`: why its randomness is not its own.
   Task<Status> post_reseeded(std::size_t processes, std::string error);
+  Task<Status> post_standby(wire::Envelope order);
   Task<Status> post_decision(std::string id, std::string outcome, json::Object evidence);
   // What would be decided now; empty and `error`: why nobody can say.
   Task<Status> post_plan(std::string request, json::Object evidence, std::string error);

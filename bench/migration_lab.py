@@ -138,13 +138,13 @@ class Lab:
 
 
 class Users:
-    """migration_client.py in the lab's node "users"."""
+    """migration_client.py in a node of the lab."""
 
-    def __init__(self, lab, case, address):
+    def __init__(self, lab, case, address, node="users"):
         handle, self.path = tempfile.mkstemp(dir=lab.world.directory)
         os.close(handle)
         self.pace = case.pace_ms / 1e3
-        self.process = lab.start("users", [sys.executable, CLIENT, case.protocol, address,
+        self.process = lab.start(node, [sys.executable, CLIENT, case.protocol, address,
                                            str(case.port), str(case.connections),
                                            str(case.pace_ms), self.path],
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE,

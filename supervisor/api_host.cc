@@ -8,6 +8,7 @@
 #include "base/encoding.h"
 #include "supervisor/api.h"
 #include "supervisor/api_parts.h"
+#include "supervisor/continuity/continuity.h"
 #include "supervisor/host.h"
 #include "supervisor/market_rules.h"
 #include "supervisor/movable.h"
@@ -343,6 +344,10 @@ void add_host_routes(http::Router& router, Host& host) {
   add_map_reader(router, host);
   add_brake_routes(router, host);
   add_sale_host_routes(router, host);
+  router.on("GET", "/v1/continuity",
+            answering(200, [&host](http::Request) -> Task<Result<json::Value>> {
+              co_return host.continuity->describe();
+            }));
   router.on("GET", "/v1/status", plain(host, 200, &status_of));
   router.on("GET", "/v1/icons", plain(host, 200, &list_icons));
   router.on("GET", "/v1/icons/{id}",

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "supervisor/api.h"
 #include "supervisor/api_parts.h"
+#include "supervisor/continuity/continuity.h"
 #include "supervisor/dht_link.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
@@ -127,8 +128,10 @@ Task<Result<json::Value>> carry_offer(Host& host, http::Request request) {
   ICON_CO_TRY(const auto* resources, json::get_object(body, "resources"));
   ICON_CO_TRY(const auto slot_seconds,
               json::get_int(body, "slot_seconds", 1, wire::kSlotSecondsMax));
-  json::Object question{
-      {"nonce", nonce}, {"resources", *resources}, {"slot_seconds", slot_seconds}};
+  json::Object question{{"nonce", nonce},
+                        {"resources", *resources},
+                        {"slot_seconds", slot_seconds},
+                        {"icon", request.icon_id}};  // room may be kept for it there
   ICON_CO_TRY(const auto answer, co_await ask_peer(host, body, "/v1/offers", std::move(question)));
   ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
   ICON_CO_TRY(const auto object, json::parse_object(text, kPeerAnswerMax));
@@ -251,6 +254,13 @@ Task<Result<json::Value>> order_migration(Host& host, http::Request request) {
   co_return json::Object{{"migration", id}};
 }
 
+Result<json::Value> order_standby(Host& host, const http::Request& request) {
+  ICON_TRY(const auto body, body_of(request));
+  ICON_TRY(const auto order, get_envelope(body, "order"));
+  ICON_CHECK(host.continuity->consented(request.icon_id, order));
+  return json::Value();
+}
+
 // A copy says that it knows who it is, and that nothing in it is as random as in its parent.
 Result<json::Value> note_reseeded(Host& host, const http::Request& request) {
   ICON_TRY(const auto body, body_of(request));
@@ -323,6 +333,10 @@ void add_icon_routes(http::Router& router, Host& host) {
   add_sale_icon_routes(router, host);
   router.on("POST", "/v1/self/migrations", answering(202, [&host](http::Request request) {
               return order_migration(host, std::move(request));
+            }));
+  router.on("POST", "/v1/self/standbys",
+            answering(204, [&host](http::Request request) -> Task<Result<json::Value>> {
+              co_return order_standby(host, request);
             }));
   router.on("POST", "/v1/self/reseeded",
             answering(204, [&host](http::Request request) -> Task<Result<json::Value>> {

@@ -15,7 +15,9 @@ Task<Result<json::Value>> make_offer(Host& host, http::Request request) {
   ICON_CO_TRY(const auto resources, wire::Resources::from_json(*resources_json));
   ICON_CO_TRY(const auto slot_seconds,
               json::get_int(body, "slot_seconds", 1, wire::kSlotSecondsMax));
-  ICON_CO_TRY(const auto offer, host.market->offer(nonce, resources, slot_seconds));
+  // Who asks is not proved here: it only says whose kept room may be counted as free.
+  ICON_CO_TRY(const auto icon, json::get_string_or(body, "icon", "", 64));
+  ICON_CO_TRY(const auto offer, host.market->offer(nonce, resources, slot_seconds, icon));
   co_return json::Object{{"offer", offer.to_json()}};
 }
 

@@ -4,12 +4,13 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <set>
 #include <sstream>
 
 #include "base/file.h"
+#include "supervisor/config_section.h"
 #include "wire/advertisement.h"
 #include "wire/auction.h"
+#include "wire/continuity.h"
 #include "wire/residence.h"
 
 namespace icon::supervisor {
@@ -18,7 +19,8 @@ namespace {
 constexpr std::size_t kConfigBytesMax = 1 << 20;
 constexpr std::size_t kProvidersMax = 1024;
 constexpr std::size_t kResolversMax = 8;
-constexpr std::size_t kTextBytesMax = 1024;
+constexpr std::size_t kSiblingsMax = 64;
+constexpr std::size_t kEtcdNodesMax = 16;
 constexpr std::int64_t kCapacityMax = std::int64_t{1} << 50;
 constexpr std::int64_t kSealedSlotsMax = 1'000;
 constexpr std::size_t kExchangeSellersMax = 64;
@@ -62,97 +64,6 @@ Status check_one_document(const std::string& text) {
                                   ": a second document begins here: look for '---' or a bracket "
                                   "too many");
 }
-
-// One YAML map: hands its keys out and, at the end, complains about those nobody asked for.
-class Section {
- public:
-  // Errors: kInvalid when the node is no map, or a key stands twice.
-  static Result<Section> of(const YAML::Node& node, std::string path) {
-    if (!node.IsMap()) return fail(Code::kInvalid, where(node, path) + "must be a map of keys");
-    std::set<std::string> keys;
-    for (const auto& entry : node) {
-      const std::string key = entry.first.Scalar();
-      if (!keys.insert(key).second)
-        return fail(Code::kInvalid, where(entry.first, join(path, key)) + "stands twice");
-    }
-    return Section(node, std::move(path), std::move(keys));
-  }
-
-  bool has(const std::string& key) const { return left_.count(key) > 0; }
-  YAML::Node take(const std::string& key) {
-    left_.erase(key);
-    return node_[key];
-  }
-  std::string path_of(const std::string& key) const { return join(path_, key); }
-
-  Status text(const std::string& key, std::string& value) {
-    if (!has(key)) return {};
-    const auto node = take(key);
-    if (!node.IsScalar() || node.Scalar().size() > kTextBytesMax)
-      return fail(Code::kInvalid, where(node, path_of(key)) + "must be a short text");
-    value = node.Scalar();
-    return {};
-  }
-
-  Status number(const std::string& key, std::int64_t max, std::int64_t& value) {
-    if (!has(key)) return {};
-    const auto node = take(key);
-    std::int64_t number = 0;
-    if (!node.IsScalar() || !YAML::convert<std::int64_t>::decode(node, number) || number < 0 ||
-        number > max)
-      return fail(Code::kInvalid, where(node, path_of(key)) + "must be a whole number from 0 to " +
-                                      std::to_string(max));
-    value = number;
-    return {};
-  }
-
-  Status boolean(const std::string& key, bool& value) {
-    if (!has(key)) return {};
-    const auto node = take(key);
-    if (!node.IsScalar() || !YAML::convert<bool>::decode(node, value))
-      return fail(Code::kInvalid, where(node, path_of(key)) + "must be true or false");
-    return {};
-  }
-
-  // `parse` reads a text; its error gets the key's place in front.
-  template <class T, class Parse>
-  Status parsed(const std::string& key, T& value, Parse parse) {
-    if (!has(key)) return {};
-    const auto node = take(key);
-    if (!node.IsScalar() || node.Scalar().size() > kTextBytesMax)
-      return fail(Code::kInvalid, where(node, path_of(key)) + "must be a short text");
-    auto result = parse(node.Scalar());
-    if (!result) return fail(Code::kInvalid, where(node, path_of(key)) + result.error().message);
-    value = std::move(*result);
-    return {};
-  }
-
-  Status finish() const {
-    if (left_.empty()) return {};
-    const std::string& key = *left_.begin();
-    return fail(Code::kInvalid, where(node_, path_of(key)) + "no such key; check its spelling");
-  }
-
-  Status require(const std::string& key) const {
-    if (has(key)) return {};
-    return fail(Code::kInvalid, where(node_, path_of(key)) + "is missing");
-  }
-
-  static std::string where(const YAML::Node& node, const std::string& path) {
-    return "line " + std::to_string(node.Mark().line + 1) + ", '" + path + "': ";
-  }
-
- private:
-  Section(const YAML::Node& node, std::string path, std::set<std::string> keys)
-      : node_(node), path_(std::move(path)), left_(std::move(keys)) {}
-  static std::string join(const std::string& path, const std::string& key) {
-    return path.empty() ? key : path + "." + key;
-  }
-
-  YAML::Node node_;
-  std::string path_;
-  std::set<std::string> left_;
-};
 
 Status read_capacity(Section& root, wire::Resources& capacity) {
   if (!root.has("capacity")) return {};
@@ -270,16 +181,73 @@ Result<ConfiguredProvider> read_provider(const YAML::Node& node, const std::stri
   return provider;
 }
 
-Status read_providers(Section& root, std::vector<ConfiguredProvider>& providers) {
-  if (!root.has("providers")) return {};
-  const auto node = root.take("providers");
-  if (!node.IsSequence() || node.size() > kProvidersMax)
-    return fail(Code::kInvalid, Section::where(node, "providers") + "must be a list of at most " +
-                                    std::to_string(kProvidersMax));
+Status read_provider_list(Section& root, const char* key, std::size_t count_max,
+                          std::vector<ConfiguredProvider>& providers) {
+  if (!root.has(key)) return {};
+  const auto node = root.take(key);
+  if (!node.IsSequence() || node.size() > count_max)
+    return fail(Code::kInvalid, Section::where(node, root.path_of(key)) +
+                                    "must be a list of at most " + std::to_string(count_max));
   for (std::size_t i = 0; i < node.size(); ++i) {
-    ICON_TRY(auto provider, read_provider(node[i], "providers[" + std::to_string(i) + "]"));
+    ICON_TRY(auto provider,
+             read_provider(node[i], root.path_of(key) + "[" + std::to_string(i) + "]"));
     providers.push_back(std::move(provider));
   }
+  return {};
+}
+
+Status read_etcd(Section& section, ContinuityConfig& continuity) {
+  if (!section.has("etcd")) return {};
+  const auto node = section.take("etcd");
+  ICON_TRY(auto etcd, Section::of(node, "continuity.etcd"));
+  ICON_CHECK(etcd.require("endpoints"));
+  const auto endpoints = etcd.take("endpoints");
+  if (!endpoints.IsSequence() || endpoints.size() == 0 || endpoints.size() > kEtcdNodesMax)
+    return fail(Code::kInvalid, Section::where(endpoints, "continuity.etcd.endpoints") +
+                                    "must be a list of 1 to " + std::to_string(kEtcdNodesMax));
+  for (const auto& item : endpoints) {
+    if (!item.IsScalar() || !item.Scalar().starts_with("http"))
+      return fail(Code::kInvalid, Section::where(item, "continuity.etcd.endpoints") +
+                                      "must be like http://192.0.2.1:2379");
+    continuity.etcd_endpoints.push_back(item.Scalar());
+  }
+  ICON_CHECK(etcd.text("ca_file", continuity.etcd_ca_file));
+  ICON_CHECK(etcd.text("certificate_file", continuity.etcd_certificate_file));
+  ICON_CHECK(etcd.text("key_file", continuity.etcd_key_file));
+  ICON_CHECK(etcd.text("name", continuity.swarm_name));
+  return etcd.finish();
+}
+
+Status read_continuity(Section& root, ContinuityConfig& continuity) {
+  if (!root.has("continuity")) return {};
+  const auto node = root.take("continuity");
+  ICON_TRY(auto section, Section::of(node, "continuity"));
+  ICON_CHECK(section.parsed("mode", continuity.mode,
+                            [](const std::string& text) -> Result<ContinuityMode> {
+                              if (text == "single") return ContinuityMode::kSingle;
+                              if (text == "cluster") return ContinuityMode::kCluster;
+                              if (text == "swarm") return ContinuityMode::kSwarm;
+                              return fail(Code::kInvalid, "must be single, cluster or swarm");
+                            }));
+  ICON_CHECK(read_provider_list(section, "siblings", kSiblingsMax, continuity.siblings));
+  ICON_CHECK(section.number("standbys_max", wire::kStandbysMax, continuity.standbys_max));
+  ICON_CHECK(
+      section.number("staged_bytes_max", wire::kStagedBytesMax, continuity.staged_bytes_max));
+  ICON_CHECK(
+      section.number("contract_seconds", wire::kContractSecondsMax, continuity.contract_seconds));
+  ICON_CHECK(
+      section.number("standby_seconds", wire::kContractSecondsMax, continuity.standby_seconds));
+  ICON_CHECK(read_etcd(section, continuity));
+  ICON_CHECK(section.finish());
+  if (continuity.standbys_max == 0 || continuity.contract_seconds < kContinuitySecondsMin ||
+      continuity.standby_seconds < kContinuitySecondsMin)
+    return fail(Code::kInvalid, Section::where(node, "continuity") +
+                                    "standbys_max must be at least 1, the seconds at least " +
+                                    std::to_string(kContinuitySecondsMin));
+  if (continuity.mode != ContinuityMode::kSingle && continuity.siblings.empty())
+    return fail(Code::kInvalid, Section::where(node, "continuity.siblings") + "is missing");
+  if (continuity.mode == ContinuityMode::kSwarm && continuity.etcd_endpoints.empty())
+    return fail(Code::kInvalid, Section::where(node, "continuity.etcd") + "is missing");
   return {};
 }
 
@@ -405,7 +373,8 @@ Result<Config> read_root(const YAML::Node& node) {
   ICON_CHECK(read_prices(root, config.prices));
   ICON_CHECK(read_sealed_bids(root, config));
   ICON_CHECK(read_exchange(root, config.exchange));
-  ICON_CHECK(read_providers(root, config.providers));
+  ICON_CHECK(read_provider_list(root, "providers", kProvidersMax, config.providers));
+  ICON_CHECK(read_continuity(root, config.continuity));
   ICON_CHECK(read_dht(root, config.dht));
   ICON_CHECK(root.boolean("accept_leases", config.accept_leases));
   ICON_CHECK(root.text("country", config.country));

@@ -78,6 +78,25 @@ struct Exchange {
   std::vector<PublicKey> sellers;  // nobody else may sell
 };
 
+// How an ICON goes on when it moves between hosts of one owner: docs/continuity.md.
+enum class ContinuityMode { kSingle, kCluster, kSwarm };
+inline constexpr std::int64_t kContinuitySecondsMin = 10;
+
+struct ContinuityConfig {
+  ContinuityMode mode = ContinuityMode::kSingle;
+  std::vector<ConfiguredProvider> siblings;  // the owner's other hosts
+  // What one sibling may have kept here, besides room, which the capacity bounds.
+  std::int64_t standbys_max = 16;
+  std::int64_t staged_bytes_max = std::int64_t{8} << 30;
+  std::int64_t contract_seconds = 3600;
+  std::int64_t standby_seconds = 600;
+  std::vector<std::string> etcd_endpoints;  // swarm
+  std::string etcd_ca_file;
+  std::string etcd_certificate_file;
+  std::string etcd_key_file;
+  std::string swarm_name = "swarm";
+};
+
 struct Config {
   std::string provider_name;
   Address public_address;                  // what users dial; also the tunnels' outer address
@@ -115,6 +134,7 @@ struct Config {
   Exchange exchange;
   std::vector<ConfiguredProvider> providers;
   DhtConfig dht;
+  ContinuityConfig continuity;
   bool accept_leases = true;
   std::string country, kind;  // what its offers claim; "" = nothing
   // Round trips from here for ICONs that think of coming; also to private addresses.

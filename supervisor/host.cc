@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "supervisor/continuity/continuity.h"
 
 namespace icon::supervisor {
 namespace {

@@ -24,6 +24,8 @@
 
 namespace icon::supervisor {
 
+class Continuity;
+
 // Members are destroyed from the bottom up: what uses comes after what is used.
 struct Host {
   Config config;
@@ -44,6 +46,7 @@ struct Host {
   std::unique_ptr<PeerClient> peers;
   EventHub events;
   std::unique_ptr<Icons> icons;
+  std::unique_ptr<Continuity> continuity;  // made with the Mover
   std::unique_ptr<Mover> mover;
 
   // Key, journal and all parts but the Mover; opens no socket and adopts nothing. Errors: those of

@@ -67,8 +67,9 @@ void Market::try_to_record(const LeaseRecord& lease) {
                                        {"message", recorded.error().message}});
 }
 
-Result<wire::Resources> Market::free() const {
+Result<wire::Resources> Market::free(std::string_view for_icon) const {
   wire::Resources free = config_.capacity;
+  if (set_aside_) take(free, set_aside_(for_icon));
   ICON_TRY(const auto leases, journal_.open_leases());
   for (const auto& lease : leases)
     if (holds_capacity(lease)) take(free, lease.resources);
@@ -84,12 +85,12 @@ Result<wire::Resources> Market::free() const {
 }
 
 Result<wire::Envelope> Market::offer(const std::string& nonce, const wire::Resources& resources,
-                                     std::int64_t slot_seconds) {
+                                     std::int64_t slot_seconds, std::string_view icon) {
   if (!config_.accept_leases) return fail(Code::kRefused, "this host sells no slots");
   ICON_CHECK(check_open());
   if (slot_seconds < 1 || slot_seconds > wire::kSlotSecondsMax)
     return fail(Code::kInvalid, "slot_seconds is out of range");
-  ICON_TRY(const auto room, free());
+  ICON_TRY(const auto room, free(icon));
   if (!room.covers(resources)) return fail(Code::kLimit, "no room: free are " + described(room));
   wire::Offer offer;
   offer.provider = key_.public_key();
@@ -142,7 +143,7 @@ Status Market::check_room(const wire::Bid& bid, const wire::Envelope& offer_enve
   if (std::count_if(leases.begin(), leases.end(), holds_capacity) >=
       static_cast<std::ptrdiff_t>(kLeasesMax))
     return fail(Code::kLimit, "this host holds as many leases as it can");
-  ICON_TRY(auto room, free());
+  ICON_TRY(auto room, free(bid.icon.id()));
   ICON_TRY(const auto aside, slots_set_aside());
   if (sale_of(offer_envelope) && aside > 0) give(room, config_.sealed_bids.resources);
   if (!room.covers(bid.resources))

@@ -6,6 +6,8 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -41,10 +43,10 @@ class Market {
   // At the start: what was signed and journalled before a crash, but is not in the ledger yet.
   Status record_missed();
 
-  // A signed wire::Offer. It reserves nothing. Errors: kLimit (the host is full, the price absurd),
-  // kRefused (this host sells nothing), kInvalid.
+  // A signed wire::Offer. It reserves nothing. `icon`: who asks, where that is known. Errors:
+  // kLimit (the host is full, the price absurd), kRefused (this host sells nothing), kInvalid.
   Result<wire::Envelope> offer(const std::string& nonce, const wire::Resources& resources,
-                               std::int64_t slot_seconds);
+                               std::int64_t slot_seconds, std::string_view icon = {});
   // A signed wire::Lease for a bid on an offer of ours. The same bid again gets the same lease back
   // (a lost answer must not cost twice). Errors: kUnauthenticated, kExpired, kInvalid, kConflict
   // (the offer was used), kLimit (no room left), kRefused.
@@ -116,8 +118,12 @@ class Market {
   bool has_taken(const std::string& sale, const std::string& icon) const;
 
   wire::Resources capacity() const { return config_.capacity; }
-  // Less held and active leases, less ICONs that run here without one, less what is set aside.
-  Result<wire::Resources> free() const;
+  // Less held and active leases, less ICONs that run here without one, less what is set aside: for
+  // sealed bids, and for others than `icon`.
+  Result<wire::Resources> free(std::string_view icon = {}) const;
+  // Room that is kept for ICONs which may come: all of it but one's.
+  using SetAside = std::function<wire::Resources(std::string_view except)>;
+  void set_aside(SetAside set_aside) { set_aside_ = std::move(set_aside); }
 
  private:
   struct Meter {
@@ -147,6 +153,7 @@ class Market {
   const Clock& clock_;
   Journal& journal_;
   budget::ledger::Diary* diary_;
+  SetAside set_aside_;
   std::map<std::string, Meter> meters_;  // of active leases; after a restart they begin anew
 };
 

@@ -155,6 +155,21 @@ void add_pings(Page& page, Host& host) {
   count(targets, about_targets, counts.targets_refused, "refused");
 }
 
+void add_traffic(Page& page, Host& host) {
+  const PeerTraffic& traffic = host.peers->traffic();
+  const char* calls = "icon_peer_calls_total";
+  const char* about_calls = "This host's calls to others, by whether they were answered";
+  page.counter(calls, about_calls, static_cast<double>(traffic.requests - traffic.failed),
+               {{"outcome", "answered"}});
+  page.counter(calls, about_calls, static_cast<double>(traffic.failed), {{"outcome", "failed"}});
+  const char* bytes = "icon_peer_bytes_total";
+  const char* about_bytes = "In these calls, headers counted, TLS not";
+  page.counter(bytes, about_bytes, static_cast<double>(traffic.sent_bytes),
+               {{"direction", "sent"}});
+  page.counter(bytes, about_bytes, static_cast<double>(traffic.received_bytes),
+               {{"direction", "received"}});
+}
+
 }  // namespace
 
 Task<std::string> render_metrics(Host& host) {
@@ -174,6 +189,7 @@ Task<std::string> render_metrics(Host& host) {
   add_network(page, host);
   add_stubs(page, traffic);
   add_pings(page, host);
+  add_traffic(page, host);
   co_return page.text();
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "supervisor/api_parts.h"
+#include "supervisor/continuity/continuity.h"
 #include "supervisor/move_destination_move.h"
 #include "supervisor/move_parts.h"
 #include "supervisor/traits.h"
@@ -116,6 +117,8 @@ void DestinationMoves::add_routes(http::Router& router) {
     };
     auto moved = parse();
     if (!moved) co_return http::error_response(moved.error());
+    // What is kept here for a move from where it was is in the way of a stub that must turn.
+    co_await host_.continuity->given().end(request.params["icon"], "the ICON has moved on");
     const auto done = co_await stubs_.repoint(request.params["icon"], std::move(*moved));
     co_return done ? http::json_response(200, json::Object{}) : http::error_response(done.error());
   });
@@ -315,6 +318,9 @@ Task<Result<json::Object>> DestinationMoves::reserve(const http::Request& reques
     co_return fail(Code::kConflict, "this ICON is on this host already");
   move->last_heard = host_.clock.steady();
   move->record.begin("reserve");
+  ICON_CO_TRY(auto standby_id, json::get_string_or(body, "standby", "", 64));
+  StandbyClaim claim{std::move(standby_id), icon.id, move->order.from, move->digest, &icon.spec};
+  move->has_standby = co_await host_.continuity->given().take(std::move(claim));
   moves_[move->record.id()] = move;
   auto ready = co_await while_busy(move, set_up(*move, body));
   if (ready && !move->given_up.empty()) ready = fail(Code::kCancelled, move->given_up);
@@ -332,6 +338,7 @@ Task<Result<json::Object>> DestinationMoves::reserve(const http::Request& reques
   const auto apart = co_await checkpointer_.memory_can_travel_apart();
   co_return json::Object{{"has_image", std::filesystem::exists(icon.lower_dir, error)},
                          {"memory_apart", apart.has_value()},
+                         {"standby", move->has_standby},
                          {"tunnel", tunnel_to_json(*tunnel)},
                          {"public_address", host_.config.public_address.to_string()}};
 }
@@ -351,7 +358,8 @@ Task<Status> DestinationMoves::set_up(Move& move, const json::Object& body) {
   ICON_CO_CHECK(host_.journal->put_tunnel(peer, tunnel_row(endpoint, remote)));
   ICON_CO_CHECK(note_earlier_stubs(host_, move.icon.id, move.stubs));
   ICON_CO_CHECK(host_.journal->put_icon(move.icon));
-  ICON_CO_CHECK(host_.containers->make_directories(move.icon.id, move.icon.spec));
+  if (!move.has_standby)
+    ICON_CO_CHECK(host_.containers->make_directories(move.icon.id, move.icon.spec));
   ICON_CO_CHECK(host_.network->attach_held(icon_network(host_, move.icon)));
   co_return co_await open_shell(move);
 }

@@ -40,6 +40,7 @@ struct DestinationMoves::Move {
   // Memory that travels apart; received_memory once all of it is here.
   std::shared_ptr<migration::PageDaemon> pages;
   std::string received_memory;
+  bool has_standby = false;  // directories and most files were here before
   bool is_streaming = false;
   std::uint32_t mark = 0;              // the last one that came
   boost::asio::steady_timer progress;  // cancelled when there is a new mark, and at the end

@@ -12,6 +12,7 @@
 #include "migration/worker.h"
 #include "supervisor/move_destination_move.h"
 #include "supervisor/move_parts.h"
+#include "supervisor/staging.h"
 #include "supervisor/upload_pace.h"
 
 namespace icon::supervisor {
@@ -21,22 +22,6 @@ namespace {
 constexpr Millis kMarkPatience{10'000};
 
 using Directories = std::map<std::string, std::string>;
-
-Task<Result<migration::ArchiveReport>> extract(http::BodyReader& body, Directories directories,
-                                               std::uint64_t bytes_max) {
-  migration::ExtractLimits limits;
-  limits.bytes_max = bytes_max;
-  ICON_CO_TRY(auto sink, migration::TarSink::start(co_await boost::asio::this_coro::executor,
-                                                   std::move(directories), limits));
-  UploadPace pace(std::chrono::steady_clock::now());
-  for (;;) {
-    ICON_CO_TRY(const auto bytes, co_await body.read_some());
-    if (bytes.empty()) break;
-    ICON_CO_CHECK(pace.take(std::chrono::steady_clock::now(), bytes.size()));
-    if (!co_await sink->write(bytes)) break;  // finish() says why
-  }
-  co_return co_await sink->finish();
-}
 
 }  // namespace
 
@@ -57,33 +42,10 @@ Task<Status> DestinationMoves::receive_image(Move& move, std::string digest,
   ICON_CO_CHECK(still_staging(move));
   if (digest != move.digest) co_return fail(Code::kInvalid, "that image was not announced");
   move.record.begin("image");
-  // Under a temporary name until the digest is checked: a digest never names something else.
-  const std::string directory = std::filesystem::path(move.icon.lower_dir).parent_path().string();
-  const std::string partial = directory + "." + move.record.id();
-  ICON_CO_CHECK(make_directories(partial + "/rootfs"));
-  std::error_code error;
-  const auto clean = [&] { std::filesystem::remove_all(partial, error); };
-  Directories directories{{"image", partial + "/rootfs"}};
-  const auto report = co_await extract(body, std::move(directories), staging_left(move));
-  if (!report) {
-    clean();
-    co_return fail(report.error());
-  }
-  auto digest_of = [tree = partial + "/rootfs"] { return migration::tree_digest(tree); };
-  const auto actual = co_await migration::run_on(worker_pool(), std::move(digest_of));
-  if (!actual || *actual != digest) {
-    clean();
-    co_return fail(Code::kUnauthenticated, "the image does not have the digest it came under");
-  }
-  std::filesystem::rename(partial, directory, error);
-  if (error && !std::filesystem::exists(directory)) {
-    const std::string why = error.message();
-    clean();
-    co_return fail(Code::kIo, "store image: " + why);
-  }
-  clean();  // somebody else stored the same image meanwhile
-  move.staged_bytes += report->bytes;
-  move.record.end(report->bytes);
+  ArrivingImage image{move.icon.lower_dir, std::move(digest), move.record.id(), staging_left(move)};
+  ICON_CO_TRY(const auto bytes, co_await store_image(std::move(image), body));
+  move.staged_bytes += bytes;
+  move.record.end(bytes);
   co_return Status{};
 }
 
@@ -94,7 +56,7 @@ Task<Status> DestinationMoves::receive_layer(Move& move, http::BodyReader& body)
   ICON_CO_CHECK(make_directories(paths.run + "/bin"));
   Directories directories{{"upper", paths.upper}, {"bin", paths.run + "/bin"}};
   ICON_CO_TRY(const auto report,
-              co_await extract(body, std::move(directories), staging_left(move)));
+              co_await extract_body(body, std::move(directories), staging_left(move)));
   move.staged_bytes += report.bytes;
   move.record.end(report.bytes);
   co_return Status{};

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "migration/criu_checkpointer.h"
 #include "migration/worker.h"
+#include "supervisor/continuity/continuity.h"
 #include "supervisor/host.h"
 #include "supervisor/image_store.h"
 #include "supervisor/move_destination.h"
@@ -30,7 +31,10 @@ class HostMover final : public Mover {
         checkpointer_({host.config.criu, program_path("icon-criu-hold")}),
         traits_(host.loop, host.config, checkpointer_),
         stubs_(host),
-        arriving_(host, stubs_, checkpointer_) {}
+        arriving_(host, stubs_, checkpointer_) {
+    host_.continuity = std::make_unique<Continuity>(
+        host_, [this](const std::string& icon) { return leaving_.contains(icon); });
+  }
 
   Task<Result<std::string>> start(MoveRequest request) override {
     if (leaving_.contains(request.icon_id))
@@ -41,13 +45,17 @@ class HostMover final : public Mover {
     co_return id;
   }
 
-  void add_peer_routes(http::Router& router) override { arriving_.add_routes(router); }
+  void add_peer_routes(http::Router& router) override {
+    arriving_.add_routes(router);
+    host_.continuity->add_peer_routes(router);
+  }
 
   Task<void> recover() override {
     remove_half_images();
     co_await recover_tunnels();
     co_await stubs_.recover();
     co_await arriving_.recover();
+    co_await host_.continuity->recover();
     const auto rows = host_.journal->unfinished_migrations();
     if (!rows) co_return;
     for (const auto& row : *rows) {
@@ -75,6 +83,7 @@ class HostMover final : public Mover {
   Task<void> expire() override {
     co_await stubs_.expire();
     co_await arriving_.expire();
+    co_await host_.continuity->look_after();
     if (expirations_++ % kForgetTurns == 0) co_await forget_old_images();
   }
 

@@ -114,7 +114,9 @@ class SourceMove {
   bool peer_has_image_ = false;
   IconRecord icon_;
   migration::TreeSnapshot staged_layer_;
+  // What a standby had of the layer and has been removed since.
   std::vector<std::string> removed_;
+  std::optional<migration::TreeSnapshot> standby_layer_;
   bool peer_takes_memory_ = false;
   MemoryDirectory memory_;  // the checkpoint
   std::unique_ptr<MoveStream> stream_;

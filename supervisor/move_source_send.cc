@@ -12,6 +12,7 @@
 #include "migration/datagrams.h"
 #include "migration/memory/forecast.h"
 #include "migration/worker.h"
+#include "supervisor/continuity/continuity.h"
 #include "supervisor/host.h"
 #include "supervisor/movable.h"
 #include "supervisor/move_parts.h"
@@ -100,6 +101,8 @@ Task<Status> SourceMove::reserve() {
   const auto process = host_.containers->running(icon_id());
   const bool is_fresh = kind() == migration::SourceKind::kFresh;
   body["source"] = co_await traits_for_reserve(host_, is_fresh || !process ? 0 : process->pid);
+  auto standby = host_.continuity->held().ready(icon_id(), order_.to);
+  if (standby && !is_replica()) body["standby"] = standby->standby_id;
   if (is_replica()) {
     if (!child_key_) co_return fail(Code::kInternal, "the replica's key is gone");
     body["birth"] = record_.data().details["birth"];
@@ -109,6 +112,13 @@ Task<Status> SourceMove::reserve() {
   ICON_CO_TRY(const auto answer,
               co_await call_peer("POST", "/v1/migrations", std::move(body), kReserveLimit));
   ICON_CO_TRY(peer_has_image_, json::get_bool(answer, "has_image"));
+  // Taken or not, there is none any more.
+  if (!is_replica()) host_.continuity->held().forget(icon_id(), order_.to);
+  const auto* taken = answer.if_contains("standby");
+  if (standby && taken != nullptr && taken->is_bool() && taken->get_bool()) {
+    standby_layer_ = std::move(standby->layer);
+    record_.data().details["standby"] = standby->standby_id;
+  }
   // A destination that does not know of it takes whole checkpoints.
   const auto* apart = answer.if_contains("memory_apart");
   peer_takes_memory_ = apart != nullptr && apart->is_bool() && apart->get_bool();
@@ -203,6 +213,16 @@ Task<Status> SourceMove::send_layer() {
   auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
   ICON_CO_TRY(staged_layer_, co_await migration::run_on(worker_pool(), std::move(scan)));
   std::vector<migration::TreePart> parts{{"upper", paths.upper}, {"bin", paths.run + "/bin"}};
+  migration::TreeDifference since;
+  if (standby_layer_) {  // all but what has changed is there
+    since = migration::difference(*standby_layer_, staged_layer_);
+    removed_ = std::move(since.removed);
+    if (since.changed.empty()) {
+      record_.end(0);
+      co_return Status{};
+    }
+    parts = {{"upper", paths.upper, &since.changed}};
+  }
   co_return co_await upload("/v1/migrations/" + id() + "/layer", std::move(parts));
 }
 
@@ -298,6 +318,8 @@ Task<Result<MoveStream::Rest>> SourceMove::collect_files() {
     if (path != "bin" && !path.starts_with("bin/")) rest.run_files.insert(path);
   rest.manifest = manifest();
   for (const auto& path : delta.removed) rest.manifest.removed.emplace_back(path);
+  for (const auto& path : removed_)
+    if (!now.contains(path)) rest.manifest.removed.emplace_back(path);
   co_return rest;
 }
 

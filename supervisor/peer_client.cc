@@ -308,9 +308,25 @@ class CurlPeerClient final : public PeerClient {
     return static_cast<std::uint64_t>(bytes);
   }
 
+  void count(const Transfer& transfer) {
+    CURL* easy = transfer.easy.get();
+    curl_off_t down = 0;
+    long head = 0;
+    long asked = 0;
+    curl_easy_getinfo(easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+    curl_easy_getinfo(easy, CURLINFO_HEADER_SIZE, &head);
+    curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &asked);  // a body that libcurl has whole, too
+    ++traffic_.requests;
+    if (*transfer.done != CURLE_OK) ++traffic_.failed;
+    traffic_.sent_bytes += static_cast<std::uint64_t>(asked);
+    if (transfer.request.upload != nullptr) traffic_.sent_bytes += transfer.taken;
+    traffic_.received_bytes += static_cast<std::uint64_t>(down) + static_cast<std::uint64_t>(head);
+  }
+
   Result<PeerResponse> finish(const Transfer& transfer) {
     const PeerRequest& request = transfer.request;
     const CURLcode code = *transfer.done;
+    count(transfer);
     if (transfer.wrong_key || code == CURLE_SSL_PINNEDPUBKEYNOTMATCH)
       return fail(Code::kUnauthenticated,
                   request.api.to_string() + " proves key " +

@@ -65,6 +65,14 @@ struct PeerResponse {
   std::uint64_t bytes_sent = 0;
 };
 
+// What this host has said to others, TLS aside. Their calls are in their own count.
+struct PeerTraffic {
+  std::uint64_t requests = 0;
+  std::uint64_t failed = 0;  // without any answer
+  std::uint64_t sent_bytes = 0;
+  std::uint64_t received_bytes = 0;
+};
+
 class PeerClient {
  public:
   static constexpr std::size_t kConnectionsIdleMax = 32;
@@ -78,6 +86,10 @@ class PeerClient {
   // kUnauthenticated (the peer's key is another; the message names both ids), kIo, kTimeout,
   // kLimit. Cancelling the coroutine drops the connection.
   virtual Task<Result<PeerResponse>> call(PeerRequest request) = 0;
+  const PeerTraffic& traffic() const { return traffic_; }
+
+ protected:
+  PeerTraffic traffic_;
 };
 
 }  // namespace icon::supervisor

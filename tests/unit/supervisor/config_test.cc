@@ -70,6 +70,31 @@ log: {level: debug, path: /var/log/icon.log}
   EXPECT_EQ(config->log_level, log::Level::kDebug);
 }
 
+TEST(Config, Continuity) {
+  const std::string id = KeyPair::generate().id();
+  const std::string siblings = "siblings: [{name: b, id: " + id + R"(, api: "192.0.2.2:7946"}])";
+  const auto read = [](const std::string& fields) {
+    return parse_config(std::string(kSmallest) + "continuity: {" + fields + "}\n");
+  };
+  EXPECT_EQ(parse_config(kSmallest)->continuity.mode, ContinuityMode::kSingle);
+  const auto cluster = read("mode: cluster, standbys_max: 3, standby_seconds: 60, " + siblings);
+  ASSERT_TRUE(cluster) << cluster.error().message;
+  EXPECT_EQ(cluster->continuity.mode, ContinuityMode::kCluster);
+  EXPECT_EQ(cluster->continuity.standbys_max, 3);
+  EXPECT_EQ(cluster->continuity.siblings.at(0).id.id(), id);
+  const auto swarm = read("mode: swarm, " + siblings +
+                          R"(, etcd: {name: s, endpoints: ["http://192.0.2.1:2379"]})");
+  ASSERT_TRUE(swarm) << swarm.error().message;
+  EXPECT_EQ(swarm->continuity.swarm_name, "s");
+  EXPECT_FALSE(read("mode: cluster"));
+  EXPECT_FALSE(read("mode: swarm, " + siblings));
+  EXPECT_FALSE(read("mode: crowd"));
+  EXPECT_FALSE(read("mode: cluster, standby_seconds: 1, " + siblings));
+  EXPECT_FALSE(read("mode: cluster, standbys_max: 0, " + siblings));
+  EXPECT_FALSE(read("mode: cluster, sibling: 1, " + siblings));
+  EXPECT_FALSE(read("mode: swarm, " + siblings + R"(, etcd: {endpoints: ["192.0.2.1"]})"));
+}
+
 struct Bad {
   const char* text;
   const char* must_say;

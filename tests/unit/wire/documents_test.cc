@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "wire/birth.h"
+#include "wire/continuity.h"
 #include "wire/kin.h"
 #include "wire/ping.h"
 
@@ -159,7 +160,62 @@ void expect_round_trip(const KeyPair& key, const Document& document) {
   EXPECT_EQ(opened->to_json(), document.to_json());
 }
 
+ContinuityProposal proposal() {
+  ContinuityProposal document;
+  document.from = icon_key().public_key();
+  document.to = provider_key().public_key();
+  document.sequence = 3;
+  document.resources = {4'000, std::int64_t{8} << 30, 1'000'000'000};
+  document.standbys_max = 4;
+  document.staged_bytes_max = 1 << 30;
+  document.issued_ms = kNow;
+  document.expires_ms = kNow + 3'600'000;
+  return document;
+}
+
+ContinuityContract contract() {
+  ContinuityContract document;
+  document.provider = provider_key().public_key();
+  document.proposal = *seal(icon_key(), proposal());
+  document.resources = {2'000, std::int64_t{8} << 30, 1'000'000'000};
+  document.issued_ms = kNow;
+  document.expires_ms = kNow + 3'600'000;
+  return document;
+}
+
+StandbyOrder standby() {
+  const static KeyPair from = KeyPair::generate();
+  StandbyOrder document;
+  document.icon = icon_key().public_key();
+  document.standby_id = "s-1";
+  document.epoch = 2;
+  document.from = from.public_key();
+  document.to = provider_key().public_key();
+  document.issued_ms = kNow;
+  document.expires_ms = kNow + 600'000;
+  return document;
+}
+
+StandbyReceipt standby_receipt() {
+  StandbyReceipt document;
+  document.provider = provider_key().public_key();
+  document.holder = icon_key().public_key();
+  document.icon = icon_key().public_key();
+  document.standby_id = "s-1";
+  document.end = "used";
+  document.resources = {500, 1, 1};
+  document.kept_ms = 1'000;
+  document.staged_bytes = 10;
+  document.price_ucredits = 7;
+  document.issued_ms = kNow;
+  return document;
+}
+
 TEST(Documents, RoundTrips) {
+  expect_round_trip(icon_key(), proposal());
+  expect_round_trip(provider_key(), contract());
+  expect_round_trip(icon_key(), standby());
+  expect_round_trip(provider_key(), standby_receipt());
   expect_round_trip(provider_key(), offer());
   expect_round_trip(icon_key(), bid());
   expect_round_trip(provider_key(), lease());
@@ -229,6 +285,34 @@ TEST(Documents, EveryFieldIsChecked) {
   expect_strict(manifest());
   expect_strict(receipt());
   expect_strict(birth());
+  expect_strict(proposal());
+  expect_strict(contract());
+  expect_strict(standby());
+  expect_strict(standby_receipt());
+}
+
+TEST(Continuity, AContractGivesNoMoreThanWasAskedFor) {
+  ASSERT_TRUE(contract().verified_proposal());
+  EXPECT_EQ(contract().verified_proposal()->resources.cpu_millis, 2'000);
+  auto more = contract();
+  more.resources.cpu_millis = 4'001;
+  EXPECT_EQ(more.verified_proposal().error().code, Code::kInvalid);
+  auto longer = contract();
+  ++longer.expires_ms;
+  EXPECT_EQ(longer.verified_proposal().error().code, Code::kInvalid);
+  auto forged = contract();
+  forged.proposal.body["standbys_max"] = 200;
+  EXPECT_EQ(forged.verified_proposal().error().code, Code::kUnauthenticated);
+  auto stolen = contract();
+  stolen.provider = icon_key().public_key();
+  EXPECT_EQ(stolen.verified_proposal().error().code, Code::kUnauthenticated);
+  EXPECT_FALSE(open<ContinuityContract>(*seal(icon_key(), contract())));
+  EXPECT_FALSE(open<StandbyOrder>(*seal(provider_key(), standby())));
+  expect_refused(proposal(), "to", icon_key().id());
+  expect_refused(proposal(), "expires_ms", kNow);
+  expect_refused(proposal(), "expires_ms", kNow + (kContractSecondsMax + 1) * 1000);
+  expect_refused(proposal(), "standbys_max", kStandbysMax + 1);
+  expect_refused(standby(), "standby_id", "../s");
 }
 
 template <class Document>
