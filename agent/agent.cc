@@ -14,6 +14,7 @@ namespace icon::agent {
 namespace {
 
 constexpr Millis kReportInterval{5'000};
+constexpr Millis kDelegatedReportInterval{500};  // others decide by what it says
 // Of a replica that ends: to agree with its parent first, to return its purse afterwards.
 constexpr Millis kFarewell{30'000};
 
@@ -173,6 +174,7 @@ Task<void> Agent::supervisor_session() {
     boost::asio::post(loop_, [this] { feed(event::SupervisorLost{}); });
     co_return;
   }
+  rounds_.delegate(false);  // that was another host's, until this one says so too
   if (rounds_.has_forgotten_key()) co_await learn_identity(*self);
   take_over(std::move(*self));
   const auto status = co_await link_.events(
@@ -296,6 +298,10 @@ bool Agent::on_supervisor_event(const SupervisorEvent& event) {
       if (event.standby && lifecycle_.state() == State::kActive)
         rounds_.answer_standby(*event.standby);
       break;
+    case Kind::kDelegate:
+      rounds_.delegate(event.on);
+      if (!closing_) report_periodically();
+      break;
     case Kind::kHello:
     case Kind::kPing:
     case Kind::kUnknown:
@@ -333,12 +339,16 @@ void Agent::woken() {
 // ---- Reports ----
 
 void Agent::report_periodically() {
-  report_timer_.expires_after(kReportInterval);
+  report_timer_.expires_after(rounds_.is_delegated() ? kDelegatedReportInterval : kReportInterval);
   report_timer_.async_wait([this](boost::system::error_code error) {
     if (error) return;
-    rounds_.tick();
+    // Relatives and disk are not told more often than ever.
+    if (!rounds_.is_delegated() || ++reports_ >= kReportInterval / kDelegatedReportInterval) {
+      reports_ = 0;
+      rounds_.tick();
+      limit_logs();
+    }
     report_status();
-    limit_logs();
     report_periodically();
   });
 }

@@ -82,6 +82,7 @@ class Agent {
   bool watching_ = false;
   bool reporting_ = false;
   bool report_again_ = false;
+  int reports_ = 0;  // since the last tick, while others decide
   bool stopping_ = false;
   bool forget_key_ = false;  // with the descriptors: a copy is made
   bool closing_ = false;     // for the freeze, until the wake

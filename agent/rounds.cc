@@ -220,6 +220,7 @@ std::vector<budget::PrefixView> Rounds::own_users() const {
 }
 
 bool Rounds::nothing_to_ask() const {
+  if (is_delegated_) return true;
   if (tenant_.looks_around()) return false;
   return agent::nothing_to_ask(own_users(), here_, options_.policy);
 }
@@ -299,6 +300,12 @@ Task<void> Rounds::decision_task(std::int64_t round) {
   if (const auto judged = kinship_.look_back(here_, own_users()); judged && judged->end) {
     co_await post(judged->evidence);
     later(event::DecidedEnd{round, judged->evidence.reason});
+    co_return;
+  }
+  if (is_delegated_) {
+    history_.rounds_won = 0;  // not nothing_asked(): nobody has looked what there is to earn
+    tell_map(observations(), {});
+    later(event::DecidedStay{round});
     co_return;
   }
   const auto now_ms = clock_.utc_ms();

@@ -56,6 +56,10 @@ class Rounds {
   void start_decision(std::int64_t round);
   void start_order(std::string target, std::string reason);
   void start_replica_order(std::string target, std::string reason);
+  // Whether our host's owner says when we move. We look at our users all the same, and buy within
+  // our policy or not at all.
+  void delegate(bool on) { is_delegated_ = on; }
+  bool is_delegated() const { return is_delegated_; }
   // May a sibling of our host prepare for us? standby.h has the rule.
   void answer_standby(StandbyQuestion question);
   // Tells the operator that his order is not even tried.
@@ -151,6 +155,7 @@ class Rounds {
   Survey survey_;
   Promises promises_;
   bool has_forgotten_key_ = false;
+  bool is_delegated_ = false;
   std::optional<Buyer> buyer_;
   std::optional<Wallet> wallet_;
   std::optional<Chronicle> chronicle_;

@@ -10,6 +10,7 @@ json::Array prefixes_json(const std::vector<PrefixLatency>& prefixes) {
   for (const auto& prefix : prefixes) {
     if (array.size() >= kStatusPrefixesMax) break;
     json::Object entry{{"prefix", prefix.prefix.to_string()},
+                       {"user", prefix.representative.to_string()},
                        {"connections", prefix.connections},
                        {"weight", prefix.weight},
                        {"samples", prefix.samples}};

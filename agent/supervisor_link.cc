@@ -86,6 +86,7 @@ SupervisorEvent::Kind kind_of(std::string_view name) {
       {"unhold", Kind::kUnhold},
       {"plan", Kind::kPlan},
       {"standby", Kind::kStandby},
+      {"delegate", Kind::kDelegate},
       {"ping", Kind::kPing},
   };
   for (const auto& [known, kind] : kNames)
@@ -170,6 +171,9 @@ Result<SupervisorEvent> parse_event(std::string_view line) {
   if (event.kind == SupervisorEvent::Kind::kMigrate ||
       event.kind == SupervisorEvent::Kind::kReplicate) {
     ICON_TRY(event.target, read_target(object));
+  }
+  if (event.kind == SupervisorEvent::Kind::kDelegate) {
+    ICON_TRY(event.on, json::get_bool(object, "on"));
   }
   if (event.kind == SupervisorEvent::Kind::kStandby) {
     ICON_TRY(event.standby, read_standby(object));

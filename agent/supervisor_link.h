@@ -64,6 +64,7 @@ struct SupervisorEvent {
     kUnhold,
     kPlan,
     kStandby,
+    kDelegate,
     kPing,
     kUnknown,  // a newer supervisor: ignored
   };
@@ -73,6 +74,8 @@ struct SupervisorEvent {
   std::int64_t epoch = 0;
   std::string reason;
   std::string request;                    // kPlan: what the answer names
+  // kDelegate: its host's owner says when it moves; else it decides itself.
+  bool on = false;
   bool replica = false;                   // kQuiesce: a copy is made, and it must not hold our key
   std::vector<wire::Envelope> documents;  // kKin; not verified
   // kMigrate, kReplicate: a provider's name, its id or ADDR:PORT, as the operator typed it.

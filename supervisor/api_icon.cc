@@ -90,6 +90,9 @@ Task<void> stream_events(Host& host, http::Request request, http::LineWriter& li
   // Said again to every new listener: the agent may have restarted, or moved here.
   if (icon && *icon && (*icon)->hold && !co_await lines.write_line(R"({"event":"hold"})"))
     co_return;
+  if (host.continuity->delegates() &&
+      !co_await lines.write_line(R"({"event":"delegate","on":true})"))
+    co_return;
   // How its last move ended may have been said while the agent was still frozen.
   const auto verdict = verdict_event(host, request.icon_id, icon && *icon ? (*icon)->epoch : 0);
   if (!verdict.empty() && !co_await lines.write_line(verdict)) co_return;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "migration/worker.h"
 #include "supervisor/api_parts.h"
+#include "supervisor/continuity/continuity.h"
 #include "supervisor/host.h"
 #include "supervisor/net/stub_traffic.h"
 
@@ -162,6 +163,12 @@ void add_traffic(Page& page, Host& host) {
   page.counter(calls, about_calls, static_cast<double>(traffic.requests - traffic.failed),
                {{"outcome", "answered"}});
   page.counter(calls, about_calls, static_cast<double>(traffic.failed), {{"outcome", "failed"}});
+  if (const auto* swarm = host.continuity ? host.continuity->swarm() : nullptr) {
+    const auto said = swarm->traffic();
+    page.counter("icon_swarm_calls_total", "Calls to etcd", static_cast<double>(said.calls));
+    page.counter("icon_swarm_bytes_total", "In these calls, headers not counted",
+                 static_cast<double>(said.sent_bytes + said.received_bytes));
+  }
   const char* bytes = "icon_peer_bytes_total";
   const char* about_bytes = "In these calls, headers counted, TLS not";
   page.counter(bytes, about_bytes, static_cast<double>(traffic.sent_bytes),

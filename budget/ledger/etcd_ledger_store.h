@@ -3,24 +3,13 @@
 // does, in one transaction: of all who append at once one wins, on whichever node.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
+#include "budget/ledger/etcd_gateway.h"
 #include "budget/ledger/ledger.h"
 
 namespace icon::budget::ledger {
-
-struct EtcdOptions {
-  std::vector<std::string>
-      endpoints;        // "http://127.0.0.1:2379"; tried in turn, the last good first
-  std::string prefix;   // of the keys: "/icon/ledger/NAME/"
-  std::string ca_file;  // for https; all three or none
-  std::string certificate_file;
-  std::string key_file;
-  Millis call_limit{5'000};  // for one node's answer
-};
 
 // Blocking: for a thread or a program that may wait. One thread at a time.
 class EtcdLedgerStore final : public LedgerStore {
@@ -37,14 +26,10 @@ class EtcdLedgerStore final : public LedgerStore {
   Result<std::vector<std::string>> read(std::int64_t first) override;
 
  private:
-  struct Connection;
-  EtcdLedgerStore(EtcdOptions options, std::unique_ptr<Connection> connection);
-
-  Result<json::Object> call(const std::string& path, const json::Object& request);
+  explicit EtcdLedgerStore(EtcdGateway gateway);
   std::string key_of(std::int64_t sequence) const;
 
-  EtcdOptions options_;
-  std::unique_ptr<Connection> connection_;
+  EtcdGateway gateway_;
 };
 
 }  // namespace icon::budget::ledger

@@ -54,7 +54,13 @@ void Continuity::add_peer_routes(http::Router& router) {
             }));
 }
 
-Task<void> Continuity::recover() { co_await given_.recover(); }
+Task<void> Continuity::recover() {
+  co_await given_.recover();
+  if (host_.config.continuity.mode != ContinuityMode::kSwarm) co_return;
+  swarm_ = std::make_unique<Swarm>(host_, contracts_);
+  if (const auto started = swarm_->start(); !started)
+    log::error("swarm.not_started", {{"error", started.error().message}});
+}
 
 Task<void> Continuity::look_after() {
   co_await given_.expire();
@@ -111,6 +117,7 @@ Task<Status> Continuity::agree_with(PublicKey key) {
 }
 
 HeldStandbys::Wanted Continuity::wanted() const {
+  if (swarm_) return swarm_->wanted();
   HeldStandbys::Wanted wanted;
   const auto icons = host_.journal->icons();
   if (!icons) return wanted;
@@ -138,9 +145,11 @@ json::Object Continuity::describe() const {
   }
   json::Array standbys = given_.describe();
   for (auto& standby : held_.describe()) standbys.push_back(std::move(standby));
-  return {{"mode", name_of(host_.config.continuity.mode)},
-          {"contracts", std::move(contracts)},
-          {"standbys", std::move(standbys)}};
+  json::Object all{{"mode", name_of(host_.config.continuity.mode)},
+                   {"contracts", std::move(contracts)},
+                   {"standbys", std::move(standbys)}};
+  if (swarm_) all["orchestrator"] = swarm_->describe();
+  return all;
 }
 
 }  // namespace icon::supervisor

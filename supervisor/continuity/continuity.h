@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "base/http_server.h"
@@ -12,6 +13,7 @@
 #include "supervisor/continuity/contracts.h"
 #include "supervisor/continuity/given_standbys.h"
 #include "supervisor/continuity/held_standbys.h"
+#include "supervisor/continuity/swarm.h"
 
 namespace icon::supervisor {
 
@@ -29,6 +31,9 @@ class Continuity {
   Status consented(const std::string& icon, const wire::Envelope& order);
   json::Object describe() const;
 
+  // Whether this host's ICONs leave it to an orchestrator when they move.
+  bool delegates() const { return swarm_ && swarm_->delegates(); }
+  const Swarm* swarm() const { return swarm_.get(); }
   GivenStandbys& given() { return given_; }
   HeldStandbys& held() { return held_; }
 
@@ -48,6 +53,7 @@ class Continuity {
   Contracts contracts_;
   GivenStandbys given_;
   HeldStandbys held_;
+  std::unique_ptr<Swarm> swarm_;
   std::map<std::string, Attempt> attempts_;  // contracts, by sibling
 };
 

@@ -1,0 +1,99 @@
+// What an orchestrator decides for the ICONs of its swarm: where each should be prepared for, and
+// when it should go there. Pure: reports in, decisions out. What a host reports is read with
+// limits.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/keys.h"
+#include "wire/documents.h"
+
+namespace icon::supervisor {
+
+inline constexpr std::size_t kSwarmUsersMax = 16;    // of one ICON, the heaviest
+inline constexpr std::size_t kSwarmIconsMax = 1024;  // of one host
+inline constexpr std::size_t kSwarmTargetsMax = 32;  // whose distance a host tells
+
+struct SwarmUser {
+  Address address;
+  std::int64_t weight = 0;
+};
+
+struct SwarmIcon {
+  std::string id;
+  std::int64_t epoch = 0;
+  wire::Resources resources;
+  bool held = false;  // its owner's brake
+  std::vector<SwarmUser> users;
+};
+
+struct HostReport {
+  PublicKey host;
+  wire::Resources free;
+  std::vector<SwarmIcon> icons;
+  std::map<Address, std::int64_t> rtt_us;  // from here, of users of any ICON of the swarm
+
+  json::Object to_json() const;
+  static Result<HostReport> from_json(const json::Object& object);
+};
+
+struct SwarmDecision {
+  std::string icon;
+  std::int64_t epoch = 0;     // for which it holds: over when the ICON has moved
+  std::int64_t term = 0;      // of the orchestrator that decided
+  std::int64_t sequence = 0;  // of its decisions for this ICON
+  PublicKey to;               // prepare there
+  bool move = false;          // and go there now
+
+  json::Object to_json() const;
+  static Result<SwarmDecision> from_json(const json::Object& object);
+};
+
+struct ChoiceLimits {
+  int rounds = 2;  // in a row that the same host must win
+  std::int64_t gain_us_min = 2'000;
+  std::int64_t gain_percent = 20;
+  Millis patience{10'000};  // then what was not followed may be decided anew
+  Millis settled{3'000};    // so long is prepared at one host before another takes its place
+};
+
+class SwarmChooser {
+ public:
+  explicit SwarmChooser(ChoiceLimits limits = {}) : limits_(limits) {}
+
+  // `standing`: what was decided before, by whomever. Only what is new comes back, without a term.
+  std::vector<SwarmDecision> step(const std::vector<HostReport>& reports,
+                                  const std::map<std::string, SwarmDecision>& standing,
+                                  SteadyTime now);
+
+ private:
+  struct Memory {
+    std::optional<PublicKey> winner;
+    int rounds_won = 0;
+    SteadyTime decided{};
+    std::optional<PublicKey> host;                         // where it was
+    std::map<std::pair<PublicKey, PublicKey>, int> moves;  // from, to: how often
+  };
+  std::optional<SwarmDecision> choose(const HostReport& here, const SwarmIcon& icon,
+                                      const std::vector<HostReport>& reports, Memory& memory) const;
+  bool is_news(const SwarmDecision& decision, const SwarmDecision& old, const Memory& memory,
+               SteadyTime now) const;
+  std::optional<PublicKey> likely_next(const Memory& memory, const PublicKey& here,
+                                       const std::vector<const HostReport*>& others) const;
+
+  ChoiceLimits limits_;
+  std::map<std::string, Memory> memory_;  // by ICON
+};
+
+// The users' weighted mean distance from a host; nullopt where it does not know them all.
+std::optional<std::int64_t> distance_us(const HostReport& host, const SwarmIcon& icon);
+
+}  // namespace icon::supervisor

@@ -1,0 +1,131 @@
+#include "supervisor/continuity/swarm_choice.h"
+
+#include <gtest/gtest.h>
+
+namespace icon::supervisor {
+namespace {
+
+constexpr std::int64_t kMs = 1'000;
+
+class SwarmChoiceTest : public ::testing::Test {
+ protected:
+  SwarmChoiceTest() {
+    for (auto& report : reports_) {
+      report.host = KeyPair::generate().public_key();
+      report.free = {1'000, 1 << 30, 1 << 20};
+      report.rtt_us[user_] = 40 * kMs;
+    }
+    reports_[0].icons.push_back(
+        {KeyPair::generate().id(), 3, {500, 1 << 20, 1'000}, false, {{user_, 8}}});
+  }
+  SwarmIcon& icon() { return reports_[0].icons[0]; }
+  // As the orchestrator's loop: what is decided stands from then on.
+  std::vector<SwarmDecision> step(Millis later = Millis(500)) {
+    now_ += later;
+    auto decided = chooser_.step(reports_, standing_, now_);
+    for (const auto& decision : decided) standing_[decision.icon] = decision;
+    return decided;
+  }
+
+  const Address user_ = *Address::parse("192.0.2.7");
+  std::vector<HostReport> reports_ = std::vector<HostReport>(3);
+  SwarmChooser chooser_;
+  std::map<std::string, SwarmDecision> standing_;
+  SteadyTime now_{Millis(1'000'000)};
+};
+
+TEST_F(SwarmChoiceTest, PreparesAtTheNextBestAndMovesOnceItPays) {
+  reports_[2].rtt_us[user_] = 38 * kMs;
+  auto decided = step();
+  ASSERT_EQ(decided.size(), 1u);
+  EXPECT_EQ(decided[0].to, reports_[2].host);
+  EXPECT_FALSE(decided[0].move);
+  EXPECT_TRUE(step().empty());
+
+  reports_[1].rtt_us[user_] = 4 * kMs;
+  decided = step(Millis(3'000));
+  ASSERT_EQ(decided.size(), 1u);
+  EXPECT_EQ(decided[0].to, reports_[1].host);
+  EXPECT_FALSE(decided[0].move);  // one round is none
+  decided = step();
+  ASSERT_EQ(decided.size(), 1u);
+  EXPECT_TRUE(decided[0].move);
+  EXPECT_EQ(decided[0].epoch, 3);
+  EXPECT_EQ(decided[0].sequence, 3);
+  EXPECT_TRUE(step().empty());
+  EXPECT_TRUE(step(Millis(5'000)).empty());
+  // Not followed for long: once more, as a new decision.
+  decided = step(Millis(6'000));
+  ASSERT_EQ(decided.size(), 1u);
+  EXPECT_TRUE(decided[0].move);
+  EXPECT_EQ(decided[0].sequence, 4);
+}
+
+TEST_F(SwarmChoiceTest, NoRoomNoMoveAndTheOwnersBrake) {
+  reports_[1].rtt_us[user_] = 4 * kMs;
+  reports_[1].free.cpu_millis = 499;
+  for (int i = 0; i < 5; ++i)
+    for (const auto& decision : step()) {
+      EXPECT_EQ(decision.to, reports_[2].host);
+      EXPECT_FALSE(decision.move);
+    }
+  reports_[1].free.cpu_millis = 500;
+  icon().held = true;
+  for (int i = 0; i < 5; ++i)
+    for (const auto& decision : step()) EXPECT_FALSE(decision.move);
+}
+
+TEST_F(SwarmChoiceTest, OscillatingUsersMoveNobody) {
+  for (int i = 0; i < 40; ++i) {
+    reports_[1].rtt_us[user_] = (i % 2 == 0 ? 4 : 39) * kMs;
+    for (const auto& decision : step()) EXPECT_FALSE(decision.move);
+  }
+  reports_[1].rtt_us[user_] = 39 * kMs;  // not worth it
+  for (int i = 0; i < 5; ++i)
+    for (const auto& decision : step()) EXPECT_FALSE(decision.move);
+}
+
+TEST_F(SwarmChoiceTest, LearnsTheWaysThatUsersTake) {
+  // 0 to 2, back and again; from where it is, all others are as far.
+  for (int i = 0; i < 4; ++i) {
+    const std::size_t here = i % 2 == 0 ? 0 : 2;
+    const std::size_t there = 2 - here;
+    ++reports_[here].icons[0].epoch;
+    step();
+    reports_[there].icons = std::exchange(reports_[here].icons, {});
+  }
+  ++icon().epoch;
+  reports_[1].free.cpu_millis = 4'000;  // which would speak for 1
+  const auto decided = step();
+  ASSERT_EQ(decided.size(), 1u);
+  EXPECT_EQ(decided[0].to, reports_[2].host);
+}
+
+TEST_F(SwarmChoiceTest, WhatIsReadIsLimited) {
+  const auto good = reports_[0].to_json();
+  ASSERT_TRUE(HostReport::from_json(good));
+  EXPECT_EQ(HostReport::from_json(good)->to_json(), good);
+  auto many = good;
+  auto& users = many["icons"].as_array()[0].as_object()["users"].as_array();
+  while (users.size() <= kSwarmUsersMax) users.push_back(users[0]);
+  EXPECT_FALSE(HostReport::from_json(many));
+  auto strange = good;
+  strange["icons"].as_array()[0].as_object()["users"].as_array()[0].as_object()["weight"] = -1;
+  EXPECT_FALSE(HostReport::from_json(strange));
+  for (const char* key : {"host", "free", "icons", "distances"}) {
+    auto body = good;
+    body[key] = 1;
+    EXPECT_FALSE(HostReport::from_json(body)) << key;
+  }
+  const auto decision = step().at(0).to_json();
+  ASSERT_TRUE(SwarmDecision::from_json(decision));
+  EXPECT_EQ(SwarmDecision::from_json(decision)->to_json(), decision);
+  for (const auto& entry : decision) {
+    auto body = decision;
+    body[entry.key()] = nullptr;
+    EXPECT_FALSE(SwarmDecision::from_json(body)) << entry.key();
+  }
+}
+
+}  // namespace
+}  // namespace icon::supervisor
