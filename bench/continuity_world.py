@@ -53,8 +53,9 @@ margin: 0.01
 interval: 500ms
 rounds: 2
 cooldown: 0s
+moves_per_hour: 60
 slot: {cpu: 0.5, memory: 256MiB, bandwidth: 100Mbit, duration: 1h}
-promise: {window: 24h}
+promise: {window: 3s, keep: 1}
 """
 ETCD_START_S = 30.0
 

@@ -2,7 +2,7 @@
 """The users of a service that is moved: connections that are held open, each asks, waits for its
 reply, checks it, and asks again at a steady pace.
 
-  migration_client.py PROTOCOL ADDRESS PORT CONNECTIONS PACE_MS SAMPLES
+  migration_client.py PROTOCOL ADDRESS PORT CONNECTIONS PACE_MS SAMPLES [stay]
 
 says "ready" when all are open, goes on until its input ends, then writes every sample (connection,
 asked, answered; CLOCK_MONOTONIC seconds) to the file SAMPLES and the counts to its output.
@@ -14,6 +14,7 @@ import gc
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -331,7 +332,7 @@ class Users:
 
 
 def main():
-    protocol, address, port, count, pace_ms, path = sys.argv[1:]
+    protocol, address, port, count, pace_ms, path = sys.argv[1:7]
     users = Users(PROTOCOLS[protocol], (address, int(port)), int(count), float(pace_ms) / 1e3)
     gc.collect()
     gc.freeze()
@@ -342,6 +343,8 @@ def main():
     with open(path, "wb") as file:
         users.samples.tofile(file)
     print(json.dumps(report), flush=True)
+    if sys.argv[7:] == ["stay"]:
+        signal.pause()  # silent, with all connections open: somebody who is out of reach
 
 
 if __name__ == "__main__":

@@ -140,13 +140,14 @@ class Lab:
 class Users:
     """migration_client.py in a node of the lab."""
 
-    def __init__(self, lab, case, address, node="users"):
+    def __init__(self, lab, case, address, node="users", stay=False):
         handle, self.path = tempfile.mkstemp(dir=lab.world.directory)
         os.close(handle)
         self.pace = case.pace_ms / 1e3
         self.process = lab.start(node, [sys.executable, CLIENT, case.protocol, address,
                                            str(case.port), str(case.connections),
-                                           str(case.pace_ms), self.path],
+                                           str(case.pace_ms), self.path]
+                                 + (["stay"] if stay else []),
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, text=True)
         if self.process.stdout.readline().strip() != "ready":
@@ -159,12 +160,20 @@ class Users:
             raise RuntimeError(f"the users failed: {errors[-300:]}")
         counts = json.loads(output.strip().splitlines()[-1])
         counts["errors"] = errors.splitlines()[:5]
+        return counts, self.samples()
+
+    def vanish(self):
+        """The same of users that only fall silent; with `stay`."""
+        self.process.stdin.close()
+        counts = json.loads(self.process.stdout.readline())
+        return counts, self.samples()
+
+    def samples(self):
         values = array.array("d")
         with open(self.path, "rb") as file:
             values.frombytes(file.read())
         os.unlink(self.path)
-        samples = sorted(zip(values[2::3], values[1::3], values[0::3]))
-        return counts, samples
+        return sorted(zip(values[2::3], values[1::3], values[0::3]))
 
 
 def percentile(values, percent):
