@@ -76,10 +76,9 @@ void LatencyTable::add(const TcpSample& sample) {
     count_ended(entry, now);
   else
     ++entry.open_counting;
-  if (sample.idle > limits_.active_max) return;
-  if (!sample.ended) ++entry.active_counting;
-
   const std::uint32_t rtt_us = sample.min_rtt_us != 0 ? sample.min_rtt_us : sample.rtt_us;
+  if (sample.idle > (rtt_us != 0 ? limits_.active_max : limits_.unproved_active_max)) return;
+  if (!sample.ended) ++entry.active_counting;
   if (rtt_us == 0) return;
   if (entry.ring.size() < samples_max()) {
     entry.ring.push_back({tick_of(now), rtt_us});

@@ -19,6 +19,8 @@ struct LatencyLimits {
   Millis window{60'000};
   // A connection that was silent for longer says nothing about now: its RTT is stale.
   Millis active_max{5'000};
+  // The same of one that the kernel has no RTT of: a restored one, whose clock began anew with it.
+  Millis unproved_active_max{1'000};
 };
 
 struct PrefixLatency {
@@ -34,7 +36,8 @@ struct PrefixLatency {
 // The RTT of a connection is tcpi_min_rtt where the kernel has one: the smoothed value contains
 // the peer's delayed acknowledgements (up to 40 ms and more), which are no distance and do not get
 // better by moving. Right after a restore there is no minimum yet and no smoothed value either:
-// such connections are counted, not sampled.
+// such connections are open, but they are samples only once they have said something, and active
+// ones hardly longer. All of a silent crowd would else seem to be back after each move.
 // Owner: the agent. One thread.
 class LatencyTable {
  public:

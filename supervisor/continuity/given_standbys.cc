@@ -359,6 +359,12 @@ wire::Resources GivenStandbys::set_aside(std::string_view except) const {
   return sum;
 }
 
+std::set<std::string> GivenStandbys::icons() const {
+  std::set<std::string> icons;
+  for (const auto& [icon, standby] : standbys_) icons.insert(icon);
+  return icons;
+}
+
 json::Array GivenStandbys::describe() const {
   json::Array all;
   for (const auto& [icon, standby] : standbys_)

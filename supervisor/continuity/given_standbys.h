@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/http_server.h"
@@ -47,6 +48,7 @@ class GivenStandbys {
   Task<void> recover();
   // Room that is kept, less that for `except`.
   wire::Resources set_aside(std::string_view except) const;
+  std::set<std::string> icons() const;
   json::Array describe() const;
 
  private:

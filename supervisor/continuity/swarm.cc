@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "discovery/pinger.h"
 #include "migration/worker.h"
+#include "supervisor/continuity/continuity.h"
 #include "supervisor/host.h"
 
 namespace icon::supervisor {
@@ -19,6 +20,8 @@ constexpr Millis kCallLimit{1'500};  // of one node of etcd
 // Without a meeting for so long the ICONs decide for themselves again.
 constexpr Millis kAloneAfter{8'000};
 constexpr Millis kMeasuredAgain{10'000};
+// An agent that is just busy, or not yet listening after a move, does not hear an order.
+constexpr Millis kSaidAgain{2'000};
 constexpr std::size_t kDistancesMax = 4 * kSwarmTargetsMax;
 constexpr discovery::PingLimits kPings{2, Millis(50), Millis(300), kSwarmTargetsMax};
 
@@ -141,6 +144,7 @@ HostReport Swarm::report() const {
   report.free.cpu_millis = std::max<std::int64_t>(0, report.free.cpu_millis);
   report.free.memory_bytes = std::max<std::int64_t>(0, report.free.memory_bytes);
   report.free.bandwidth_bps = std::max<std::int64_t>(0, report.free.bandwidth_bps);
+  report.kept = host_.continuity->given().icons();
   if (const auto icons = host_.journal->icons())
     for (const auto& icon : *icons)
       if ((icon.state == icon_state::kRunning || icon.state == icon_state::kMigrating) &&
@@ -191,9 +195,12 @@ void Swarm::follow() {
     if (!row || !*row || (*row)->state != icon_state::kRunning || (*row)->hold ||
         (*row)->epoch != decision.epoch)
       continue;
+    if (contracts_.sibling(decision.to) == nullptr) continue;
+    Followed& last = followed_[icon];
     const auto& text = view_.decisions.at(icon).text;
-    if (contracts_.sibling(decision.to) == nullptr || followed_[icon] == text) continue;
-    followed_[icon] = text;
+    const auto now = host_.clock.steady();
+    if (last.text == text && now - last.said < kSaidAgain) continue;
+    last = {text, now};
     host_.events.publish(EventHub::icon_topic(icon),
                          {{"event", "migrate"}, {"to", decision.to.id()}, {"reason", "swarm"}});
   }

@@ -53,8 +53,11 @@ class Swarm {
   SwarmView view_;
   std::vector<HostReport> reports_;
   std::map<std::string, SwarmDecision> standing_;
-  std::map<std::string, std::string>
-      followed_;  // by ICON: the last order to move, as it was written
+  struct Followed {
+    std::string text;  // of the order to move, as it was written
+    SteadyTime said{};
+  };
+  std::map<std::string, Followed> followed_;  // by ICON: the last one
   struct Distance {
     std::int64_t rtt_us = 0;
     SteadyTime seen{};

@@ -64,6 +64,7 @@ json::Object HostReport::to_json() const {
     far.emplace_back(json::Object{{"address", address.to_string()}, {"rtt_us", rtt}});
   return {{"host", host.id()},
           {"free", free.to_json()},
+          {"kept", json::Array(kept.begin(), kept.end())},
           {"icons", std::move(all)},
           {"distances", std::move(far)}};
 }
@@ -73,6 +74,12 @@ Result<HostReport> HostReport::from_json(const json::Object& object) {
   ICON_TRY(report.host, get_id(object, "host"));
   ICON_TRY(const auto* free, json::get_object(object, "free"));
   ICON_TRY(report.free, wire::Resources::from_json(*free));
+  ICON_TRY(const auto* kept, json::get_array(object, "kept", kSwarmIconsMax));
+  for (const auto& value : *kept) {
+    if (!value.is_string() || value.get_string().size() > kIdBytes)
+      return fail(Code::kInvalid, "field 'kept' holds no id");
+    report.kept.emplace(value.get_string());
+  }
   ICON_TRY(const auto* icons, json::get_array(object, "icons", kSwarmIconsMax));
   for (const auto& value : *icons) {
     ICON_TRY(const auto* entry, object_of(value));
@@ -135,13 +142,28 @@ std::optional<PublicKey> SwarmChooser::likely_next(
   return best;
 }
 
+bool SwarmChooser::is_much_nearer(std::optional<std::int64_t> there_us,
+                                  std::optional<std::int64_t> here_us) const {
+  return there_us && here_us && *here_us - *there_us >= limits_.gain_us_min &&
+         (*here_us - *there_us) * 100 >= *here_us * limits_.gain_percent;
+}
+
+// What stands, unless something speaks for another: a standby is made once, not twice a minute.
+PublicKey SwarmChooser::place_to_prepare(const Case& one, const HostReport& best,
+                                         const Memory& memory) const {
+  if (const auto likely = likely_next(memory, one.here.host, one.others)) return *likely;
+  if (one.before == nullptr || one.before->epoch != one.icon.epoch) return best.host;
+  for (const auto* other : one.others)
+    if (other->host == one.before->to &&
+        !is_much_nearer(distance_us(best, one.icon), distance_us(*other, one.icon)))
+      return other->host;
+  return best.host;
+}
+
 // What there is to say of one ICON; nullopt: nothing, there is no other host with room.
-std::optional<SwarmDecision> SwarmChooser::choose(const HostReport& here, const SwarmIcon& icon,
-                                                  const std::vector<HostReport>& reports,
-                                                  Memory& memory) const {
-  std::vector<const HostReport*> others;
-  for (const auto& other : reports)
-    if (other.host != here.host && other.free.covers(icon.resources)) others.push_back(&other);
+std::optional<SwarmDecision> SwarmChooser::choose(const Case& one, Memory& memory,
+                                                  SteadyTime now) const {
+  const auto& [here, icon, others, before] = one;
   if (others.empty()) return std::nullopt;
   const auto nearer = [&](const HostReport* left, const HostReport* right) {
     const auto a = distance_us(*left, icon);
@@ -152,23 +174,21 @@ std::optional<SwarmDecision> SwarmChooser::choose(const HostReport& here, const 
   };
   const HostReport& best = **std::min_element(others.begin(), others.end(), nearer);
   const auto there_us = distance_us(best, icon);
-  const auto here_us = distance_us(here, icon);
-  const bool gains = !icon.held && there_us && here_us &&
-                     *here_us - *there_us >= limits_.gain_us_min &&
-                     (*here_us - *there_us) * 100 >= *here_us * limits_.gain_percent;
+  const bool gains = !icon.held && now - memory.arrived >= limits_.arrived &&
+                     is_much_nearer(there_us, distance_us(here, icon));
   if (!gains)
     memory.rounds_won = 0;
   else
     memory.rounds_won = memory.winner == best.host ? memory.rounds_won + 1 : 1;
   memory.winner = best.host;
-  const auto likely = likely_next(memory, here.host, others);
   // It has just arrived: in a moment it is known who is near its users.
-  if (!icon.users.empty() && !there_us && !likely) return std::nullopt;
+  if (!icon.users.empty() && !there_us && !likely_next(memory, here.host, others))
+    return std::nullopt;
   SwarmDecision decision;
   decision.icon = icon.id;
   decision.epoch = icon.epoch;
   decision.move = memory.rounds_won >= limits_.rounds;
-  decision.to = decision.move ? best.host : likely.value_or(best.host);
+  decision.to = decision.move ? best.host : place_to_prepare(one, best, memory);
   return decision;
 }
 
@@ -189,11 +209,19 @@ std::vector<SwarmDecision> SwarmChooser::step(const std::vector<HostReport>& rep
     for (const auto& icon : here.icons) {
       if (!seen.insert(icon.id).second) continue;  // two hosts have it: it is just moving
       Memory& memory = memory_[icon.id];
-      if (memory.host && *memory.host != here.host) ++memory.moves[{*memory.host, here.host}];
+      if (memory.host && *memory.host != here.host) {
+        ++memory.moves[{*memory.host, here.host}];
+        memory.arrived = now;
+      }
       memory.host = here.host;
-      auto decision = choose(here, icon, reports, memory);
-      if (!decision) continue;
       const auto before = standing.find(icon.id);
+      Case one{here, icon, {}, before == standing.end() ? nullptr : &before->second};
+      for (const auto& other : reports)
+        if (other.host != here.host &&
+            (other.kept.contains(icon.id) || other.free.covers(icon.resources)))
+          one.others.push_back(&other);
+      auto decision = choose(one, memory, now);
+      if (!decision) continue;
       if (before != standing.end()) {
         if (!is_news(*decision, before->second, memory, now)) continue;
         decision->sequence = before->second.sequence;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,6 +39,7 @@ struct SwarmIcon {
 struct HostReport {
   PublicKey host;
   wire::Resources free;
+  std::set<std::string> kept;  // ICONs for which room is kept here, that is not in `free`
   std::vector<SwarmIcon> icons;
   std::map<Address, std::int64_t> rtt_us;  // from here, of users of any ICON of the swarm
 
@@ -63,6 +65,8 @@ struct ChoiceLimits {
   std::int64_t gain_percent = 20;
   Millis patience{10'000};  // then what was not followed may be decided anew
   Millis settled{3'000};    // so long is prepared at one host before another takes its place
+  // So long stays what has just come: its agent has to look who speaks to it here.
+  Millis arrived{3'000};
 };
 
 class SwarmChooser {
@@ -79,11 +83,21 @@ class SwarmChooser {
     std::optional<PublicKey> winner;
     int rounds_won = 0;
     SteadyTime decided{};
+    SteadyTime arrived{};
     std::optional<PublicKey> host;                         // where it was
     std::map<std::pair<PublicKey, PublicKey>, int> moves;  // from, to: how often
   };
-  std::optional<SwarmDecision> choose(const HostReport& here, const SwarmIcon& icon,
-                                      const std::vector<HostReport>& reports, Memory& memory) const;
+  // What is looked at for one ICON.
+  struct Case {
+    const HostReport& here;
+    const SwarmIcon& icon;
+    std::vector<const HostReport*> others;  // that have room
+    const SwarmDecision* before = nullptr;  // what stands
+  };
+  std::optional<SwarmDecision> choose(const Case& one, Memory& memory, SteadyTime now) const;
+  bool is_much_nearer(std::optional<std::int64_t> there_us,
+                      std::optional<std::int64_t> here_us) const;
+  PublicKey place_to_prepare(const Case& one, const HostReport& best, const Memory& memory) const;
   bool is_news(const SwarmDecision& decision, const SwarmDecision& old, const Memory& memory,
                SteadyTime now) const;
   std::optional<PublicKey> likely_next(const Memory& memory, const PublicKey& here,

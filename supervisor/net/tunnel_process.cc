@@ -31,6 +31,7 @@ constexpr Millis kStopTimeout{2'000};
 constexpr timeval kAnswerTimeout{1, 0};
 constexpr int kKeepaliveSeconds = 10;
 constexpr int kPortsTried = 1024;
+constexpr std::size_t kLogBytesRead = 1 << 20;
 constexpr Millis kRestartFirst{50};
 constexpr Millis kRestartMax{10'000};
 constexpr Millis kStable{60'000};  // lived that long: the next restart is a first one again
@@ -116,6 +117,7 @@ class TunnelProcesses final : public TunnelDevices {
     return options_.directory + "/" + interface + suffix;
   }
   Result<TunnelStatus> start(const std::string& interface, Process& process);
+  std::string last_words(const std::string& interface) const;
   Status configure(const std::string& interface, const TunnelKey& key);
   Status choose_port(const std::string& interface, std::uint16_t remembered);
   void watch(const std::string& interface, Process& process);
@@ -196,6 +198,15 @@ Status TunnelProcesses::choose_port(const std::string& interface, std::uint16_t 
               "no free UDP port for a tunnel from " + std::to_string(options_.port_first) + " on");
 }
 
+// Why it has ended, as it said itself.
+std::string TunnelProcesses::last_words(const std::string& interface) const {
+  auto text = read_file(path(interface, ".log"), kLogBytesRead);
+  while (text && text->ends_with('\n')) text->pop_back();
+  if (!text || text->empty()) return "it has said nothing";
+  const auto end_before = text->rfind('\n');
+  return end_before == std::string::npos ? *text : text->substr(end_before + 1);
+}
+
 Result<TunnelStatus> TunnelProcesses::start(const std::string& interface, Process& process) {
   int ready[2];
   if (pipe2(ready, O_CLOEXEC) != 0) return fail_errno("pipe");
@@ -216,8 +227,7 @@ Result<TunnelStatus> TunnelProcesses::start(const std::string& interface, Proces
   const int polled = poll(&wait, 1, static_cast<int>(kStartTimeout.count()));
   if (polled == 0) return fail(Code::kTimeout, "tunnel " + interface + " does not start");
   if (polled < 0 || read(ready_read.get(), &byte, 1) != 1)
-    return fail(Code::kIo,
-                "tunnel " + interface + " ended at once: see " + path(interface, ".log"));
+    return fail(Code::kIo, "tunnel " + interface + " ended at once: " + last_words(interface));
   // An error from here on ends the child again: it is ours until released.
   ICON_CHECK(configure(interface, process.key));
   process.pid = child.release();

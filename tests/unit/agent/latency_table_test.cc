@@ -51,6 +51,22 @@ TEST_F(LatencyTableTest, DelayedAcknowledgementsAreNoDistance) {
   EXPECT_EQ(table_.snapshot()[0].rtt_us_p50, 5'000U);  // not the smoothed 15'000
 }
 
+// A restore winds the kernel's clocks of all connections back; only who speaks gets an RTT again.
+TEST_F(LatencyTableTest, ARestoredSilentConnectionIsNotBack) {
+  auto silent = sample("192.0.2.1", 0, Millis(900));
+  auto upload = sample("198.51.100.1", 0, Millis(20));  // its user never asks, and is there
+  dump({silent, upload, sample("203.0.113.1", 5'000, Millis(1'500))});
+  for (const auto& prefix : table_.snapshot()) EXPECT_EQ(prefix.weight, 1);
+  silent.idle = Millis(1'100);
+  dump({silent, upload, sample("203.0.113.1", 5'000, Millis(2'500))});
+  const auto prefixes = table_.snapshot();
+  ASSERT_EQ(prefixes.size(), 3U);
+  EXPECT_EQ(prefixes[2].prefix.to_string(), "192.0.2.0/24");
+  EXPECT_EQ(prefixes[2].weight, 0);
+  EXPECT_EQ(prefixes[2].connections, 1);
+  EXPECT_EQ(prefixes[1].weight, 1);
+}
+
 TEST_F(LatencyTableTest, SmoothedRttServesWhereThereIsNoMinimum) {
   TcpSample without = sample("192.0.2.1", 0);
   without.rtt_us = 7'000;

@@ -85,6 +85,35 @@ TEST_F(SwarmChoiceTest, OscillatingUsersMoveNobody) {
     for (const auto& decision : step()) EXPECT_FALSE(decision.move);
 }
 
+TEST_F(SwarmChoiceTest, AStandbyIsMadeOnce) {
+  reports_[2].rtt_us[user_] = 39 * kMs;
+  ASSERT_EQ(step().at(0).to, reports_[2].host);
+  // Its room is not free any more: it is there for this ICON.
+  reports_[2].free.cpu_millis = 499;
+  reports_[2].kept.insert(icon().id);
+  for (int i = 0; i < 20; ++i) {
+    reports_[1].rtt_us[user_] = (i % 2 == 0 ? 38 : 41) * kMs;
+    EXPECT_TRUE(step(Millis(2'000)).empty());
+  }
+  reports_[1].rtt_us[user_] = 30 * kMs;
+  EXPECT_EQ(step(Millis(2'000)).at(0).to, reports_[1].host);
+}
+
+TEST_F(SwarmChoiceTest, WhatHasJustComeStaysAWhile) {
+  reports_[1].rtt_us[user_] = 4 * kMs;
+  step();
+  ASSERT_TRUE(step().at(0).move);
+  reports_[1].icons = std::exchange(reports_[0].icons, {});
+  ++reports_[1].icons[0].epoch;
+  // As if those whom it has left were back.
+  reports_[1].rtt_us[user_] = 40 * kMs;
+  reports_[0].rtt_us[user_] = 4 * kMs;
+  for (int i = 0; i < 6; ++i)
+    for (const auto& decision : step()) EXPECT_FALSE(decision.move);
+  step();
+  EXPECT_TRUE(step().at(0).move);
+}
+
 TEST_F(SwarmChoiceTest, LearnsTheWaysThatUsersTake) {
   // 0 to 2, back and again; from where it is, all others are as far.
   for (int i = 0; i < 4; ++i) {
@@ -112,7 +141,10 @@ TEST_F(SwarmChoiceTest, WhatIsReadIsLimited) {
   auto strange = good;
   strange["icons"].as_array()[0].as_object()["users"].as_array()[0].as_object()["weight"] = -1;
   EXPECT_FALSE(HostReport::from_json(strange));
-  for (const char* key : {"host", "free", "icons", "distances"}) {
+  reports_[0].kept.insert(std::string(65, 'a'));
+  EXPECT_FALSE(HostReport::from_json(reports_[0].to_json()));
+  reports_[0].kept.clear();
+  for (const char* key : {"host", "free", "kept", "icons", "distances"}) {
     auto body = good;
     body[key] = 1;
     EXPECT_FALSE(HostReport::from_json(body)) << key;
