@@ -107,6 +107,7 @@ std::string DemoWorld::config_text(const std::string& node) const {
       (engine == options_.docker_sockets.end() ? directory + "/no-docker.sock" : engine->second) +
       "\n";
   text += options_.more_config;
+  if (options_.config_of) text += options_.config_of(lab_, node);
   return text;
 }
 

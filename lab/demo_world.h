@@ -25,6 +25,8 @@ struct DemoWorldOptions {
   std::map<std::string, std::int64_t> prices_ucredits;
   std::map<std::string, std::string> docker_sockets;  // of engines that hosts may use
   std::string more_config;                            // lines for every supervisor's configuration
+  // Such that need the lab: its addresses and ids.
+  std::function<std::string(const Lab& lab, const std::string& node)> config_of;
   bool keep = false;  // the lab and its supervisors stay when this object goes
 };
 inline constexpr std::int64_t kDemoPriceUcredits = 80'000;

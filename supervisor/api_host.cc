@@ -148,6 +148,7 @@ Result<json::Value> describe_migration(Host& host, http::Request request) {
   ICON_TRY(const auto migration, find_migration(host, request.params["id"]));
   auto object = short_form(migration);
   object["phases"] = migration.phases;
+  object["standby"] = migration.details.contains("standby");
   object["evidence"] = migration.evidence;
   return json::Value(std::move(object));
 }

@@ -117,8 +117,6 @@ void DestinationMoves::add_routes(http::Router& router) {
     };
     auto moved = parse();
     if (!moved) co_return http::error_response(moved.error());
-    // What is kept here for a move from where it was is in the way of a stub that must turn.
-    co_await host_.continuity->given().end(request.params["icon"], "the ICON has moved on");
     const auto done = co_await stubs_.repoint(request.params["icon"], std::move(*moved));
     co_return done ? http::json_response(200, json::Object{}) : http::error_response(done.error());
   });

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "supervisor/continuity/continuity.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
 #include "wire/tenancy.h"
@@ -187,6 +188,8 @@ Task<Status> Stubs::repoint(const std::string& icon_id, Moved moved) {
     co_return fail(Code::kConflict, "the stub knows of epoch " + std::to_string(stub->epoch));
   // It moved back here: what runs here needs no stub.
   if (order.to.id() == host_.id) co_return Status{};
+  // What is kept here for a move from where it was is in the way of a stub that must turn.
+  co_await host_.continuity->given().end(icon_id, "the ICON has moved on");
   ICON_CO_CHECK(co_await ask_for_tunnel(order.to, moved.api, icon_id, moved.order));
   stub->next_host = order.to.id();
   stub->next_api = moved.api;

@@ -4,6 +4,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <filesystem>
+#include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -76,8 +77,6 @@ void GivenStandbys::add_routes(http::Router& router) {
   router.on("DELETE", "/v1/standbys/{s}", [this](http::Request request) -> Task<http::Response> {
     const auto standby = find(request);
     if (!standby) co_return http::error_response(standby.error());
-    if ((*standby)->busy)
-      co_return http::error_response({Code::kConflict, "this standby is still being prepared"});
     const auto receipt = co_await close(*standby, "released");
     if (!receipt) co_return http::error_response(receipt.error());
     co_return http::json_response(200, json::Object{{"receipt", receipt->to_json()}});
@@ -225,19 +224,7 @@ Task<Status> GivenStandbys::receive(StandbyPtr standby, std::string part, http::
                         standby->order.standby_id, left};
     bytes = co_await store_image(std::move(image), body);
   } else if (part == "layer") {
-    const auto paths = host_.containers->paths(standby->icon.id);
-    std::map<std::string, std::string> directories{{"upper", paths.upper},
-                                                   {"bin", paths.run + "/bin"}};
-    const auto made = make_directories(paths.run + "/bin");
-    if (made) {
-      const auto report = co_await extract_body(body, std::move(directories), left);
-      if (report)
-        bytes = report->bytes;
-      else
-        bytes = fail(report.error());
-    } else {
-      bytes = fail(made.error());
-    }
+    bytes = co_await receive_layer(standby, body, left);
     standby->has_layer = bytes.has_value();
   }
   standby->busy = false;
@@ -249,7 +236,39 @@ Task<Status> GivenStandbys::receive(StandbyPtr standby, std::string part, http::
   co_return Status{};
 }
 
-// --- Ends ----------------------------------------------------------------------------------------
+// Aside until all of it is here: the standby may end meanwhile, and a move make the same
+// directories.
+Task<Result<std::uint64_t>> GivenStandbys::receive_layer(StandbyPtr standby, http::BodyReader& body,
+                                                         std::uint64_t bytes_max) {
+  const auto paths = host_.containers->paths(standby->icon.id);
+  const std::string aside = paths.directory + "/standby-" + standby->order.standby_id;
+  std::error_code error;
+  const auto place = [&]() -> Status {
+    const auto current = standbys_.find(standby->icon.id);
+    if (current == standbys_.end() || current->second != standby)
+      return fail(Code::kCancelled, "this standby has ended meanwhile");
+    for (const auto& [from, to] : {std::pair(aside + "/upper", paths.upper),
+                                   std::pair(aside + "/bin", paths.run + "/bin")}) {
+      std::filesystem::rename(from, to, error);  // over what is empty
+      if (error) return fail(Code::kIo, "put " + to + " in its place: " + error.message());
+    }
+    return {};
+  };
+  Status done = make_directories(aside + "/upper");
+  if (done) done = make_directories(aside + "/bin");
+  std::uint64_t bytes = 0;
+  if (done) {
+    std::map<std::string, std::string> directories{{"upper", aside + "/upper"},
+                                                   {"bin", aside + "/bin"}};
+    const auto report = co_await extract_body(body, std::move(directories), bytes_max);
+    done = report ? place() : Status(fail(report.error()));
+    if (report) bytes = report->bytes;
+  }
+  std::filesystem::remove_all(aside, error);
+  std::filesystem::remove(paths.directory, error);  // where its end found it in use
+  if (!done) co_return fail(done.error());
+  co_return bytes;
+}
 
 Task<bool> GivenStandbys::take(StandbyClaim claim) {
   const auto found = standbys_.find(claim.icon);
@@ -264,7 +283,7 @@ Task<bool> GivenStandbys::take(StandbyClaim claim) {
     co_return false;
   }
   standbys_.erase(found);
-  (void)note_all();
+  noted_ = false;  // once the move is journalled: till then the next start has to find it
   (void)receipt(*standby, "used");
   co_return true;
 }
@@ -323,6 +342,7 @@ Result<wire::Envelope> GivenStandbys::receipt(const Standby& standby, std::strin
 }
 
 Task<void> GivenStandbys::expire() {
+  if (!std::exchange(noted_, true)) (void)note_all();
   std::vector<StandbyPtr> over;
   const UtcMillis now = host_.clock.utc_ms();
   for (const auto& [icon, standby] : standbys_)

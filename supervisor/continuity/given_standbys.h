@@ -60,6 +60,8 @@ class GivenStandbys {
   Status check_room(const Standby& standby, const wire::ContinuityProposal& terms) const;
   Task<Result<json::Object>> prepare(Standby& standby, const json::Object& body);
   Task<Status> receive(StandbyPtr standby, std::string part, http::BodyReader& body);
+  Task<Result<std::uint64_t>> receive_layer(StandbyPtr standby, http::BodyReader& body,
+                                            std::uint64_t bytes_max);
   Result<StandbyPtr> find(const http::Request& request) const;
   Task<Result<wire::Envelope>> close(StandbyPtr standby, std::string end);
   Result<wire::Envelope> receipt(const Standby& standby, std::string end) const;
@@ -70,6 +72,7 @@ class GivenStandbys {
   Contracts& contracts_;
   std::function<bool(const std::string&)> is_leaving_;
   std::map<std::string, StandbyPtr> standbys_;  // by ICON: one each
+  bool noted_ = true;
 };
 
 }  // namespace icon::supervisor

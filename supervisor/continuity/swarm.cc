@@ -233,11 +233,9 @@ HeldStandbys::Wanted Swarm::wanted() const {
 json::Object Swarm::describe() const {
   json::Array decisions;
   for (const auto& [icon, decision] : standing_) decisions.emplace_back(decision.to_json());
-  return {{"host", view_.orchestrator},
-          {"here", view_.is_here},
-          {"term", view_.term},
-          {"hosts", reports_.size()},
-          {"decisions", std::move(decisions)}};
+  return {{"host", view_.orchestrator}, {"here", view_.is_here},
+          {"delegates", delegates_},    {"term", view_.term},
+          {"hosts", reports_.size()},   {"decisions", std::move(decisions)}};
 }
 
 }  // namespace icon::supervisor
