@@ -25,9 +25,8 @@ bool is_digest(const std::string& text) {
 }
 
 void add(wire::Resources& sum, const wire::Resources& more) {
-  sum.cpu_millis += more.cpu_millis;
-  sum.memory_bytes += more.memory_bytes;
-  sum.bandwidth_bps += more.bandwidth_bps;
+  sum = {sum.cpu_millis + more.cpu_millis, sum.memory_bytes + more.memory_bytes,
+         sum.bandwidth_bps + more.bandwidth_bps};
 }
 
 // Of an ICON whose row says that it is somewhere else.
@@ -243,6 +242,7 @@ Task<Result<std::uint64_t>> GivenStandbys::receive_layer(StandbyPtr standby, htt
   const auto paths = host_.containers->paths(standby->icon.id);
   const std::string aside = paths.directory + "/standby-" + standby->order.standby_id;
   std::error_code error;
+  std::uint64_t bytes = 0;
   const auto place = [&]() -> Status {
     const auto current = standbys_.find(standby->icon.id);
     if (current == standbys_.end() || current->second != standby)
@@ -256,13 +256,12 @@ Task<Result<std::uint64_t>> GivenStandbys::receive_layer(StandbyPtr standby, htt
   };
   Status done = make_directories(aside + "/upper");
   if (done) done = make_directories(aside + "/bin");
-  std::uint64_t bytes = 0;
   if (done) {
     std::map<std::string, std::string> directories{{"upper", aside + "/upper"},
                                                    {"bin", aside + "/bin"}};
     const auto report = co_await extract_body(body, std::move(directories), bytes_max);
+    bytes = report ? report->bytes : 0;
     done = report ? place() : Status(fail(report.error()));
-    if (report) bytes = report->bytes;
   }
   std::filesystem::remove_all(aside, error);
   std::filesystem::remove(paths.directory, error);  // where its end found it in use
@@ -301,7 +300,7 @@ Task<Result<wire::Envelope>> GivenStandbys::close(StandbyPtr standby, std::strin
   if (found != standbys_.end() && found->second == standby) {
     standbys_.erase(found);
     co_await remove(standby->icon.id);
-    // The tunnel was opened for this, unless a stub or another ICON uses it.
+    // Opened for this, unless a stub or another ICON uses it.
     const std::string peer = standby->holder.id();
     if (host_.network->close_tunnel(peer)) (void)host_.journal->remove_tunnel(peer);
     if (const auto noted = note_all(); !noted) co_return fail(noted.error());
@@ -361,7 +360,7 @@ Task<void> GivenStandbys::recover() {
   if (!text || !*text || (*text)->size() > kNotedBytesMax) co_return;
   boost::system::error_code bad;
   const auto noted = boost::json::parse(**text, bad);
-  if (bad || !noted.is_array()) co_return;
+  if (!noted.is_array()) co_return;
   for (const auto& value : noted.get_array()) {
     if (!value.is_string()) continue;
     std::string icon(value.get_string());
