@@ -14,6 +14,9 @@ Result<wire::Envelope> consent_to_standby(const KeyPair& key, const Self& self,
   const budget::ProviderNames names{question.name, question.domain, question.to.id(), false};
   if (const auto barred = allowed.check(names))
     return fail(Code::kRefused, barred->code + ": " + barred->message);
+  // Where a host stands is known from its offers only, and here nobody has asked for one.
+  if (!policy.residency.anywhere())
+    return fail(Code::kRefused, "residency: the policy says where its files may be");
   wire::StandbyOrder order;
   order.icon = key.public_key();
   order.standby_id = question.standby_id;
