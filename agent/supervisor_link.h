@@ -73,7 +73,7 @@ struct SupervisorEvent {
   std::string migration;
   std::int64_t epoch = 0;
   std::string reason;
-  std::string request;                    // kPlan: what the answer names
+  std::string request;  // kPlan: what the answer names
   // kDelegate: its host's owner says when it moves; else it decides itself.
   bool on = false;
   bool replica = false;                   // kQuiesce: a copy is made, and it must not hold our key
