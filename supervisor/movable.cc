@@ -111,6 +111,8 @@ Task<json::Object> describe_destination(Host& host, Question question) {
   const auto room = co_await ask_for_room(host, *destination, question.resources);
   answer["has_room"] = room.has_value();
   if (!room) answer["error"] = room.error().message;
+  if (!room && room.error().code != Code::kRefused && room.error().code != Code::kLimit)
+    co_return answer;  // nobody is there, or somebody else
   const auto there = co_await ask_traits(host, destination->api, destination->key);
   if (!there) log::warn("traits.ask", {{"to", question.to}, {"error", there.error().message}});
   if (!there || !*there) co_return answer;

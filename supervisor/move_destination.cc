@@ -298,6 +298,9 @@ Task<Result<json::Object>> DestinationMoves::reserve(const http::Request& reques
   if (const auto fit = co_await refuse_unfit(host_, body); !fit) {
     log::warn("migration.reserve_failed",
               {{"migration", move->record.id()}, {"error", fit.error().message}});
+    // As discard() does: nobody will use it.
+    if (const auto receipt = host_.market->release(move->lease.lease_id); !receipt)
+      log::warn("migration.receipt", {{"error", receipt.error().message}});
     co_return fail(fit.error());
   }
   auto& icon = move->icon;

@@ -17,7 +17,7 @@ namespace {
 
 constexpr Millis kProgramMax{10'000};
 constexpr Millis kTraitsConnectLimit{3'000};
-constexpr Millis kTraitsAnswerLimit{12'000};  // CRIU may have to be asked first
+constexpr Millis kTraitsAnswerLimit{4'000};
 
 }  // namespace
 
