@@ -133,6 +133,7 @@ Result<GivenStandbys::StandbyPtr> GivenStandbys::check(const http::Request& requ
 
 Status GivenStandbys::check_room(const Standby& standby,
                                  const wire::ContinuityProposal& terms) const {
+  ICON_CHECK(host_.market->check_open());
   wire::Resources wanted = standby.icon.spec.resources;
   std::int64_t count = 1;
   for (const auto& [icon, other] : standbys_) {

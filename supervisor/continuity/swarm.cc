@@ -140,7 +140,9 @@ Task<void> Swarm::orchestrate() {
 HostReport Swarm::report() const {
   HostReport report;
   report.host = host_.key.public_key();
-  if (const auto free = host_.market->free()) report.free = *free;
+  // On a cordoned host there is no room for anybody.
+  if (const auto free = host_.market->free(); free && host_.market->check_open())
+    report.free = *free;
   report.free.cpu_millis = std::max<std::int64_t>(0, report.free.cpu_millis);
   report.free.memory_bytes = std::max<std::int64_t>(0, report.free.memory_bytes);
   report.free.bandwidth_bps = std::max<std::int64_t>(0, report.free.bandwidth_bps);
