@@ -199,6 +199,8 @@ Task<void> Agent::learn_identity(const Self& self) {
   if (!reseeded) log::error("replica.not_reseeded", {{"message", reseeded.error().message}});
   const std::string error = reseeded ? "" : reseeded.error().message;
   const std::size_t processes = reseeded ? *reseeded : 0;
+  const auto& hooks = options_.policy.replicate;
+  unreseeded_ = processes == 0 && hooks.command.empty() && hooks.signal == 0;
   const auto told = co_await link_.post_reseeded(processes, error);
   if (!told) log::error("replica.not_told", {{"message", told.error().message}});
   boost::asio::post(loop_, [this, epoch = self.epoch] { feed(event::Born{epoch}); });
@@ -379,6 +381,7 @@ Task<void> Agent::send_status() {
     StatusInput input = rounds_.status();
     input.lifecycle = lifecycle_.state();
     input.held = lifecycle_.held();
+    if (unreseeded_) input.warnings.emplace_back(kUnreseeded);
     const auto status = co_await link_.put_status(status_json(input));
     if (!status) log::debug("status.not_sent", {{"message", status.error().message}});
   } while (report_again_);

@@ -85,6 +85,7 @@ class Agent {
   int reports_ = 0;  // since the last tick, while others decide
   bool stopping_ = false;
   bool forget_key_ = false;  // with the descriptors: a copy is made
+  bool unreseeded_ = false;  // a clone, and nobody was there to be told so
   bool closing_ = false;     // for the freeze, until the wake
   int exit_code_ = 0;
 };

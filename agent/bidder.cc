@@ -1,5 +1,7 @@
 #include "agent/bidder.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -141,7 +143,7 @@ Status Bidder::bid(std::vector<KnownProvider> sellers, OpenSale sale, wire::Micr
   fresh.api = sale.api;
   fresh.call = sale.call;
   fresh.price = price;
-  fresh.hold = "sealed/" + sale.id;
+  fresh.hold = std::string(kBidHold) + sale.id;
   wire::AuctionBid body;
   body.auction = sale.id;
   body.party = key->public_key();
@@ -158,6 +160,11 @@ Status Bidder::bid(std::vector<KnownProvider> sellers, OpenSale sale, wire::Micr
   ICON_CHECK(parts_.wallet->hold(fresh.hold, std::max(price, sale.call.deposit_ucredits), now_ms));
   fresh.documents = {sale.call_document, fresh.commit, fresh.bid};
   live_ = std::move(fresh);
+  if (const auto saved = save(); !saved) {
+    (void)parts_.wallet->release(live_->hold, now_ms);
+    live_.reset();
+    return saved;
+  }
   // On the disk before the commit leaves: with it in hand we can show what we had bid.
   for (const auto& document : live_->documents) record(document);
   log::info("bid.made", {{"sale", live_->sale},
@@ -191,6 +198,7 @@ void Bidder::take() {
 
 void Bidder::open() {
   closed_ = false;
+  load();
   arm();
 }
 
@@ -202,6 +210,13 @@ void Bidder::close() {
 void Bidder::forget() {
   live_.reset();
   past_.clear();
+  loaded_ = true;  // what may lie there was another's
+  unlink(parts_.file.c_str());
+}
+
+bool Bidder::waits_for(const std::string& hold) {
+  load();
+  return live_ && live_->hold == hold;
 }
 
 void Bidder::end(State state, std::string reason) {
@@ -225,6 +240,13 @@ void Bidder::end(State state, std::string reason) {
   past_.push_back(describe(*live_));
   if (past_.size() > kBidsShown) past_.pop_front();
   live_.reset();
+  unlink(parts_.file.c_str());
+}
+
+void Bidder::go(State state) {
+  live_->state = state;
+  if (const auto saved = save(); !saved)
+    log::error("bid.not_saved", {{"message", saved.error().message}});
 }
 
 // ---- Its way, step by step ----
@@ -270,12 +292,12 @@ Task<void> Bidder::send_commit() {
   const auto answer = co_await parts_.link.sale(std::move(question));
   if (!live_) co_return;
   if (answer) {
-    live_->state = State::kCommitted;
+    go(State::kCommitted);
   } else if (is_final(answer.error()) || answer.error().code == Code::kConflict) {
     end(State::kRefused, answer.error().message);
   } else if (parts_.clock.utc_ms() >= live_->call.commit_until_ms) {
     // It may have arrived: then silence would cost the deposit.
-    live_->state = State::kCommitted;
+    go(State::kCommitted);
   }
 }
 
@@ -291,7 +313,7 @@ Task<void> Bidder::send_reveal() {
         ack->bid_digest == live_->bid.digest()) {
       live_->documents.push_back(*document);
       record(*document);
-      live_->state = State::kRevealed;
+      go(State::kRevealed);
       co_return;
     }
   }
@@ -347,7 +369,7 @@ void Bidder::find_trade(const auction::Clearing& clearing) {
       if (seller == live_->sellers.end())
         return end(State::kVoid, "its seller is none that we had reckoned with");
       live_->provider = *seller;
-      live_->state = State::kWon;
+      go(State::kWon);
       return;
     }
   }
@@ -373,6 +395,7 @@ Task<void> Bidder::claim() {
     co_return;
   }
   live_->offer = *document;
+  go(State::kWon);
   log::info("bid.won", {{"sale", live_->sale},
                         {"provider", live_->provider.view.names.name},
                         {"price_ucredits", live_->price},

@@ -22,6 +22,7 @@
 namespace icon::agent {
 
 inline constexpr std::size_t kBidsShown = 32;
+inline constexpr std::string_view kBidHold = "sealed/";  // and the sale
 
 // What it needs of Rounds; everything is borrowed.
 struct BidderParts {
@@ -32,6 +33,7 @@ struct BidderParts {
   std::optional<Wallet>& wallet;
   std::optional<Chronicle>& chronicle;
   std::function<const KeyPair*()> key;
+  std::string file;  // the bid that is under way: a commit whose reveal is forgotten costs money
 };
 
 // A call that is still open, and whose it is.
@@ -76,6 +78,8 @@ class Bidder {
 
   // The provider with the offer that we won, while it can be taken.
   std::optional<KnownProvider> won() const;
+  // The hold of a bid that is under way, also of an earlier process'.
+  bool waits_for(const std::string& hold);
   // It is bought, or no longer wanted: the bid's hold goes, the purchase has one of its own.
   void take();
 
@@ -105,6 +109,11 @@ class Bidder {
   };
   static std::string_view name_of(State state);
   static json::Object describe(const Bid& bid);
+  static json::Object to_json(const Bid& bid);
+  static Result<Bid> from_json(const json::Object& object);
+  void load();
+  Status save() const;
+  void go(State state);
   void arm();
   Task<void> step_task();
   Task<void> send_commit();
@@ -120,6 +129,7 @@ class Bidder {
   BidderParts parts_;
   boost::asio::steady_timer timer_;
   bool closed_ = true;
+  bool loaded_ = false;
   bool stepping_ = false;
   std::optional<Bid> live_;
   std::deque<json::Object> past_;  // the newest last

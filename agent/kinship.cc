@@ -118,6 +118,7 @@ void Kinship::ended(const std::string& migration, bool runs) {
   if (child == nullptr || child->state != Child::State::kOrdered) return;
   if (!runs) {
     family_.drop(migration);
+    parts_.failed(migration);
     return save();
   }
   child->state = Child::State::kServing;

@@ -38,6 +38,9 @@ struct KinshipParts {
   const Purchase& purchase;          // under way
   std::string file;                  // "family.json", beside the purse
   std::function<void(Event)> later;  // to the lifecycle, from the loop
+  // A replica has come to nothing; or has ended.
+  std::function<void(const std::string& migration)> failed;
+  std::function<void(const PublicKey& child)> gone;
 };
 
 // Owner: Rounds. Loop thread. Opens nothing outside of the tasks that it starts.

@@ -173,6 +173,7 @@ void Kinship::hear_report(const wire::Envelope& envelope, const std::vector<wire
                             {"connections", child.connections}});
   save();
   // The first and the last words are answered at once; the others wait for their turn.
+  if (child.state == Child::State::kEnded && child.state != before) parts_.gone(child.place.icon);
   if (child.state == Child::State::kEnded && !forgotten_)
     parts_.tasks.spawn("kin_last", tell(child.place.icon));
   if (is_new || child.state != Child::State::kServing) talk();

@@ -21,9 +21,8 @@ constexpr std::int64_t kRenewalsPerLength = 16;  // then the next ones are twice
 constexpr int kLengthStepsMax = 8;
 
 constexpr std::pair<Tenancy::State, std::string_view> kTenancyStates[] = {
-    {Tenancy::State::kHere, "here"},
-    {Tenancy::State::kLeft, "left"},
-    {Tenancy::State::kSettled, "settled"},
+    {Tenancy::State::kHere, "here"},        {Tenancy::State::kLeft, "left"},
+    {Tenancy::State::kReplica, "replica"},  {Tenancy::State::kSettled, "settled"},
     {Tenancy::State::kGivenUp, "given_up"},
 };
 
@@ -288,32 +287,65 @@ Tenancy* LeaseBook::here() {
   return found == tenancies_.end() ? nullptr : &*found;
 }
 
+namespace {
+
+Result<Tenancy> tenancy_of(const wire::Envelope& envelope, const PublicKey& icon,
+                           const std::string& provider_name, const Endpoint& api,
+                           UtcMillis now_ms) {
+  ICON_TRY(const auto lease, wire::open<wire::Lease>(envelope));
+  ICON_TRY(const auto bid, lease.verified_bid());
+  if (bid.icon != icon) return fail(Code::kUnauthenticated, "the lease is another's");
+  Tenancy fresh;
+  fresh.lease_id = lease.lease_id;
+  fresh.icon = icon;
+  fresh.provider = lease.provider;
+  fresh.provider_name = provider_name;
+  fresh.api = api;
+  fresh.resources = bid.resources;
+  fresh.slot_seconds = bid.slot_seconds;
+  fresh.start_ms = lease.start_ms;
+  fresh.expires_ms = lease.expires_ms;
+  fresh.paid = {{bid.nonce, bid.price_ucredits}};
+  fresh.papers = {envelope};
+  fresh.arrived_ms = std::min(now_ms, lease.start_ms);  // it served before we could say so
+  return fresh;
+}
+
+}  // namespace
+
+Status LeaseBook::replica_bought(const wire::Envelope& lease, const PublicKey& child,
+                                 const std::string& provider_name, const Endpoint& api,
+                                 UtcMillis now_ms) {
+  ICON_TRY(auto fresh, tenancy_of(lease, child, provider_name, api, now_ms));
+  fresh.state = Tenancy::State::kReplica;
+  fresh.next_try_ms = fresh.expires_ms;
+  // Never the one under which we run.
+  const auto oldest = std::find_if(tenancies_.begin(), tenancies_.end(), [](const Tenancy& each) {
+    return each.state == Tenancy::State::kSettled || each.state == Tenancy::State::kGivenUp;
+  });
+  if (tenancies_.size() >= kTenanciesMax && oldest == tenancies_.end())
+    return fail(Code::kLimit, "too many bills are open");
+  if (tenancies_.size() >= kTenanciesMax) tenancies_.erase(oldest);
+  tenancies_.push_back(std::move(fresh));
+  return {};
+}
+
+void LeaseBook::drop_replica(const std::string& hold) {
+  std::erase_if(tenancies_, [&](const Tenancy& each) {
+    return each.state == Tenancy::State::kReplica && each.paid.front().hold == hold;
+  });
+}
+
 Status LeaseBook::arrived(const std::optional<wire::Envelope>& envelope, const PublicKey& icon,
                           const std::string& provider_name, const Endpoint& api, UtcMillis now_ms) {
   ticked_ms_ = now_ms;
   std::optional<Tenancy> fresh;
   if (envelope) {
-    ICON_TRY(const auto lease, wire::open<wire::Lease>(*envelope));
-    ICON_TRY(const auto bid, lease.verified_bid());
-    if (bid.icon != icon)
-      return fail(Code::kUnauthenticated, "the lease under which we run is another's");
-    if (auto* now_here = here(); now_here != nullptr && now_here->lease_id == lease.lease_id) {
+    ICON_TRY(fresh, tenancy_of(*envelope, icon, provider_name, api, now_ms));
+    if (auto* now_here = here(); now_here != nullptr && now_here->lease_id == fresh->lease_id) {
       now_here->left_ms = 0;
       return {};
     }
-    fresh.emplace();
-    fresh->lease_id = lease.lease_id;
-    fresh->icon = icon;
-    fresh->provider = lease.provider;
-    fresh->provider_name = provider_name;
-    fresh->api = api;
-    fresh->resources = bid.resources;
-    fresh->slot_seconds = bid.slot_seconds;
-    fresh->start_ms = lease.start_ms;
-    fresh->expires_ms = lease.expires_ms;
-    fresh->paid = {{bid.nonce, bid.price_ucredits}};
-    fresh->papers = {*envelope};
-    fresh->arrived_ms = std::min(now_ms, lease.start_ms);  // it served before we could say so
   }
   if (auto* before = here()) {
     before->state = Tenancy::State::kLeft;

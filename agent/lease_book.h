@@ -25,6 +25,7 @@ struct Tenancy {
   enum class State {
     kHere,     // we run under it
     kLeft,     // over for us; the last bill is to come
+    kReplica,  // a replica's first slot, which we have paid; what it does not use comes back to us
     kSettled,  // the receipt is there and has been booked
     kGivenUp,  // it never came
   };
@@ -71,6 +72,9 @@ struct Tenancy {
   json::Object status_json() const;
 };
 std::string_view to_string(Tenancy::State state);
+inline bool awaits_bill(const Tenancy& tenancy) {
+  return tenancy.state == Tenancy::State::kLeft || tenancy.state == Tenancy::State::kReplica;
+}
 
 // The hold that pays for a renewal, by its document.
 inline constexpr std::string_view kRenewalHold = "renewal/";
@@ -132,6 +136,11 @@ class LeaseBook {
   // Errors: kUnauthenticated, kInvalid: not a lease of ours.
   Status arrived(const std::optional<wire::Envelope>& lease, const PublicKey& icon,
                  const std::string& provider_name, const Endpoint& api, UtcMillis now_ms);
+  // A replica is to run there; we have paid for `lease`. Errors: as arrived().
+  Status replica_bought(const wire::Envelope& lease, const PublicKey& child,
+                        const std::string& provider_name, const Endpoint& api, UtcMillis now_ms);
+  // It came to nothing, and the payment with it: a bill that nobody owes.
+  void drop_replica(const std::string& hold);
   // We are about to be frozen; returned() when nothing came of it.
   void leaving(UtcMillis now_ms);
   void returned();

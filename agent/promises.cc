@@ -1,6 +1,7 @@
 #include "agent/promises.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
@@ -206,6 +207,7 @@ void Promises::forget() {
   previous_.reset();
   broken_.clear();
   arrived();
+  unlink(path_.c_str());  // else the next process would take it for its own
 }
 
 void Promises::tick() {

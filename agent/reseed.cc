@@ -154,6 +154,8 @@ Task<Result<std::size_t>> reseed(Init& init, const ReplicatePolicy& policy, std:
   }
   limit.cancel();
   ICON_CO_CHECK(co_await run_command(init, policy));
+  if (told.empty() && policy.command.empty() && policy.signal == 0)
+    log::warn("replica.not_reseeded", {{"consequence", kUnreseeded}});
   log::info("replica.reseeded", {{"processes", told.size()},
                                  {"command", policy.command.empty() ? "" : policy.command.front()},
                                  {"signal", policy.signal}});

@@ -63,7 +63,7 @@ Rounds::Rounds(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGr
       survey_(loop, clock, link, tasks, survey_limits(options_.policy)),
       promises_(clock, options_.state_dir + "/record.json"),
       bidder_({loop, clock, link, tasks, wallet_, chronicle_,
-               [this] { return key() ? &*key() : nullptr; }}),
+               [this] { return key() ? &*key() : nullptr; }, options_.state_dir + "/bid.json"}),
       tenant_({loop, clock, link, tasks, options_.policy, wallet_, chronicle_,
                [this] { return key() ? &*key() : nullptr; },
                [this](std::int64_t seconds) { return worth_here(seconds); },
@@ -71,7 +71,9 @@ Rounds::Rounds(IoContext& loop, const Clock& clock, SupervisorLink& link, TaskGr
               options_.state_dir + "/leases.json"),
       kinship_({clock, link, tasks, table, monitor, options_.policy, options_.identity, self_,
                 wallet_, chronicle_, purchase_, options_.state_dir + "/family.json",
-                [this](Event event) { later(std::move(event)); }}),
+                [this](Event event) { later(std::move(event)); },
+                [this](const auto& migration) { tenant_.replica_failed(migration); },
+                [this](const auto& child) { tenant_.replica_ended(child); }}),
       dns_({loop, clock, tasks, options_.policy.dns_update, options_.state_dir,
             options_.run_command}) {
   use_key();
@@ -186,7 +188,7 @@ void Rounds::reconcile_holds(bool first) {
   for (const auto& id : wallet_->open_holds()) {
     const bool ours = id == lease_nonce_;
     if (id == purchase_.migration || (!ours && !first) || kinship_.waits_for(id)) continue;
-    if (id.starts_with(kRenewalHold)) continue;  // the tenant's
+    if (id.starts_with(kRenewalHold) || bidder_.waits_for(id)) continue;  // the tenant's, or a bid
     const auto status = ours ? wallet_->settle(id, now_ms) : wallet_->release(id, now_ms);
     log::info("purse.reconciled", {{"migration", id},
                                    {"as", ours ? "spent" : "released"},

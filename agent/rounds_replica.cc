@@ -50,7 +50,11 @@ Task<Status> Rounds::replica_order(std::string target, std::string reason) {
   if (is_own) groups = groups_for(request.provider);
   request.before_order = [this, provider = request.provider, groups,
                           is_own](const Purchase& purchase) {
-    return kinship_.ordered(purchase, provider, groups, is_own);
+    const auto noted = kinship_.ordered(purchase, provider, groups, is_own);
+    if (noted && purchase.replica && purchase.replica->lease)
+      tenant_.replica_bought(*purchase.replica->lease, purchase.replica->child,
+                             purchase.provider_name, provider.view.api);
+    return noted;
   };
   co_return co_await buyer_->buy(*self_, options_.policy, std::move(request), *wallet_, *chronicle_,
                                  purchase_);

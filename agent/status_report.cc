@@ -67,6 +67,7 @@ json::Object status_json(const StatusInput& input) {
                                    {"alert_percent", input.purse->alert_percent},
                                    {"shared_ucredits", input.purse->shared_ucredits}};
   status["family"] = input.family;
+  status["warnings"] = input.warnings;
   if (!input.dns.empty()) status["dns"] = input.dns;
   status["record"] = input.record;
   status["leases"] = input.leases;

@@ -33,6 +33,7 @@ struct StatusInput {
   json::Array bids;       // sealed ones, the newest last
   json::Array leases;     // a row for each that this ICON has held
   json::Object family;    // parent and children
+  json::Array warnings;   // sentences
   json::Object dns;       // the service's name, if the policy says that it is kept
 };
 // The body of PUT /v1/self/status.

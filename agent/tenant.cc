@@ -75,6 +75,27 @@ void Tenant::returned() {
   arm();
 }
 
+void Tenant::replica_bought(const wire::Envelope& lease, const PublicKey& child,
+                            const std::string& provider_name, const Endpoint& api) {
+  if (!usable_) return;
+  const auto noted = book_.replica_bought(lease, child, provider_name, api, parts_.clock.utc_ms());
+  if (!noted) log::warn("lease.not_noted", {{"message", noted.error().message}});
+  save();
+  arm();
+}
+
+void Tenant::replica_failed(const std::string& hold) {
+  book_.drop_replica(hold);
+  save();
+}
+
+void Tenant::replica_ended(const PublicKey& child) {
+  for (auto& each : book_.all())
+    if (each.state == Tenancy::State::kReplica && each.icon == child)
+      each.next_try_ms = parts_.clock.utc_ms() + kRetryMs;
+  arm();
+}
+
 void Tenant::forget() {
   book_.forget();
   usable_ = true;
@@ -113,7 +134,7 @@ json::Array Tenant::status_json() const {
 UtcMillis Tenant::next_ms(UtcMillis now_ms) const {
   auto next = now_ms + kWakeMsMax;
   for (const auto& tenancy : book_.all()) {
-    if (tenancy.state == Tenancy::State::kLeft) next = std::min(next, tenancy.next_try_ms);
+    if (awaits_bill(tenancy)) next = std::min(next, tenancy.next_try_ms);
     if (tenancy.state != Tenancy::State::kHere) continue;
     const auto times = renewal_times(tenancy, parts_.policy.interval_ms, parts_.policy.rounds);
     for (const auto at : {times.ask_ms, times.end_ms, times.clear_ms})
@@ -173,8 +194,7 @@ Task<void> Tenant::look_task() {
   }
   std::vector<std::string> due;
   for (const auto& tenancy : book_.all())
-    if (tenancy.state == Tenancy::State::kLeft && tenancy.next_try_ms <= now_ms)
-      due.push_back(tenancy.lease_id);
+    if (awaits_bill(tenancy) && tenancy.next_try_ms <= now_ms) due.push_back(tenancy.lease_id);
   for (const auto& lease_id : due) co_await look_at_bill(lease_id);
 }
 

@@ -42,7 +42,14 @@ class Tenant {
   void arrived(const Self& self, bool is_child);
   void close();     // a freeze is near: no timer, no call
   void returned();  // nothing came of it
-  void forget();    // we are somebody else's copy
+  // A replica's first slot is our purchase: what it does not use of it comes back to us. Before the
+  // order leaves; `replica_failed` when nothing came of it.
+  void replica_bought(const wire::Envelope& lease, const PublicKey& child,
+                      const std::string& provider_name, const Endpoint& api);
+  void replica_failed(const std::string& hold);
+  // It has said that it ends: its bill comes soon.
+  void replica_ended(const PublicKey& child);
+  void forget();  // we are somebody else's copy
   void set_draining(bool draining) { draining_ = draining; }
   void tick();
 

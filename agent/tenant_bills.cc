@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::int64_t kBillRetryMs = 1'000;
 constexpr std::int64_t kBillRetryMsMax = 600'000;
-constexpr int kBillTriesMax = 150;  // a day or so
+constexpr int kBillTriesMax = 150;    // a day or so
+constexpr int kBillSoonTriesMax = 8;  // some minutes: of a slot that is not over
 
 }  // namespace
 
@@ -21,7 +22,7 @@ Task<void> Tenant::look_at_bill(std::string lease_id) {
   LeasePapersQuestion question{before->api, before->provider.id(), lease_id};
   const auto papers = co_await parts_.link.lease_papers(std::move(question));
   auto* left = find(lease_id);
-  if (left == nullptr || left->state != Tenancy::State::kLeft) co_return;
+  if (left == nullptr || !awaits_bill(*left)) co_return;
   const auto now_ms = parts_.clock.utc_ms();
   Status read = papers ? Status{} : Status(fail(papers.error()));
   if (papers) read = read_papers(*left, *papers, now_ms);
@@ -35,7 +36,12 @@ Task<void> Tenant::look_at_bill(std::string lease_id) {
   } else {
     const auto wait_ms = kBillRetryMs << std::min(left->tries, 10);
     left->next_try_ms = now_ms + std::min(wait_ms, kBillRetryMsMax);
-    if (++left->tries >= kBillTriesMax) {
+    // A replica may renew for years; asked at the end of what is paid, its host knows how long.
+    const bool goes_on = left->state == Tenancy::State::kReplica && now_ms < left->expires_ms;
+    if (goes_on && left->tries >= kBillSoonTriesMax) {
+      left->next_try_ms = left->expires_ms;
+      left->tries = 0;
+    } else if (++left->tries >= kBillTriesMax) {
       left->state = Tenancy::State::kGivenUp;
       log::warn("receipt.never_came", {{"lease", lease_id},
                                        {"provider", left->provider_name},

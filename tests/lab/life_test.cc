@@ -17,7 +17,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <iostream>
 #include <map>
 #include <mutex>
@@ -27,11 +26,8 @@
 #include "base/file.h"
 #include "base/http_client.h"
 #include "base/netns.h"
-#include "budget/ledger/prov.h"
-#include "budget/ledger/sqlite_ledger_store.h"
-#include "lab/demo_world.h"
-#include "lab/remains.h"
-#include "tests/eventually.h"
+#include "tests/lab/proved_ledger.h"
+#include "tests/lab/world_fixture.h"
 
 namespace icon::lab {
 namespace {
@@ -210,20 +206,15 @@ std::int64_t median(std::vector<std::int64_t> values) {
   return values[values.size() / 2];
 }
 
-class LifeTest : public ::testing::Test {
+class LifeTest : public WorldTest {
  protected:
   void SetUp() override {
     DemoWorldOptions options;
-    options.lab_name = "lt" + std::to_string(getpid());
     options.topology_text = read_file(ICON_SOURCE_DIR "/lab/topologies/demo.yaml", 1 << 16).value();
     options.rootfs = ICON_PYTHON_ROOT;
-    options.criu = ICON_CRIU;
     options.prices_ucredits = {{"dear", 4'000'000}};
-    auto world = DemoWorld::create(std::move(options));
-    ASSERT_TRUE(world) << world.error().message;
-    world_.emplace(std::move(*world));
-    const auto started = world_->start_supervisors([] { return Status{}; });
-    ASSERT_TRUE(started) << started.error().message;
+    bring_up("lt", std::move(options));
+    if (HasFatalFailure()) return;
     const std::string policy = world_->lab().host_directory("origin") + "/life.yaml";
     ASSERT_TRUE(write_file_atomic(policy, kPolicy, 0644));
     const auto said = world_->run_icon(
@@ -238,44 +229,14 @@ class LifeTest : public ::testing::Test {
         icon::test::eventually([&] { return !first.visit(address("origin")).host.empty(); }));
   }
 
-  void TearDown() override {
-    if (!world_) return;
-    const std::string name = world_->lab().name();
-    if (HasFailure()) tell_logs();
-    EXPECT_TRUE(world_->down());
-    world_.reset();
-    EXPECT_EQ(scan_lab(name).describe(), "");
-  }
-
-  void tell_logs() const {
-    for (const auto& host : world_->hosts()) {
-      std::error_code error;
-      const std::string icons = world_->lab().host_directory(host) + "/state/icons";
-      for (const auto& icon : std::filesystem::directory_iterator(icons, error))
-        std::cerr << "--- the agent at " << host << "\n"
-                  << read_file(icon.path().string() + "/run/log/agent.log", 1 << 20).value_or("")
-                  << "\n";
-      std::cerr << "--- log of " << host << "\n"
-                << read_file(world_->log_file(host), 1 << 20).value_or("") << "\n";
-    }
-  }
-
-  Address address(const std::string& node) const { return world_->lab().address(node).value(); }
   std::string served_at(const std::string& node) const { return address(node).to_string(); }
 
-  json::Object icon_at(const std::string& host) const {
-    const auto body = world_->get(host, "/v1/icons/life");
-    return body ? *body : json::Object{};
-  }
+  json::Object life_at(const std::string& host) const { return icon_at(host, "life"); }
   std::string state_at(const std::string& host) const {
-    const auto icon = icon_at(host);
+    const auto icon = life_at(host);
     return icon.contains("state") ? std::string(icon.at("state").as_string()) : "";
   }
-  json::Object status_at(const std::string& host) const {
-    const auto icon = icon_at(host);
-    const auto* status = icon.if_contains("status");
-    return status != nullptr && status->is_object() ? status->as_object() : json::Object{};
-  }
+  json::Object status_at(const std::string& host) const { return status_of(host, "life"); }
   // The only child that the ICON at `host` knows.
   json::Object child_at(const std::string& host) const {
     const auto status = status_at(host);
@@ -283,36 +244,25 @@ class LifeTest : public ::testing::Test {
     const auto& children = status.at("family").as_object().at("children").as_array();
     return children.size() == 1 ? children.front().as_object() : json::Object{};
   }
+  // By the closing receipt of the only lease that `host` has sold; 0: there is none yet.
+  std::int64_t charged_at(const std::string& host) const {
+    const auto body = world_->get(host, "/v1/leases");
+    if (!body) return 0;
+    for (const auto& value : body->at("leases").as_array()) {
+      const auto& lease = value.as_object();
+      const auto* receipt = lease.if_contains("receipt");
+      if (lease.at("role").as_string() == "sold" && receipt != nullptr && receipt->is_object())
+        return receipt->at("body").at("charged_ucredits").as_int64();
+    }
+    return 0;
+  }
   static bool eventually(const std::function<bool()>& condition) {
     return icon::test::eventually(condition, kChangeMax);
   }
-
-  // Documents by kind, life's by activity, once ledger and export are proved.
-  std::map<std::string, int> ledger(const std::string& host, const std::string& id) const {
-    namespace ledger = budget::ledger;
-    auto store = ledger::SqliteLedgerStore::open(world_->lab().host_directory(host) +
-                                                 "/state/icons/" + id + "/run/state/ledger.db");
-    EXPECT_TRUE(store) << store.error().message;
-    if (!store) return {};
-    ledger::Report report;
-    const auto entries = ledger::verified_entries(*store, report);
-    EXPECT_TRUE(entries) << entries.error().message;
-    if (!entries) return {};
-    const auto valid = ledger::check_prov(ledger::to_prov(*entries));
-    EXPECT_TRUE(valid) << valid.error().message;
-    std::map<std::string, int> kinds;
-    for (const auto& entry : *entries) {
-      const auto event = wire::LifeEvent::from_json(entry.document.body);
-      ++kinds[event ? std::string(to_string(event->activity)) : entry.document.type];
-    }
-    return kinds;
-  }
-
-  std::optional<DemoWorld> world_;
 };
 
 TEST_F(LifeTest, AReplicaComesWithItsUsersAndGoesWithThem) {
-  const auto id = std::string(icon_at("origin").at("id").as_string());
+  const auto id = std::string(life_at("origin").at("id").as_string());
   Group near_a(world_->lab(), "users-a", address("origin"));
   Group near_b(world_->lab(), "users-b", address("origin"));
 
@@ -338,7 +288,7 @@ TEST_F(LifeTest, AReplicaComesWithItsUsersAndGoesWithThem) {
   EXPECT_LT(2 * after_b, before_b);
 
   // The replica has its share, and `icon explain` the reason.
-  const auto replica = icon_at("edge-b");
+  const auto replica = life_at("edge-b");
   const auto child_id = std::string(replica.at("id").as_string());
   EXPECT_NE(child_id, id);
   ASSERT_TRUE(eventually([&] {
@@ -358,10 +308,16 @@ TEST_F(LifeTest, AReplicaComesWithItsUsersAndGoesWithThem) {
       << near_b.told();
   EXPECT_TRUE(near_b.rtts_at(served_at("edge-b")).empty()) << near_b.told();
 
-  // Money: two slots were paid for, nothing is held, and the share is back.
+  // Money: two slots were paid for, nothing is held, and the share is back, and so is what the
+  // replica has not used of its slot.
   ASSERT_TRUE(eventually([&] { return child_at("edge-a").at("state").as_string() == "ended"; }));
+  ASSERT_TRUE(eventually([&] { return charged_at("edge-b") > 0; }));
+  const auto spent = kPriceUcredits + charged_at("edge-b");
+  EXPECT_LT(spent, 2 * kPriceUcredits);
+  ASSERT_TRUE(eventually([&] {
+    return status_at("edge-a").at("purse").as_object().at("spent_ucredits").as_int64() == spent;
+  }));
   const auto purse = status_at("edge-a").at("purse").as_object();
-  EXPECT_EQ(purse.at("spent_ucredits").as_int64(), 2 * kPriceUcredits);
   EXPECT_EQ(purse.at("held_ucredits").as_int64(), 0);
   EXPECT_EQ(purse.at("shared_ucredits").as_int64(), 0);
   EXPECT_GT(child_at("edge-a").at("share_ucredits").as_int64(), 0);
@@ -375,13 +331,13 @@ TEST_F(LifeTest, AReplicaComesWithItsUsersAndGoesWithThem) {
   EXPECT_FALSE(free_at("edge-a"));
 
   // Ledgers.
-  auto told = ledger("edge-a", id);
+  auto told = proved_ledger(run_dir("edge-a", id));
   EXPECT_EQ(told["birth"], 1);
   EXPECT_EQ(told["replica"], 1);
   EXPECT_EQ(told["share"], 1);
   EXPECT_EQ(told["share_return"], 1);
   EXPECT_EQ(told["move"], 1);
-  auto childs = ledger("edge-b", child_id);
+  auto childs = proved_ledger(run_dir("edge-b", child_id));
   EXPECT_EQ(childs["share"], 1);
   EXPECT_EQ(childs["share_return"], 1);
 }

@@ -14,13 +14,11 @@
 #include <string>
 #include <thread>
 
-#include "base/file.h"
 #include "base/http_client.h"
 #include "base/keys.h"
 #include "lab/demo_data.h"
-#include "lab/demo_world.h"
 #include "lab/load_client.h"
-#include "lab/remains.h"
+#include "tests/lab/world_fixture.h"
 
 namespace icon::lab {
 
@@ -39,21 +37,17 @@ inline void must(const Status& status) {
 
 inline Status no_poll() { return {}; }
 
-class MoveWorldTest : public ::testing::Test {
+class MoveWorldTest : public WorldTest {
  protected:
   void SetUp() override {
     DemoWorldOptions options;
-    options.lab_name = "mt" + std::to_string(getpid());
     options.topology_text =
         read_file(ICON_SOURCE_DIR "/lab/topologies/three-hosts.yaml", 1 << 16).value();
     options.rootfs = ICON_REDIS_ROOTFS;
-    options.criu = ICON_CRIU;
     options.origin = "a";
     change(options);
-    auto world = DemoWorld::create(std::move(options));
-    ASSERT_TRUE(world) << world.error().message;
-    world_.emplace(std::move(*world));
-    must(world_->start_supervisors(no_poll));
+    bring_up("mt", std::move(options));
+    if (HasFatalFailure()) return;
     start_service();
     data_ = {world_->lab().netns(client()),
              world_->lab().address(client()).value(),
@@ -71,28 +65,6 @@ class MoveWorldTest : public ::testing::Test {
   virtual void start_service() { must(world_->run_redis(kPolicy, {})); }
   virtual std::string client() const { return "client"; }  // where the users are
   virtual std::int64_t data_values() const { return kDataValues; }
-
-  void TearDown() override {
-    if (!world_) return;
-    const std::string name = world_->lab().name();
-    const bool failed = HasFailure();
-    if (failed)
-      for (const auto& host : world_->hosts()) {
-        std::cerr << "--- log of " << host << "\n"
-                  << read_file(world_->log_file(host), 1 << 20).value_or("") << "\n";
-        std::error_code error;
-        const std::string icons = world_->lab().host_directory(host) + "/state/icons";
-        for (const auto& icon : std::filesystem::directory_iterator(icons, error))
-          std::cerr << "--- the agent at " << host << "\n"
-                    << read_file(icon.path().string() + "/run/log/agent.log", 1 << 20).value_or("")
-                    << "\n";
-      }
-    EXPECT_TRUE(world_->down());
-    world_.reset();
-    EXPECT_EQ(scan_lab(name).describe(), "");
-  }
-
-  Address address(const std::string& node) const { return world_->lab().address(node).value(); }
 
   LoadClient load(const std::string& host) {
     LoadOptions options;
@@ -130,14 +102,12 @@ class MoveWorldTest : public ::testing::Test {
     request.body = R"({"to":")" + address(to).to_string() + R"(:7946"})";
     const auto answer = http::request_blocking(request);
     EXPECT_TRUE(answer && answer->status == 202) << (answer ? answer->body : "no answer");
-    const auto deadline = std::chrono::steady_clock::now() + kMoveMax;
-    while (std::chrono::steady_clock::now() < deadline) {
-      const auto now = migrations(from);
-      if (now.size() > before) return std::string(now.front().as_object().at("id").as_string());
-      std::this_thread::sleep_for(kStep);  // the agent buys first; that has no event of its own
-    }
-    ADD_FAILURE() << "no migration began at " << from;
-    return {};
+    // The agent buys first; that has no event of its own.
+    json::Array now;
+    const bool begun =
+        icon::test::eventually([&] { return (now = migrations(from)).size() > before; }, kMoveMax);
+    EXPECT_TRUE(begun) << "no migration began at " << from;
+    return begun ? std::string(now.front().as_object().at("id").as_string()) : "";
   }
 
   json::Array migrations(const std::string& host) const {
@@ -148,17 +118,18 @@ class MoveWorldTest : public ::testing::Test {
   // The state in which the migration ended at `host`, from its live events or, if it was quicker,
   // from the list.
   std::string outcome(const std::string& host, const std::string& id) const {
-    const auto deadline = std::chrono::steady_clock::now() + kMoveMax;
-    while (std::chrono::steady_clock::now() < deadline) {
-      const auto body = world_->get(host, "/v1/migrations/" + id);
-      if (body) {
-        const std::string state(body->at("state").as_string());
-        if (state == "done" || state == "rolled_back" || state == "running" || state == "aborted")
-          return state;
-      }
-      std::this_thread::sleep_for(kStep);
-    }
-    return "still under way";
+    std::string state = "still under way";
+    (void)icon::test::eventually(
+        [&] {
+          const auto body = world_->get(host, "/v1/migrations/" + id);
+          const std::string now(body ? std::string(body->at("state").as_string()) : "");
+          const bool ended =
+              now == "done" || now == "rolled_back" || now == "running" || now == "aborted";
+          if (ended) state = now;
+          return ended;
+        },
+        kMoveMax);
+    return state;
   }
 
   // Returns when `phase` has begun at `host`.
@@ -180,9 +151,8 @@ class MoveWorldTest : public ::testing::Test {
   }
 
   void wait_for_state(const std::string& host, const std::string& state) const {
-    const auto deadline = std::chrono::steady_clock::now() + kMoveMax;
-    while (icon_state(host) != state && std::chrono::steady_clock::now() < deadline)
-      std::this_thread::sleep_for(kStep);  // an ICON's state after a restart has no event
+    // An ICON's state after a restart has no event.
+    (void)icon::test::eventually([&] { return icon_state(host) == state; }, kMoveMax);
     EXPECT_EQ(icon_state(host), state);
   }
 
@@ -216,7 +186,6 @@ class MoveWorldTest : public ::testing::Test {
           << entry.path();
   }
 
-  std::optional<DemoWorld> world_;
   DataStore data_;
 };
 

@@ -8,30 +8,23 @@
 #include <sys/socket.h>
 
 #include <boost/json/serialize.hpp>
-#include <filesystem>
-#include <iostream>
 #include <map>
 #include <optional>
 #include <set>
 #include <sstream>
-#include <thread>
 
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/http_client.h"
 #include "base/keys.h"
 #include "base/netns.h"
-#include "budget/ledger/prov.h"
-#include "budget/ledger/sqlite_ledger_store.h"
-#include "lab/demo_world.h"
-#include "lab/remains.h"
-#include "tests/eventually.h"
+#include "tests/lab/proved_ledger.h"
+#include "tests/lab/world_fixture.h"
 #include "wire/birth.h"
 
 namespace icon::lab {
 namespace {
 
-constexpr Millis kStep{20};
 constexpr Millis kReplicaMax{60'000};
 constexpr std::uint16_t kPort = 8080;
 constexpr std::uint16_t kTwinPort = 8081;
@@ -98,45 +91,15 @@ class User {
   UniqueFd fd_;
 };
 
-class ReplicasTest : public ::testing::Test {
+class ReplicasTest : public WorldTest {
  protected:
   void SetUp() override {
     DemoWorldOptions options;
-    options.lab_name = "rt" + std::to_string(getpid());
     options.topology_text = topology();
     options.rootfs = ICON_DICE_ROOT;
-    options.criu = ICON_CRIU;
     options.origin = "a";
-    auto world = DemoWorld::create(std::move(options));
-    ASSERT_TRUE(world) << world.error().message;
-    world_.emplace(std::move(*world));
-    const auto started = world_->start_supervisors([] { return Status{}; });
-    ASSERT_TRUE(started) << started.error().message;
+    bring_up("rt", std::move(options));
   }
-
-  void TearDown() override {
-    if (!world_) return;
-    const std::string name = world_->lab().name();
-    if (HasFailure()) tell_logs();
-    EXPECT_TRUE(world_->down());
-    world_.reset();
-    EXPECT_EQ(scan_lab(name).describe(), "");
-  }
-
-  void tell_logs() const {
-    for (const auto& host : world_->hosts()) {
-      std::cerr << "--- log of " << host << "\n"
-                << read_file(world_->log_file(host), 1 << 20).value_or("") << "\n";
-      std::error_code error;
-      const std::string icons = world_->lab().host_directory(host) + "/state/icons";
-      for (const auto& icon : std::filesystem::directory_iterator(icons, error))
-        std::cerr << "--- the agent at " << host << "\n"
-                  << read_file(icon.path().string() + "/run/log/agent.log", 1 << 20).value_or("")
-                  << "\n";
-    }
-  }
-
-  Address address(const std::string& node) const { return world_->lab().address(node).value(); }
 
   void run(const std::string& name, std::uint16_t port, bool preloads,
            const std::string& policy_text = kPolicy) {
@@ -170,19 +133,19 @@ class ReplicasTest : public ::testing::Test {
     request.body = R"({"to":")" + address(to).to_string() + R"(:7946"})";
     const auto answer = http::request_blocking(request);
     if (!answer || answer->status != 202) return answer ? answer->body : "no answer";
-    const auto deadline = std::chrono::steady_clock::now() + kReplicaMax;
-    while (std::chrono::steady_clock::now() < deadline) {
-      const auto now = migrations();
-      const std::string state =
-          now.size() > before ? std::string(now.front().as_object().at("state").as_string()) : "";
-      if (state == "done" || state == "rolled_back") {
-        // The agent must have heard of it before it takes another order.
-        EXPECT_TRUE(icon::test::eventually([&] { return lifecycle(name) == "ACTIVE"; }));
-        return state;
-      }
-      std::this_thread::sleep_for(kStep);  // the agent buys first; that has no event of its own
-    }
-    return "not in time";
+    // The agent buys first; that has no event of its own.
+    std::string state = "not in time";
+    (void)icon::test::eventually(
+        [&] {
+          const auto now = migrations();
+          if (now.size() <= before) return false;
+          state = now.front().as_object().at("state").as_string();
+          return state == "done" || state == "rolled_back";
+        },
+        kReplicaMax);
+    // The agent must have heard of it before it takes another order.
+    EXPECT_TRUE(icon::test::eventually([&] { return lifecycle(name) == "ACTIVE"; }));
+    return state;
   }
 
   json::Array migrations() const {
@@ -190,23 +153,11 @@ class ReplicasTest : public ::testing::Test {
     return body ? body->at("migrations").as_array() : json::Array{};
   }
 
-  json::Object icon_at(const std::string& host, const std::string& name) const {
-    const auto body = world_->get(host, "/v1/icons/" + name);
-    return body ? *body : json::Object{};
-  }
-
   std::string lifecycle(const std::string& name) const {
-    const auto icon = icon_at("a", name);
-    const auto* status = icon.if_contains("status");
-    const auto* state = status == nullptr ? nullptr : status->as_object().if_contains("lifecycle");
+    const auto status = status_of("a", name);
+    const auto* state = status.if_contains("lifecycle");
     return state == nullptr ? "" : std::string(state->as_string());
   }
-
-  std::string run_dir(const std::string& host, const std::string& id) const {
-    return world_->lab().host_directory(host) + "/state/icons/" + id + "/run";
-  }
-
-  std::optional<DemoWorld> world_;
 };
 
 // Whether `needle` is anywhere in the memory of the process.
@@ -240,26 +191,6 @@ std::string key_bytes(const std::string& run_dir) {
   while (!text.empty() && text.back() == '\n') text.pop_back();
   const auto bytes = hex_decode(text, 32).value_or(std::vector<std::uint8_t>());
   return {bytes.begin(), bytes.end()};
-}
-
-// The documents of the ledger in `run_dir` by kind, life's by activity, once it is proved.
-std::map<std::string, int> ledger(const std::string& run_dir) {
-  namespace ledger = budget::ledger;
-  auto store = ledger::SqliteLedgerStore::open(run_dir + "/state/ledger.db");
-  EXPECT_TRUE(store) << store.error().message;
-  if (!store) return {};
-  ledger::Report report;
-  const auto entries = ledger::verified_entries(*store, report);
-  EXPECT_TRUE(entries) << entries.error().message;
-  if (!entries) return {};
-  const auto valid = ledger::check_prov(ledger::to_prov(*entries));
-  EXPECT_TRUE(valid) << valid.error().message;
-  std::map<std::string, int> kinds;
-  for (const auto& entry : *entries) {
-    const auto event = wire::LifeEvent::from_json(entry.document.body);
-    ++kinds[event ? std::string(to_string(event->activity)) : entry.document.type];
-  }
-  return kinds;
 }
 
 TEST_F(ReplicasTest, EightClonesHaveNothingSecretInCommon) {
@@ -308,8 +239,9 @@ TEST_F(ReplicasTest, EightClonesHaveNothingSecretInCommon) {
     }
     siblings.push_back(key_bytes(own));
     // Its life begins with its parent's word, and with nothing else of its parent's.
-    EXPECT_EQ(ledger(own), (std::map<std::string, int>{
-                               {"birth", 1}, {"host_join", 1}, {"icon_join", 1}, {"lease", 1}}));
+    EXPECT_EQ(proved_ledger(own),
+              (std::map<std::string, int>{
+                  {"birth", 1}, {"host_join", 1}, {"icon_join", 1}, {"lease", 1}}));
   }
   EXPECT_EQ(ids.size(), 9u);
   EXPECT_EQ(overlays.size(), 9u);
@@ -335,7 +267,7 @@ TEST_F(ReplicasTest, EightClonesHaveNothingSecretInCommon) {
   const auto purse = icon_at("a", "dice").at("status").at("purse").as_object();
   EXPECT_EQ(purse.at("spent_ucredits").as_int64(), 8 * kDemoPriceUcredits);
   EXPECT_EQ(purse.at("held_ucredits").as_int64(), 0);
-  auto told = ledger(run_dir("a", parent_id));
+  auto told = proved_ledger(run_dir("a", parent_id));
   for (const char* kind : {"birth", "bid", "confirmation", "lease", "replica"})
     EXPECT_EQ(told[kind], 8) << kind;
 }
@@ -351,6 +283,14 @@ TEST_F(ReplicasTest, TwinsWithoutAHookDrawTheSameNumbers) {
   const auto other = user("c", kTwinPort).draw();
   ASSERT_TRUE(one && other);
   EXPECT_EQ(*one, *other);
+  // Which they say themselves.
+  EXPECT_TRUE(icon::test::eventually([&] {
+    const auto status = status_of("b", "twins");
+    return status.contains("warnings") && status.at("warnings").as_array().size() == 1;
+  }));
+  const auto said = world_->run_icon("b", {"status"});
+  ASSERT_TRUE(said) << said.error().message;
+  EXPECT_NE(said->find("warning: nothing in this clone was reseeded"), std::string::npos) << *said;
 }
 
 // A copy whose hook fails serves nobody, and its parent goes on.

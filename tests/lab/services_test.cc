@@ -12,9 +12,8 @@
 #include <thread>
 
 #include "base/file.h"
-#include "lab/demo_world.h"
 #include "lab/load_client.h"
-#include "lab/remains.h"
+#include "tests/lab/world_fixture.h"
 
 namespace icon::lab {
 namespace {
@@ -39,33 +38,15 @@ struct Service {
 
 void PrintTo(const Service& service, std::ostream* stream) { *stream << service.name; }
 
-class ServicesTest : public ::testing::TestWithParam<Service> {
+class ServicesTest : public WorldTest, public ::testing::WithParamInterface<Service> {
  protected:
   void SetUp() override {
     DemoWorldOptions options;
-    options.lab_name = "st" + std::to_string(getpid());
     options.topology_text =
         read_file(ICON_SOURCE_DIR "/lab/topologies/three-hosts.yaml", 1 << 16).value();
     options.rootfs = GetParam().rootfs;
-    options.criu = ICON_CRIU;
     options.origin = "a";
-    auto world = DemoWorld::create(std::move(options));
-    ASSERT_TRUE(world) << world.error().message;
-    world_.emplace(std::move(*world));
-    const auto started = world_->start_supervisors([] { return Status{}; });
-    ASSERT_TRUE(started) << started.error().message;
-  }
-
-  void TearDown() override {
-    if (!world_) return;
-    const std::string name = world_->lab().name();
-    if (HasFailure())
-      for (const auto& host : world_->hosts())
-        std::cerr << "--- log of " << host << "\n"
-                  << read_file(world_->log_file(host), 1 << 20).value_or("") << "\n";
-    EXPECT_TRUE(world_->down());
-    world_.reset();
-    EXPECT_EQ(scan_lab(name).describe(), "");
+    bring_up("st", std::move(options));
   }
 
   std::string icon(const std::string& host, const std::vector<std::string>& arguments) {
@@ -73,8 +54,6 @@ class ServicesTest : public ::testing::TestWithParam<Service> {
     EXPECT_TRUE(said) << said.error().message;
     return said.value_or("");
   }
-
-  Address address(const std::string& node) const { return world_->lab().address(node).value(); }
 
   // Tries until the service listens: it tells nobody when it is ready.
   Result<LoadClient> users_of(const std::string& host) {
@@ -120,8 +99,6 @@ class ServicesTest : public ::testing::TestWithParam<Service> {
     EXPECT_EQ(report->total_replies.wrong, 0);
     EXPECT_GT(report->total_replies.right, 0);
   }
-
-  std::optional<DemoWorld> world_;
 };
 
 // As people who have containers have them: the bundle says whose the service is.

@@ -24,24 +24,6 @@ std::int64_t from_environment(const char* name, std::int64_t otherwise) {
   return text == nullptr ? otherwise : std::max<std::int64_t>(1, std::atoll(text));
 }
 
-const char* name_of(Victim victim) {
-  switch (victim) {
-    case Victim::kSource:
-      return "source";
-    case Victim::kSourceHost:
-      return "source host";
-    case Victim::kDestination:
-      return "destination";
-    case Victim::kDestinationHost:
-      return "destination host";
-    case Victim::kPages:
-      return "pages";
-    case Victim::kLink:
-      return "link";
-  }
-  return "nobody";
-}
-
 // "INCR count" over a new connection; nothing when no answer came in time.
 std::optional<std::int64_t> count_once(const std::string& netns, const Address& source,
                                        const Endpoint& host) {
@@ -72,6 +54,26 @@ std::optional<std::int64_t> count_once(const std::string& netns, const Address& 
 }
 
 }  // namespace
+
+const char* name_of(Victim victim) {
+  switch (victim) {
+    case Victim::kSource:
+      return "source";
+    case Victim::kSourceHost:
+      return "source host";
+    case Victim::kDestination:
+      return "destination";
+    case Victim::kDestinationHost:
+      return "destination host";
+    case Victim::kCopy:
+      return "copy";
+    case Victim::kPages:
+      return "pages";
+    case Victim::kLink:
+      return "link";
+  }
+  return "nobody";
+}
 
 CounterUser::CounterUser(std::string netns, Address source, std::vector<Endpoint> hosts)
     : netns_(std::move(netns)),
@@ -107,6 +109,13 @@ void WindowTest::SetUp() {
       from_environment("ICON_SEED", static_cast<std::int64_t>(std::random_device{}())));
   random_.seed(seed_);
   MoveWorldTest::SetUp();
+}
+
+std::int64_t WindowTest::rounds() const { return from_environment("ICON_DEATHS", 1); }
+
+bool WindowTest::is_wanted(Victim victim) const {
+  const char* only = std::getenv("ICON_VICTIM");
+  return only == nullptr || std::string_view(only) == name_of(victim);
 }
 
 std::int64_t WindowTest::data_values() const {
@@ -194,6 +203,9 @@ void WindowTest::strike(Victim victim, Millis cut_for) {
       must(world_->kill_supervisor(host));
       for (const int pid : processes_of(host)) kill(pid, SIGKILL);
       must(world_->start_supervisor(host));
+      return;
+    case Victim::kCopy:
+      for (const int pid : icon_processes(host)) kill(pid, SIGKILL);
       return;
     case Victim::kPages:
       for (const int pid : page_servers(host)) kill(pid, SIGKILL);
@@ -309,13 +321,11 @@ void WindowTest::one_death(Victim victim, Tally& tally) {
 }
 
 void WindowTest::run(const std::vector<Victim>& victims) {
-  const char* only = std::getenv("ICON_VICTIM");
   window_ = measure_window();
-  const auto rounds = from_environment("ICON_DEATHS", 1);
   for (const Victim victim : victims) {
-    if (only != nullptr && std::string_view(only) != name_of(victim)) continue;
+    if (!is_wanted(victim)) continue;
     Tally tally;
-    while (tally.rounds < rounds && !HasFailure()) one_death(victim, tally);
+    while (tally.rounds < rounds() && !HasFailure()) one_death(victim, tally);
     std::cout << fmt::format(
                      "seed {}: the {} died {} times within {} ms of the commit, {} of them while "
                      "the copy waited for pages: {} moved, {} stayed, {} lost aloud; the longest "

@@ -47,9 +47,12 @@ enum class Victim {
   kSourceHost,       // all that runs there, the original too; its supervisor starts again
   kDestination,      // its supervisor
   kDestinationHost,  // all that runs there, the copy and its pages too
+  kCopy,             // what came of the ICON there, its agent first of all
   kPages,            // icon-pages, while the copy needs it
   kLink,             // cut, and mended after a while
 };
+
+const char* name_of(Victim victim);
 
 inline const std::vector<Victim> kVictims{Victim::kSource,      Victim::kSourceHost,
                                           Victim::kDestination, Victim::kDestinationHost,
@@ -59,6 +62,17 @@ class WindowTest : public MoveWorldTest {
  protected:
   void SetUp() override;
   std::int64_t data_values() const override;
+  std::int64_t rounds() const;          // ICON_DEATHS
+  bool is_wanted(Victim victim) const;  // ICON_VICTIM
+  std::uint64_t random() { return random_(); }
+  std::vector<int> icon_processes(const std::string& host) const;
+  void strike(Victim victim, Millis cut_for);
+  DataStore data_at(const std::string& host) const;
+
+  std::uint64_t seed_ = 0;
+  std::string here_ = "a";
+  std::string there_ = "b";
+
   // Moves back and forth; in each move a victim dies at a random moment of the window: ICON_DEATHS
   // times the first, then the next.
   void run(const std::vector<Victim>& victims);
@@ -69,19 +83,13 @@ class WindowTest : public MoveWorldTest {
     Millis longest_end{0};
   };
   std::vector<int> processes_of(const std::string& host) const;
-  std::vector<int> icon_processes(const std::string& host) const;
   std::vector<int> page_servers(const std::string& host, bool keepers = false) const;
   Millis measure_window();
-  void strike(Victim victim, Millis cut_for);
   void one_death(Victim victim, Tally& tally);
   void expect_end(Victim victim, const std::string& id, Tally& tally);
   void begin_again();
-  DataStore data_at(const std::string& host) const;
 
-  std::uint64_t seed_ = 0;
   std::mt19937_64 random_;
-  std::string here_ = "a";
-  std::string there_ = "b";
   Millis window_{0};
 };
 

@@ -2,8 +2,6 @@
 // The world is drawn in agent_world.h.
 #include "agent_dns.h"
 
-#include <sstream>
-
 #include "agent/dns_update.h"
 #include "agent_world.h"
 
@@ -50,15 +48,6 @@ class AgentDnsTest : public AgentSupervisorTest {
   std::string dns_state() const {
     const auto status = dns_status();
     return status.empty() ? "" : std::string(status.at("state").as_string());
-  }
-  // With its service, as the end of a container would.
-  void kill_agent() {
-    const std::string pid = std::to_string(agent_->pid());
-    std::istringstream children(
-        read_file("/proc/" + pid + "/task/" + pid + "/children", 4096).value_or(""));
-    agent_->signal(SIGKILL);
-    ASSERT_TRUE(agent_->wait(kLimit).has_value());
-    for (pid_t child = 0; children >> child;) kill(child, SIGKILL);
   }
   bool leads_to(const std::string& addresses) {
     return fake_->run_until([&] { return dns_->of("www.dyn.test", "A") == addresses; });
@@ -162,8 +151,6 @@ TEST_F(AgentDnsTest, TheAgentKeepsTheNameThroughMovesAndRestarts) {
   dns_->stop();
   kill_agent();
   fake_->public_address = "192.0.2.11";
-  ASSERT_TRUE(fake_->run_until([&] { return !fake_->connected(); }));
-  fake_->statuses = 0;
   start_agent(policy(keep));
   ASSERT_TRUE(fake_->run_until([&] { return dns_state() == "failing"; }));
   EXPECT_EQ(dns_status().at("code").as_string(), "unreachable");

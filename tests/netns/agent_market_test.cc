@@ -204,6 +204,17 @@ TEST_F(AgentBidTest, HeldItBidsForNothing) {
   EXPECT_EQ(purse("held_ucredits"), 0);
   fake_->send({{"event", "unhold"}});
   EXPECT_TRUE(fake_->run_until([&] { return !bid().empty(); }));
+// What one process has committed to the next one reveals: silence would cost the deposit.
+TEST_F(AgentBidTest, GoesOnWithItsBidWhenItIsStartedAnew) {
+  bid_against(30'000);
+  ASSERT_TRUE(fake_->run_until([&] { return bid_is("committed"); }));
+  const auto held = purse("held_ucredits");
+  EXPECT_GT(held, 0);
+  kill_agent();
+  start_agent(policy());
+  EXPECT_EQ(purse("held_ucredits"), held);
+  ASSERT_TRUE(fake_->run_until([&] { return bid_is("won"); }));
+  EXPECT_THAT(log_text(), HasSubstr("bid.taken_up"));
 }
 
 TEST_F(AgentBidTest, LosesAndHasItsMoneyBack) {

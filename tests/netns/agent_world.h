@@ -18,6 +18,7 @@
 #include <boost/json/serialize.hpp>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 #include "agent_fake_supervisor.h"
@@ -177,6 +178,17 @@ class AgentSupervisorTest : public ::testing::Test {
     ASSERT_TRUE(child) << child.error().message;
     agent_.emplace(std::move(*child));
     ASSERT_TRUE(fake_->run_until([&] { return fake_->connected() && fake_->statuses > 0; }));
+  }
+  // With its service, as the end of a container would.
+  void kill_agent() {
+    const std::string pid = std::to_string(agent_->pid());
+    std::istringstream children(
+        read_file("/proc/" + pid + "/task/" + pid + "/children", 4096).value_or(""));
+    agent_->signal(SIGKILL);
+    ASSERT_TRUE(agent_->wait(kLimit).has_value());
+    for (pid_t child = 0; children >> child;) kill(child, SIGKILL);
+    ASSERT_TRUE(fake_->run_until([&] { return !fake_->connected(); }));
+    fake_->statuses = 0;
   }
   void start_users(int connections) {
     auto netns = open_netns(user_);

@@ -132,6 +132,17 @@ TEST_F(PromisesTest, APromiseOfAnotherPlaceIsOver) {
   EXPECT_FALSE(promises_->pending());
 }
 
+// A replica is somebody else: what its parent was promised is nothing to it, nor to who comes next.
+TEST_F(PromisesTest, WhoForgetsLeavesNoFile) {
+  order();
+  promises_->ended(true, 10);
+  promises_->forget();
+  EXPECT_FALSE(promises_->pending());
+  start();
+  EXPECT_FALSE(promises_->pending());
+  EXPECT_FALSE(promises_->previous());
+}
+
 TEST_F(PromisesTest, WhatTheFileSaysIsChecked) {
   order();
   promises_->ended(true, 10);
