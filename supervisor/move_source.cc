@@ -367,9 +367,18 @@ Status SourceMove::journal_rollback() {
   return host_.journal->put_icon(icon_);
 }
 
-// In the background: a destination that does not answer forgets by itself.
+// In the background: a destination that does not answer forgets by itself. One that has never heard
+// of the move, because it died before, holds a slot for it all the same.
 void SourceMove::abort_at_peer() {
   send_in_background(host_, api_, order_.to, "POST", "/v1/migrations/" + id() + "/abort");
+  PeerRequest back;
+  back.api = api_;
+  back.peer = order_.to;
+  back.method = "DELETE";
+  back.target = "/v1/leases/" + order_.lease_id;
+  back.body = boost::json::serialize(json::Object{{"order", order_envelope_.to_json()}});
+  back.total_timeout = kSettleLimit;
+  deliver_later(host_, std::move(back), lease_.expires_ms);
 }
 
 void SourceMove::report(bool moved) {

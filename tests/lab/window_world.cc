@@ -205,7 +205,9 @@ void WindowTest::strike(Victim victim, Millis cut_for) {
       must(world_->start_supervisor(host));
       return;
     case Victim::kCopy:
-      for (const int pid : icon_processes(host)) kill(pid, SIGKILL);
+      for (const int pid : icon_processes(host))
+        if (read_file("/proc/" + std::to_string(pid) + "/comm", 64).value_or("") == "icon-agent\n")
+          kill(pid, SIGKILL);
       return;
     case Victim::kPages:
       for (const int pid : page_servers(host)) kill(pid, SIGKILL);

@@ -47,7 +47,7 @@ enum class Victim {
   kSourceHost,       // all that runs there, the original too; its supervisor starts again
   kDestination,      // its supervisor
   kDestinationHost,  // all that runs there, the copy and its pages too
-  kCopy,             // what came of the ICON there, its agent first of all
+  kCopy,             // the agent of what came of the ICON there
   kPages,            // icon-pages, while the copy needs it
   kLink,             // cut, and mended after a while
 };
