@@ -204,6 +204,8 @@ TEST_F(AgentBidTest, HeldItBidsForNothing) {
   EXPECT_EQ(purse("held_ucredits"), 0);
   fake_->send({{"event", "unhold"}});
   EXPECT_TRUE(fake_->run_until([&] { return !bid().empty(); }));
+}
+
 // What one process has committed to the next one reveals: silence would cost the deposit.
 TEST_F(AgentBidTest, GoesOnWithItsBidWhenItIsStartedAnew) {
   bid_against(30'000);
