@@ -18,7 +18,6 @@ using migration::DestinationEvent;
 using migration::DestinationState;
 
 constexpr std::size_t kMovesMax = 64;     // under way at a time
-constexpr Millis kSilenceMax{120'000};    // of a source before COMMIT
 constexpr Millis kFinishedKept{600'000};  // an ended move answers questions for so long
 
 // The copy was given up before it ran, or never was: the source may thaw.
@@ -446,15 +445,16 @@ Task<void> DestinationMoves::recover() {
 
 Task<void> DestinationMoves::expire() {
   const auto now = host_.clock.steady();
+  const Millis silence_max(host_.config.silence_max_ms);
   std::vector<MovePtr> moves;
   for (const auto& [id, move] : moves_) moves.push_back(move);
   for (const auto& move : moves) {
     if (move->busy || move->is_streaming) continue;
     if (move->transaction.finished()) {
       if (now - move->last_heard > kFinishedKept) moves_.erase(move->record.id());
-    } else if (now - move->last_heard > kSilenceMax) {
+    } else if (now - move->last_heard > silence_max) {
       (void)co_await abort(
-          *move, "the source was silent for " + std::to_string(kSilenceMax.count() / 1000) + " s");
+          *move, "the source was silent for " + std::to_string(silence_max.count()) + " ms");
     }
   }
 }

@@ -221,7 +221,7 @@ class SilentSourceTest : public MoveWorldTest {
   void change(DemoWorldOptions& options) override {
     options.topology_text =
         std::regex_replace(options.topology_text, std::regex("b: b\\}"), "b: b, rate_mbit: 100}");
-    options.more_config = "silence_max_ms: 1500\n";
+    options.more_config = "silence_max_ms: 4000\n";
   }
 };
 

@@ -21,7 +21,7 @@ class WorldTest : public ::testing::Test {
   // `prefix`: two letters of the lab's name. With a supervisor on every provider's host.
   void bring_up(const std::string& prefix, DemoWorldOptions options) {
     options.lab_name = prefix + std::to_string(getpid());
-    options.criu = ICON_CRIU;
+    if (options.criu.empty()) options.criu = ICON_CRIU;
     auto world = DemoWorld::create(std::move(options));
     ASSERT_TRUE(world) << world.error().message;
     world_.emplace(std::move(*world));
