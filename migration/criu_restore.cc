@@ -35,6 +35,11 @@ constexpr Millis kReleaseTimeout{10'000};
 constexpr Millis kReapTimeout{5'000};
 constexpr const char* kRestoreLog = "restore.log";
 
+// Its log may say nothing: whoever is killed writes no last line.
+std::string ended_with(std::optional<int> status) {
+  return status ? "ended with status " + std::to_string(*status) + ": " : "did not end: ";
+}
+
 class CriuHeldRestore final : public HeldRestore {
  public:
   CriuHeldRestore(ChildProcess criu, LocalSocket gate, int init_pid, std::string log_path)
@@ -60,7 +65,7 @@ class CriuHeldRestore final : public HeldRestore {
     const auto status = ended ? criu_.wait(Millis(0)) : std::nullopt;
     if (status != 0) {
       kill_tree();
-      co_return fail(Code::kIo, "criu restore: " + log_errors(log_path_));
+      co_return fail(Code::kIo, "criu restore " + ended_with(status) + log_errors(log_path_));
     }
     released_ = true;
     co_return Status{};
@@ -198,7 +203,9 @@ class CriuPreparedRestore final : public PreparedRestore {
                   ended.async_wait(asio::posix::descriptor_base::wait_read, asio::use_awaitable) ||
                   limit.async_wait(asio::use_awaitable));
     unlink((request_.work_dir + "/hold.sock").c_str());
-    if (which.index() == 1) co_return fail(Code::kIo, "criu restore: " + log_errors(log_path));
+    if (which.index() == 1)
+      co_return fail(Code::kIo, "criu restore " + ended_with(process_.wait(kReapTimeout)) +
+                                    log_errors(log_path));
     if (which.index() == 2) {
       process_.stop();
       co_return fail(Code::kTimeout, "criu restore did not finish within " +
