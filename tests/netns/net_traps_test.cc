@@ -188,14 +188,19 @@ TEST_P(NetTraps, AMarkOnThisHostsOwnPacketsLeadsNowhere) {
                                               " | awk '{print $11}'")
                            .output);
   };
+  // Enough that a late acknowledgement of the connections is none of them.
+  constexpr std::uint64_t kPackets = 50;
   const auto before = carried();
   EXPECT_TRUE(a_->thread().run([&] {
     Socket socket(SOCK_DGRAM);
     const std::uint32_t mark = tunnels[0].mark;
-    return setsockopt(socket.fd(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0 &&
-           socket.connect_to(b_->at(9)) && socket.say("outer packet");
+    const bool sent = setsockopt(socket.fd(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0 &&
+                      socket.connect_to(b_->at(9));
+    // Nobody listens there: an answer to one is told with the next.
+    for (std::uint64_t i = 0; i < kPackets; ++i) (void)socket.say("outer packet");
+    return sent;
   }));
-  EXPECT_EQ(carried(), before) << "a loop: into the tunnel it came out of";
+  EXPECT_LT(carried(), before + kPackets / 2) << "a loop: into the tunnel it came out of";
   all_alive("and goes on");
 }
 
