@@ -196,11 +196,11 @@ TEST_P(NetTraps, AMarkOnThisHostsOwnPacketsLeadsNowhere) {
     const std::uint32_t mark = tunnels[0].mark;
     const bool sent = setsockopt(socket.fd(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0 &&
                       socket.connect_to(b_->at(9));
-    // Nobody listens there: an answer to one is told with the next.
+    // Nobody listens there: what says so to one packet may come in the place of another.
     for (std::uint64_t i = 0; i < kPackets; ++i) (void)socket.say("outer packet");
     return sent;
   }));
-  EXPECT_LT(carried(), before + kPackets / 2) << "a loop: into the tunnel it came out of";
+  EXPECT_LT(carried(), before + kPackets / 5) << "a loop: into the tunnel it came out of";
   all_alive("and goes on");
 }
 
