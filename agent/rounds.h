@@ -30,6 +30,9 @@
 
 namespace icon::agent {
 
+// Of the users that a decision looks at: those with most weight.
+inline constexpr std::size_t kDecidedPrefixesMax = 1024;
+
 struct RoundsOptions {
   Policy policy;
   Identity identity;
