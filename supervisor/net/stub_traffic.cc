@@ -17,6 +17,7 @@
 
 #include "supervisor/net/bpf/maps.h"
 #include "supervisor/net/names.h"
+#include "supervisor/net/netlink_attributes.h"
 #include "supervisor/net/rtnetlink_message.h"
 
 namespace icon::net {
@@ -32,20 +33,9 @@ struct Count {
 };
 using Counts = std::map<Address, Count>;
 
-template <class Visit>
-void for_each_inner(const nlattr* nest, const Visit& visit) {
-  const auto* end =
-      static_cast<const char*>(mnl_attr_get_payload(nest)) + mnl_attr_get_payload_len(nest);
-  const auto* attribute = static_cast<const nlattr*>(mnl_attr_get_payload(nest));
-  while (mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute)))) {
-    visit(attribute);
-    attribute = mnl_attr_next(attribute);
-  }
-}
-
 Count read_counter(const nlattr* nest) {
   Count count;
-  for_each_inner(nest, [&](const nlattr* value) {
+  for_each_nested(nest, [&](const nlattr* value) {
     if (mnl_attr_get_payload_len(value) != sizeof(std::uint64_t)) return;
     if (mnl_attr_get_type(value) == NFTA_COUNTER_PACKETS)
       count.packets = be64toh(mnl_attr_get_u64(value));
@@ -57,18 +47,11 @@ Count read_counter(const nlattr* nest) {
 
 std::optional<Address> read_key(const nlattr* nest) {
   std::optional<Address> address;
-  for_each_inner(nest, [&](const nlattr* value) {
+  for_each_nested(nest, [&](const nlattr* value) {
     if (mnl_attr_get_type(value) != NFTA_DATA_VALUE) return;
-    std::array<std::uint8_t, 4> v4{};
-    std::array<std::uint8_t, 16> v6{};
-    const auto* bytes = static_cast<const std::uint8_t*>(mnl_attr_get_payload(value));
-    if (mnl_attr_get_payload_len(value) == v4.size()) {
-      std::copy_n(bytes, v4.size(), v4.begin());
-      address = Address::v4(v4);
-    } else if (mnl_attr_get_payload_len(value) == v6.size()) {
-      std::copy_n(bytes, v6.size(), v6.begin());
-      address = Address::v6(v6);
-    }
+    const auto bytes = mnl_attr_get_payload_len(value);
+    if (bytes != 4 && bytes != 16) return;
+    read_address(value, address.emplace());
   });
   return address;
 }
@@ -76,10 +59,10 @@ std::optional<Address> read_key(const nlattr* nest) {
 void read_element(const nlattr* element, Counts& counts) {
   std::optional<Address> key;
   Count count;
-  for_each_inner(element, [&](const nlattr* part) {
+  for_each_nested(element, [&](const nlattr* part) {
     if (mnl_attr_get_type(part) == NFTA_SET_ELEM_KEY) key = read_key(part);
     if (mnl_attr_get_type(part) != NFTA_SET_ELEM_EXPR) return;
-    for_each_inner(part, [&](const nlattr* expression) {
+    for_each_nested(part, [&](const nlattr* expression) {
       if (mnl_attr_get_type(expression) == NFTA_EXPR_DATA) count = read_counter(expression);
     });
   });
@@ -89,7 +72,7 @@ void read_element(const nlattr* element, Counts& counts) {
 int read_elements(const nlmsghdr* header, void* data) {
   for_each_attribute(header, sizeof(nfgenmsg), [&](const nlattr* attribute) {
     if (mnl_attr_get_type(attribute) != NFTA_SET_ELEM_LIST_ELEMENTS) return;
-    for_each_inner(attribute, [&](const nlattr* element) {
+    for_each_nested(attribute, [&](const nlattr* element) {
       read_element(element, *static_cast<Counts*>(data));
     });
   });
