@@ -114,14 +114,7 @@ Status Asks::load() {
 }
 
 void Asks::record(const std::vector<wire::Envelope>& documents) {
-  if (diary_ == nullptr) return;
-  for (const auto& document : documents)
-    if (const auto recorded = diary_->record(document, clock_.utc_ms()); !recorded) {
-      log::error("ledger.not_recorded", {{"type", document.type},
-                                         {"code", to_string(recorded.error().code)},
-                                         {"message", recorded.error().message}});
-      return;
-    }
+  budget::ledger::Diary::record_all(diary_, documents, clock_.utc_ms());
 }
 
 // ---- An ask's way ----

@@ -144,14 +144,7 @@ Status Sales::add(const std::string& id, Sale& sale, const wire::Envelope& docum
 }
 
 void Sales::record(const Sale& sale) {
-  if (diary_ == nullptr) return;
-  for (const auto& document : sale.documents)
-    if (const auto recorded = diary_->record(document, clock_.utc_ms()); !recorded) {
-      log::error("ledger.not_recorded", {{"type", document.type},
-                                         {"code", to_string(recorded.error().code)},
-                                         {"message", recorded.error().message}});
-      return;
-    }
+  budget::ledger::Diary::record_all(diary_, sale.documents, clock_.utc_ms());
 }
 
 // ---- What the clock brings ----

@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/log.h"
+
 namespace icon::budget::ledger {
 namespace {
 
@@ -114,6 +116,18 @@ Status Diary::record(const wire::Envelope& document, UtcMillis now_ms) {
   const auto at_ms = not_before(now_ms);
   if (entries_ > 0 && is_full()) ICON_CHECK(begin_next());
   return append(document, at_ms);
+}
+
+void Diary::record_all(Diary* diary, const std::vector<wire::Envelope>& documents,
+                       UtcMillis now_ms) {
+  if (diary == nullptr) return;
+  for (const auto& document : documents)
+    if (const auto recorded = diary->record(document, now_ms); !recorded) {
+      log::error("ledger.not_recorded", {{"type", document.type},
+                                         {"code", to_string(recorded.error().code)},
+                                         {"message", recorded.error().message}});
+      return;
+    }
 }
 
 Status Diary::record(const wire::LifeEvent& event, UtcMillis now_ms) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "budget/ledger/life.h"
 #include "budget/ledger/sqlite_ledger_store.h"
@@ -32,6 +33,10 @@ class Diary {
   Status record(const wire::Envelope& document, UtcMillis now_ms);
   // The same with what happened, signed here.
   Status record(const wire::LifeEvent& event, UtcMillis now_ms);
+
+  // Each of them, up to the first that fails; that is logged. Null: there is no ledger.
+  static void record_all(Diary* diary, const std::vector<wire::Envelope>& documents,
+                         UtcMillis now_ms);
 
   // Never before what is recorded, whatever a new host's clock says.
   UtcMillis not_before(UtcMillis now_ms) const { return std::max(now_ms, last_ms_); }
