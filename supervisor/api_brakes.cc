@@ -11,7 +11,6 @@
 namespace icon::supervisor {
 namespace {
 
-constexpr Millis kAgentMax{5'000};
 // A round that runs must end first; each has a minute.
 constexpr Millis kPlanMax{130'000};
 constexpr std::size_t kPlanBytesMax = 512 << 10;
@@ -35,14 +34,7 @@ Result<json::Value> lift_cordon(Host& host) {
 
 Task<Result<json::Value>> ask_for_plan(Host& host, http::Request request) {
   ICON_CO_TRY(const auto icon, host.icons->find(request.params["id"]));
-  if (icon.state != icon_state::kRunning)
-    co_return fail(Code::kConflict, "ICON " + icon.name + " is " + icon.state);
-  const std::string topic = EventHub::icon_topic(icon.id);
-  // After a start or a move the agent needs a moment to come.
-  const auto listens = co_await host.events.until_somebody_listens(topic, kAgentMax);
-  if (!listens)
-    co_return fail(Code::kUnavailable, "the agent of " + icon.name +
-                                           " does not listen; see `icon logs --source agent`");
+  ICON_CO_TRY(const auto topic, co_await agent_topic(host, icon));
   const std::string id = random_token(12);
   ICON_CO_TRY(const auto answers, host.events.listen(EventHub::plan_topic(icon.id, id)));
   host.events.publish(topic, json::Object{{"event", "plan"}, {"request", id}});

@@ -18,7 +18,6 @@ namespace icon::supervisor {
 namespace {
 
 constexpr Millis kPing{15'000};
-constexpr Millis kAgentMax{5'000};
 constexpr std::int64_t kGraceMsMax = 10 * 60 * 1000;
 constexpr std::int64_t kGraceMsDefault = 5'000;
 constexpr std::size_t kDecisionsMax = 1'000;
@@ -88,14 +87,7 @@ Task<Result<json::Value>> ask_agent(Host& host, http::Request request, std::stri
   ICON_CO_TRY(const auto icon, host.icons->find(request.params["id"]));
   ICON_CO_TRY(const auto body, body_of(request));
   ICON_CO_TRY(const auto to, json::get_string(body, "to", 255));
-  if (icon.state != icon_state::kRunning)
-    co_return fail(Code::kConflict, "ICON " + icon.name + " is " + icon.state);
-  const std::string topic = EventHub::icon_topic(icon.id);
-  // After a start or a move the agent needs a moment to come.
-  const auto listens = co_await host.events.until_somebody_listens(topic, kAgentMax);
-  if (!listens)
-    co_return fail(Code::kUnavailable, "the agent of " + icon.name +
-                                           " does not listen; see `icon logs --source agent`");
+  ICON_CO_TRY(const auto topic, co_await agent_topic(host, icon));
   const std::string id = random_token(12);
   host.events.publish(
       topic,

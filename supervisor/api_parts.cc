@@ -9,6 +9,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <charconv>
 
+#include "supervisor/host.h"
 #include "supervisor/safe_path.h"
 
 namespace icon::supervisor {
@@ -16,6 +17,7 @@ namespace {
 
 namespace asio = boost::asio;
 constexpr Millis kFollowStep{200};
+constexpr Millis kAgentMax{5'000};
 constexpr std::size_t kTailBytesMax = 8 << 20;
 constexpr std::size_t kReadBytes = 64 << 10;
 constexpr std::size_t kLineBytesMax = 64 << 10;
@@ -100,6 +102,17 @@ Task<void> stream_log(const std::string& directory, const std::string& name, std
     for (const auto& line : reader.more())
       if (!co_await lines.write_line(line_object(line))) co_return;
   }
+}
+
+Task<Result<std::string>> agent_topic(Host& host, IconRecord icon) {
+  if (icon.state != icon_state::kRunning)
+    co_return fail(Code::kConflict, "ICON " + icon.name + " is " + icon.state);
+  std::string topic = EventHub::icon_topic(icon.id);
+  const auto listens = co_await host.events.until_somebody_listens(topic, kAgentMax);
+  if (!listens)
+    co_return fail(Code::kUnavailable, "the agent of " + icon.name +
+                                           " does not listen; see `icon logs --source agent`");
+  co_return topic;
 }
 
 }  // namespace icon::supervisor

@@ -48,6 +48,11 @@ Task<void> stream_log(const std::string& directory, const std::string& name, std
                       bool follow, http::LineWriter& lines);
 
 struct Host;
+struct IconRecord;
+// The topic on which a running ICON's agent listens, once it does: after a start or a move it needs
+// a moment to come. Errors: kConflict (the ICON does not run), kUnavailable.
+Task<Result<std::string>> agent_topic(Host& host, IconRecord icon);
+
 // New ICONs: part of add_host_routes().
 void add_run_routes(http::Router& router, Host& host);
 void add_adopt_routes(http::Router& router, Host& host);
