@@ -95,6 +95,18 @@ class AsksTest : public ::testing::Test {
     ASSERT_TRUE(seller.asks->on_reveal(sales_->reveal(seller.asks->bid())));
     ASSERT_EQ(seller.next(), Errand::kDocuments);
   }
+  // Both sellers and a buyer, to the end.
+  void trade() {
+    ask(cheap_);
+    ask(dear_);
+    const auto bid = bid_by(buyer_, 500, wire::AuctionBid::Side::kBuy);
+    ASSERT_TRUE(commit(buyer_, bid, kBuyersHost));
+    wait(10'000);
+    reveal(cheap_);
+    reveal(dear_);
+    ASSERT_TRUE(sales_->reveal(bid));
+    wait(1'000);  // all have revealed
+  }
   std::vector<wire::Envelope> documents(const std::string& sale) {
     std::vector<wire::Envelope> all;
     const auto array = sales_->documents(sale);
@@ -170,15 +182,7 @@ TEST_F(AsksTest, TheCheaperSellerSellsAtTheOthersPrice) {
 
 TEST_F(AsksTest, WhatNobodyClaimsIsAskedForAgain) {
   const auto sale = call();
-  ask(cheap_);
-  ask(dear_);
-  const auto bid = bid_by(buyer_, 500, wire::AuctionBid::Side::kBuy);
-  ASSERT_TRUE(commit(buyer_, bid, kBuyersHost));
-  wait(10'000);
-  reveal(cheap_);
-  reveal(dear_);
-  ASSERT_TRUE(sales_->reveal(bid));
-  wait(1'000);
+  trade();
   ASSERT_TRUE(cheap_.asks->on_documents(documents(sale)));
   EXPECT_EQ(cheap_.next(), Errand::kNone);
   clock_.advance(Asks::kClaimWithin);
@@ -221,15 +225,7 @@ TEST_F(AsksTest, TakesNoCallThatIsNotForIt) {
 
 TEST_F(AsksTest, AnOutcomeThatDoesNotFollowSellsNothing) {
   const auto sale = call();
-  ask(cheap_);
-  ask(dear_);
-  const auto bid = bid_by(buyer_, 500, wire::AuctionBid::Side::kBuy);
-  ASSERT_TRUE(commit(buyer_, bid, kBuyersHost));
-  wait(10'000);
-  reveal(cheap_);
-  reveal(dear_);
-  ASSERT_TRUE(sales_->reveal(bid));
-  wait(1'000);
+  trade();
   // The other ask is kept from us: the signed outcome would be another one.
   auto some = documents(sale);
   std::erase_if(some, [&](const wire::Envelope& document) {
