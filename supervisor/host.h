@@ -21,6 +21,7 @@
 #include "supervisor/peer_client.h"
 #include "supervisor/pings.h"
 #include "supervisor/sales.h"
+#include "supervisor/tunnel_uses.h"
 
 namespace icon::supervisor {
 
@@ -44,6 +45,7 @@ struct Host {
   std::unique_ptr<Asks> asks;
   std::unique_ptr<Pings> pings;
   std::unique_ptr<PeerClient> peers;
+  TunnelUses tunnel_uses;
   EventHub events;
   std::unique_ptr<Icons> icons;
   std::unique_ptr<Continuity> continuity;  // made with the Mover

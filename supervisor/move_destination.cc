@@ -9,6 +9,7 @@
 #include "supervisor/move_destination_move.h"
 #include "supervisor/move_parts.h"
 #include "supervisor/traits.h"
+#include "supervisor/tunnel_uses.h"
 #include "wire/overlay.h"
 
 namespace icon::supervisor {
@@ -318,9 +319,6 @@ Task<Result<json::Object>> DestinationMoves::reserve(const http::Request& reques
     co_return fail(Code::kConflict, "this ICON is on this host already");
   move->last_heard = host_.clock.steady();
   move->record.begin("reserve");
-  ICON_CO_TRY(auto standby_id, json::get_string_or(body, "standby", "", 64));
-  StandbyClaim claim{std::move(standby_id), icon.id, move->order.from, move->digest, &icon.spec};
-  move->has_standby = co_await host_.continuity->given().take(std::move(claim));
   moves_[move->record.id()] = move;
   auto ready = co_await while_busy(move, set_up(*move, body));
   if (ready && !move->given_up.empty()) ready = fail(Code::kCancelled, move->given_up);
@@ -344,7 +342,13 @@ Task<Result<json::Object>> DestinationMoves::reserve(const http::Request& reques
 }
 
 Task<Status> DestinationMoves::set_up(Move& move, const json::Object& body) {
+  ICON_CO_TRY(auto standby_id, json::get_string_or(body, "standby", "", 64));
   ICON_CO_CHECK(move.record.save());
+  // First of all: an ICON that is arriving gets no new standby.
+  ICON_CO_CHECK(host_.journal->put_icon(move.icon));
+  StandbyClaim claim{std::move(standby_id), move.icon.id, move.order.from, move.digest,
+                     &move.icon.spec};
+  move.has_standby = co_await host_.continuity->given().take(std::move(claim));
   ICON_CO_TRY(const auto* tunnel, json::get_object(body, "tunnel"));
   ICON_CO_TRY(const auto remote, tunnel_from_json(*tunnel));
   const std::string& peer = move.record.data().peer;
@@ -357,7 +361,6 @@ Task<Status> DestinationMoves::set_up(Move& move, const json::Object& body) {
   ICON_CO_TRY(const auto endpoint, Endpoint::parse(api));
   ICON_CO_CHECK(host_.journal->put_tunnel(peer, tunnel_row(endpoint, remote)));
   ICON_CO_CHECK(note_earlier_stubs(host_, move.icon.id, move.stubs));
-  ICON_CO_CHECK(host_.journal->put_icon(move.icon));
   if (!move.has_standby)
     ICON_CO_CHECK(host_.containers->make_directories(move.icon.id, move.icon.spec));
   ICON_CO_CHECK(host_.network->attach_held(icon_network(host_, move.icon)));
@@ -403,8 +406,7 @@ Task<void> DestinationMoves::discard(Move& move) {
     note("journal", host_.journal->set_icon_state(id, icon_state::kMoved));
   else
     note("journal", host_.journal->remove_icon(id));
-  if (const auto closed = host_.network->close_tunnel(move.record.data().peer))
-    note("tunnel", host_.journal->remove_tunnel(move.record.data().peer));
+  close_unused_tunnel(host_, move.record.data().peer);
   const auto receipt = host_.market->release(move.lease.lease_id);
   if (!receipt) note("lease", Status(fail(receipt.error())));
 }

@@ -6,6 +6,7 @@
 #include "supervisor/host.h"
 #include "supervisor/move_destination_move.h"
 #include "supervisor/move_parts.h"
+#include "supervisor/tunnel_uses.h"
 
 namespace icon::supervisor {
 namespace {
@@ -73,8 +74,7 @@ Task<Status> DestinationMoves::until_reseeded(Move& move) {
 
 // No connection of a replica comes from its parent's host.
 void DestinationMoves::forget_tunnel(const Move& move) {
-  const std::string& peer = move.record.data().peer;
-  if (host_.network->close_tunnel(peer)) (void)host_.journal->remove_tunnel(peer);
+  close_unused_tunnel(host_, move.record.data().peer);
 }
 
 }  // namespace icon::supervisor

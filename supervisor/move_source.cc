@@ -112,6 +112,7 @@ Status SourceMove::read_documents() {
   ICON_TRY(const auto api, json::get_string(details, "api", 64));
   ICON_TRY(api_, Endpoint::parse(api));
   peer_id_ = order_.to.id();
+  tunnel_use_ = host_.tunnel_uses.of(peer_id_);
   ICON_TRY(const auto icon, host_.journal->find_icon(record_.data().icon));
   if (!icon) return fail(Code::kNotFound, "the ICON of this migration is not in the journal");
   icon_ = *icon;
@@ -385,8 +386,8 @@ void SourceMove::report(bool moved) {
   if (is_replica()) return report_replica(moved);
   const auto topic = EventHub::icon_topic(icon_id());
   if (moved) return;  // the destination's supervisor tells the agent, which is there now
-  // The tunnel was opened for this move, unless a stub uses it.
-  if (host_.network->close_tunnel(peer_id_)) (void)host_.journal->remove_tunnel(peer_id_);
+  tunnel_use_.reset();
+  close_unused_tunnel(host_, peer_id_);
   host_.events.publish(
       topic,
       {{"event", "rolled_back"}, {"migration", id()}, {"epoch", icon_.epoch}, {"reason", error_}});

@@ -21,6 +21,7 @@
 #include "supervisor/mover.h"
 #include "supervisor/net/network.h"
 #include "supervisor/stubs.h"
+#include "supervisor/tunnel_uses.h"
 #include "wire/birth.h"
 
 namespace icon::supervisor {
@@ -111,6 +112,7 @@ class SourceMove {
   const std::shared_ptr<std::atomic<bool>> is_quiet_ = std::make_shared<std::atomic<bool>>(false);
   Endpoint api_;
   std::string peer_id_;
+  TunnelUses::Use tunnel_use_;  // until the end, or until a stub needs the tunnel
   bool peer_has_image_ = false;
   IconRecord icon_;
   migration::TreeSnapshot staged_layer_;

@@ -8,6 +8,7 @@
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
 #include "supervisor/move_source.h"
+#include "supervisor/tunnel_uses.h"
 
 namespace icon::supervisor {
 namespace {
@@ -81,8 +82,8 @@ Status SourceMove::serve_on() {
 }
 
 void SourceMove::report_replica(bool started) {
-  // The tunnel was opened for this copy, unless a stub uses it.
-  if (host_.network->close_tunnel(peer_id_)) (void)host_.journal->remove_tunnel(peer_id_);
+  tunnel_use_.reset();
+  close_unused_tunnel(host_, peer_id_);
   icon_.state = icon_state::kRunning;
   if (const auto saved = host_.journal->set_icon_state(icon_id(), icon_.state); !saved)
     log::error("replica.journal", {{"migration", id()}, {"error", saved.error().message}});

@@ -8,6 +8,7 @@
 #include "supervisor/continuity/continuity.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
+#include "supervisor/tunnel_uses.h"
 #include "wire/tenancy.h"
 
 namespace icon::supervisor {
@@ -246,8 +247,7 @@ Task<Status> Stubs::remove(const std::string& icon_id) {
   if (!stub) co_return fail(Code::kNotFound, "no stub of " + short_id(icon_id) + " here");
   ICON_CO_CHECK(host_.network->remove_stub(icon_id));
   ICON_CO_CHECK(host_.journal->remove_stub(icon_id));
-  if (const auto closed = host_.network->close_tunnel(stub->next_host))
-    ICON_CO_CHECK(host_.journal->remove_tunnel(stub->next_host));
+  close_unused_tunnel(host_, stub->next_host);
   log::info("stub.removed", {{"icon", icon_id}});
   co_return co_await publish_routes();
 }

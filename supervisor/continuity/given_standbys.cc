@@ -1,6 +1,8 @@
 #include "supervisor/continuity/given_standbys.h"
 
 #include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <filesystem>
@@ -12,6 +14,7 @@
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
 #include "supervisor/staging.h"
+#include "supervisor/tunnel_uses.h"
 #include "wire/overlay.h"
 
 namespace icon::supervisor {
@@ -126,6 +129,8 @@ Result<GivenStandbys::StandbyPtr> GivenStandbys::check(const http::Request& requ
   ICON_TRY(const auto row, host_.journal->find_icon(icon.id));
   if (!is_elsewhere(row) || is_leaving_(icon.id))
     return fail(Code::kConflict, "this ICON is on this host, or is just leaving it");
+  if (removals_.contains(icon.id))
+    return fail(Code::kConflict, "what was kept for this ICON is just being removed");
   ICON_CHECK(check_room(*standby, terms));
   ICON_CHECK(host_.journal->use_nonce("standby", order.standby_id, order.expires_ms));
   return standby;
@@ -271,6 +276,7 @@ Task<Result<std::uint64_t>> GivenStandbys::receive_layer(StandbyPtr standby, htt
 }
 
 Task<bool> GivenStandbys::take(StandbyClaim claim) {
+  co_await until_removed(claim.icon);
   const auto found = standbys_.find(claim.icon);
   if (found == standbys_.end()) co_return false;
   const StandbyPtr standby = found->second;
@@ -289,6 +295,7 @@ Task<bool> GivenStandbys::take(StandbyClaim claim) {
 }
 
 Task<void> GivenStandbys::end(std::string icon, std::string why) {
+  co_await until_removed(icon);
   const auto found = standbys_.find(icon);
   if (found == standbys_.end()) co_return;
   const StandbyPtr standby = found->second;
@@ -301,20 +308,30 @@ Task<Result<wire::Envelope>> GivenStandbys::close(StandbyPtr standby, std::strin
   if (found != standbys_.end() && found->second == standby) {
     standbys_.erase(found);
     co_await remove(standby->icon.id);
-    // Opened for this, unless a stub or another ICON uses it.
-    const std::string peer = standby->holder.id();
-    if (host_.network->close_tunnel(peer)) (void)host_.journal->remove_tunnel(peer);
+    close_unused_tunnel(host_, standby->holder.id());
     if (const auto noted = note_all(); !noted) co_return fail(noted.error());
   }
   co_return receipt(*standby, std::move(end));
 }
 
+// A move that comes meanwhile would lose its directories, its network and its processes with it.
+Task<void> GivenStandbys::until_removed(std::string icon) {
+  const auto found = removals_.find(icon);
+  if (found == removals_.end()) co_return;
+  const auto removal = found->second;
+  co_await removal->async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+}
+
 Task<void> GivenStandbys::remove(std::string icon) {
+  const auto done = std::make_shared<boost::asio::steady_timer>(host_.loop, SteadyTime::max());
+  removals_[icon] = done;
   const auto destroyed = co_await host_.containers->destroy(icon);
   const auto detached = host_.network->detach(icon);
   for (const auto& status : {destroyed, detached})
     if (!status && status.error().code != Code::kNotFound)
       log::warn("standby.cleanup_failed", {{"icon", icon}, {"error", status.error().message}});
+  removals_.erase(icon);
+  done->cancel();
 }
 
 // What it was worth, told to both: among one owner's hosts nobody pays, but nothing is free.

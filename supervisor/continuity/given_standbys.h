@@ -4,6 +4,7 @@
 // only.
 #pragma once
 
+#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -38,7 +39,7 @@ class GivenStandbys {
   // POST /v1/standbys, PUT and DELETE below it.
   void add_routes(http::Router& router);
   // The move's from now on: directories and network are its own to undo. False: there is none that
-  // fits, and what there was of that ICON is gone.
+  // fits, and what there was of that ICON is gone. The ICON's row says already that it arrives.
   Task<bool> take(StandbyClaim claim);
   // The ICON has moved on, or starts here: what is kept for it goes. Nothing to end: fine.
   Task<void> end(std::string icon, std::string why);
@@ -66,12 +67,16 @@ class GivenStandbys {
   Task<Result<wire::Envelope>> close(StandbyPtr standby, std::string end);
   Result<wire::Envelope> receipt(const Standby& standby, std::string end) const;
   Task<void> remove(std::string icon);
+  // What is being removed is gone when it returns.
+  Task<void> until_removed(std::string icon);
   Status note_all() const;
 
   Host& host_;
   Contracts& contracts_;
   std::function<bool(const std::string&)> is_leaving_;
   std::map<std::string, StandbyPtr> standbys_;  // by ICON: one each
+  // By ICON, while what was kept for it is being removed; cancelled when that is done.
+  std::map<std::string, std::shared_ptr<boost::asio::steady_timer>> removals_;
   bool noted_ = true;
 };
 

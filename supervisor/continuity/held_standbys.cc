@@ -11,6 +11,7 @@
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
 #include "supervisor/peer_client.h"
+#include "supervisor/tunnel_uses.h"
 
 namespace icon::supervisor {
 namespace {
@@ -35,6 +36,7 @@ struct HeldStandbys::Standby {
   SteadyTime next{};  // of whatever is to be done
   Millis retry = kRetryFirst;
   migration::TreeSnapshot layer;
+  TunnelUses::Use tunnel_use;
 };
 
 HeldStandbys::~HeldStandbys() = default;
@@ -49,7 +51,9 @@ void HeldStandbys::tick(const Wanted& wanted) {
     const auto here = each++;
     if (wanted.contains(here->first) || here->second->state == Standby::State::kFilling) continue;
     give_back(here->first, *here->second);
+    const std::string peer = here->first.second.id();
     standbys_.erase(here);
+    close_unused_tunnel(host_, peer);
   }
   const auto now = host_.clock.steady();
   for (const auto& key : wanted) {
@@ -104,7 +108,11 @@ Status HeldStandbys::consented(const std::string& icon, const wire::Envelope& en
 Task<void> HeldStandbys::fill(Key key, StandbyPtr standby, wire::Envelope order) {
   const auto filled = co_await fill_in(key, *standby, std::move(order));
   const auto now = host_.clock.steady();
-  if (!is_current(key, standby)) co_return;
+  if (!is_current(key, standby)) {
+    standby->tunnel_use.reset();
+    close_unused_tunnel(host_, key.second.id());
+    co_return;
+  }
   standby->state = filled ? Standby::State::kReady : Standby::State::kIdle;
   standby->next = now + kLookEvery;
   if (filled) {
@@ -135,6 +143,7 @@ Task<Status> HeldStandbys::fill_in(Key key, Standby& standby, wire::Envelope ord
     ICON_CO_CHECK(host_.journal->put_icon(*icon));
   }
   const std::string peer = key.second.id();
+  standby.tunnel_use = host_.tunnel_uses.of(peer);
   ICON_CO_TRY(const auto local, host_.network->open_tunnel(peer));
   ICON_CO_TRY(const auto opened, wire::open<wire::StandbyOrder>(order));
   json::Object body{{"contract", contract->to_json()},
@@ -222,8 +231,6 @@ void HeldStandbys::give_back(const Key& key, const Standby& standby) {
   if (sibling == nullptr || standby.standby_id.empty()) return;
   send_in_background(host_, sibling->api, sibling->id, "DELETE",
                      "/v1/standbys/" + standby.standby_id);
-  if (host_.network->close_tunnel(key.second.id()))
-    (void)host_.journal->remove_tunnel(key.second.id());
 }
 
 std::optional<ReadyStandby> HeldStandbys::ready(const std::string& icon,
