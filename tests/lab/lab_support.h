@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,6 +43,15 @@ inline double round_trip_ms(const Lab& lab, const std::string& from, const std::
       lab, from, {"ping", "-n", "-q", "-W", "1", "-i", "0.02", "-c", std::to_string(count), to});
   const auto at = text.find("min/avg/max/mdev = ");
   return at == std::string::npos ? -1 : std::stod(text.substr(at + 19));
+}
+
+// Until one of them is `enough`: on a busy machine many are late, none is early.
+inline double least_round_trip_ms(const Lab& lab, const std::string& from, const std::string& to,
+                                  double enough) {
+  double least = round_trip_ms(lab, from, to);
+  for (int more = 0; more < 25 && least > enough; ++more)
+    least = std::min(least, round_trip_ms(lab, from, to));
+  return least;
 }
 
 using icon::test::eventually;
