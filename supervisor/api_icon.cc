@@ -87,12 +87,13 @@ Task<void> stream_events(Host& host, http::Request request, http::LineWriter& li
   }
   if (!co_await lines.write_line(R"({"event":"hello"})")) co_return;
   const auto icon = host.journal->find_icon(request.icon_id);
-  // Said again to every new listener: the agent may have restarted, or moved here.
-  if (icon && *icon && (*icon)->hold && !co_await lines.write_line(R"({"event":"hold"})"))
-    co_return;
-  if (host.continuity->delegates() &&
-      !co_await lines.write_line(R"({"event":"delegate","on":true})"))
-    co_return;
+  // Said to every new listener, either way: the agent may have restarted or moved here, or it may
+  // have been away when this changed.
+  std::string hold = R"({"event":"unhold"})";
+  if (icon && *icon && (*icon)->hold) hold = R"({"event":"hold"})";
+  if (!co_await lines.write_line(std::move(hold))) co_return;
+  const json::Object delegate{{"event", "delegate"}, {"on", host.continuity->delegates()}};
+  if (!co_await lines.write_line(boost::json::serialize(delegate))) co_return;
   // How its last move ended may have been said while the agent was still frozen.
   const auto verdict = verdict_event(host, request.icon_id, icon && *icon ? (*icon)->epoch : 0);
   if (!verdict.empty() && !co_await lines.write_line(verdict)) co_return;

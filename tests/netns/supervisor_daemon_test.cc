@@ -89,6 +89,25 @@ TEST_F(SupervisorDaemonTest, KilledAndStartedAgainItAdopts) {
   remove(id, "null");  // somebody else's child by now: nobody told us
 }
 
+// An agent that was away when the operator let go must not stay held for ever.
+TEST_F(SupervisorDaemonTest, AnAgentThatComesBackHearsWhetherItIsHeld) {
+  const auto says_held = [&](bool held) {
+    return eventually([&] {
+      const auto status = host_.get("/v1/icons/echo").at("status");
+      return status.is_object() && status.as_object().contains("held") && status.at("held") == held;
+    });
+  };
+  host_.start();
+  const auto id = run_echo();
+  ASSERT_EQ(host_.ask("POST", "/v1/icons/echo/hold")->status, 200);
+  ASSERT_TRUE(says_held(true)) << host_.log();
+  EXPECT_EQ(host_.stop(SIGKILL), 137);
+  host_.start();
+  ASSERT_EQ(host_.ask("POST", "/v1/icons/echo/unhold")->status, 200);
+  EXPECT_TRUE(says_held(false)) << host_.log();
+  remove(id, "null");
+}
+
 TEST_F(SupervisorDaemonTest, WhatEndedWhileNobodyLookedIsFound) {
   host_.start();
   run_echo();
