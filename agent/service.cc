@@ -1,6 +1,7 @@
 #include "agent/service.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,6 +50,14 @@ void take_terminal() {
   signal(SIGTTOU, SIG_DFL);
 }
 
+// Asio's sockets are handed on unless that is forbidden: our connection to the supervisor would be
+// another's, and the container could not move while it runs.
+void keep_own_descriptors() {
+  if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0) return;
+  for (int fd = STDERR_FILENO + 1; fd < kOldKernelDescriptorsMax; ++fd)  // before Linux 5.11
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
 [[noreturn]] void run_child(char* const* argv, int input, int output, bool own_session,
                             int error_pipe) {
   if (own_session) {
@@ -63,6 +72,7 @@ void take_terminal() {
     dup2(output, STDERR_FILENO);
   }
   reset_signals();
+  if (own_session) keep_own_descriptors();
   execvp(argv[0], argv);
   const int error = errno;
   [[maybe_unused]] const ssize_t count = write(error_pipe, &error, sizeof error);

@@ -25,7 +25,8 @@ Status detach_own_streams(const std::string& log_path);
 
 // Starts argv[0] (looked up in PATH) as a child. With `own_session` it leads a session, else only
 // a process group, which gets the terminal where there is one, as a shell would do it.
-// Signals that we ignore or handle are back to their defaults in it.
+// Signals that we ignore or handle are back to their defaults in it; of our descriptors it has none
+// but the streams, with `own_session`.
 // Errors: kNotFound (exit 127 as a shell has it), kRefused (not executable: 126), kIo.
 Result<pid_t> start_service(const std::vector<std::string>& argv, const ServiceStreams& streams,
                             bool own_session);
