@@ -18,6 +18,7 @@
 #include "base/http_client.h"
 #include "base/keys.h"
 #include "base/netns.h"
+#include "tests/lab/process_memory.h"
 #include "tests/lab/proved_ledger.h"
 #include "tests/lab/world_fixture.h"
 #include "wire/birth.h"
@@ -159,28 +160,6 @@ class ReplicasTest : public WorldTest {
     return state == nullptr ? "" : std::string(state->as_string());
   }
 };
-
-// Whether `needle` is anywhere in the memory of the process.
-bool holds(std::int64_t pid, const std::string& needle) {
-  const std::string proc = "/proc/" + std::to_string(pid);
-  const UniqueFd memory(::open((proc + "/mem").c_str(), O_RDONLY | O_CLOEXEC));
-  EXPECT_TRUE(memory) << "cannot look into " << proc;
-  std::istringstream maps(read_file(proc + "/maps", 1 << 20).value_or(""));
-  for (std::string line; std::getline(maps, line);) {
-    std::uint64_t start = 0;
-    std::uint64_t end = 0;
-    char readable = '-';
-    if (sscanf(line.c_str(), "%lx-%lx %c", &start, &end, &readable) != 3 || readable != 'r')
-      continue;
-    std::string bytes(end - start, '\0');
-    const ssize_t count =
-        pread(memory.get(), bytes.data(), bytes.size(), static_cast<off_t>(start));
-    if (count <= 0) continue;
-    bytes.resize(static_cast<std::size_t>(count));
-    if (bytes.find(needle) != std::string::npos) return true;
-  }
-  return false;
-}
 
 std::string hex_of(const std::string& bytes) {
   return hex_encode(std::span(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
