@@ -1,6 +1,7 @@
 #include "cli/actions.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <boost/json/serialize.hpp>
 #include <charconv>
@@ -67,6 +68,9 @@ Outcome<json::Object> resources_of(const RunOptions& options) {
 
 // As the agent will read it; never printed.
 Outcome<std::string> read_dns_key(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0 && !S_ISDIR(info.st_mode))
+    return failure(kUsage, "--dns-key " + path + ": it can be read by others", "chmod 600 it.");
   auto text = read_file(path, agent::kDnsKeyBytesMax);
   if (!text) return failure(kUsage, "--dns-key: " + text.error().message, "Check the path.");
   const auto key = agent::parse_tsig_key(*text);
@@ -114,6 +118,13 @@ Outcome<json::Object> run_body(const RunOptions& options) {
   }
   if (!options.dns_key_file.empty()) {
     CLI_TRY(body["dns_key"], read_dns_key(options.dns_key_file));
+    const auto* policy = body.if_contains("policy");
+    const auto read = agent::parse_policy(policy ? std::string(policy->as_string()) : "");
+    if (!read || !read->dns_update ||
+        read->dns_update->key_file != agent::DnsUpdatePolicy().key_file)
+      return failure(
+          kUsage, "--dns-key: the policy has no use for it",
+          "Say dns_update: {server: .., zone: .., name: ..} in --policy, without key_file.");
   }
   CLI_TRY(body["resources"], resources_of(options));
   if (!options.cwd.empty()) body["cwd"] = options.cwd;

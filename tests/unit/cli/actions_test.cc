@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "tests/unit/cli/cli_fixture.h"
 
@@ -38,6 +39,41 @@ TEST(ApiPort, TurnsPublicFirstIntoTheApisForm) {
   EXPECT_EQ(*api_port("5353:53/udp"), "udp:53:5353");
   for (const char* wrong : {"", "0", "65536", "a", "1:", ":1", "1:2:3", "1/sctp", "1/", " 1", "-1"})
     EXPECT_FALSE(api_port(wrong)) << wrong;
+}
+
+TEST_F(ActionsTest, RunHandsOnAKeyForTheDnsThatIsOne) {
+  std::ofstream(policy_)
+      << "dns_update: {server: 192.0.2.53, zone: dyn.test, name: www.dyn.test}\n";
+  const std::string path = directory_ + "/key";
+  const auto run = [&](const std::string& content, unsigned mode = 0600) {
+    EXPECT_TRUE(write_file_atomic(path, content, mode));
+    return icon({"run", "--rootfs", directory_, "--policy", policy_, "--dns-key", path, "--", "x"});
+  };
+  const std::string good = "hmac-sha256:icon.key:c2VjcmV0\n";
+  EXPECT_EQ(run(good), kOk) << err();
+  EXPECT_EQ(posted().at("dns_key").as_string(), good);
+
+  const auto refused = [&](const std::string& content, const char* why, unsigned mode = 0600) {
+    const auto requests = supervisor_.asked().size();
+    EXPECT_EQ(run(content, mode), kUsage) << why;
+    EXPECT_THAT(err(), HasSubstr(why));
+    EXPECT_THAT(err() + out(), Not(HasSubstr("c2V")));
+    EXPECT_EQ(supervisor_.asked().size(), requests);
+  };
+  refused(good, "chmod 600", 0644);
+  refused(good, "chmod 600", 0620);
+  refused("", "[ALGORITHM:]NAME:SECRET");
+  refused("c2VjcmV0\n", "[ALGORITHM:]NAME:SECRET");
+  refused(good + good, "[ALGORITHM:]NAME:SECRET");
+  refused("hmac-md5:icon.key:c2VjcmV0\n", "algorithm");
+  refused("icon.key:c2VjcmV0!\n", "base64");
+  refused("#" + std::string(4096, 'c') + "\n" + good, "larger than 4096");
+  std::ofstream(policy_) << "budget: 1\n";
+  refused(good, "no use for it");
+  EXPECT_EQ(icon({"run", "--rootfs", directory_, "--dns-key", path, "--", "x"}), kUsage);
+  std::filesystem::remove(path);
+  EXPECT_EQ(icon({"run", "--rootfs", directory_, "--dns-key", path, "--", "x"}), kUsage);
+  EXPECT_THAT(err(), HasSubstr("Check the path"));
 }
 
 TEST_F(ActionsTest, RunSendsEverythingTheUserSaid) {
