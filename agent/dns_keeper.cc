@@ -160,7 +160,7 @@ Task<void> DnsKeeper::update_task() {
 Task<DnsOutcome> DnsKeeper::run_child() {
   const auto& policy = *parts_.policy;
   const DnsRequest request{policy.server, policy.zone, policy.name, policy.key_file,
-                           policy.ttl_s,  owner_,      *want_};
+                           policy.ttl_s,  owner_,      *want_,      parts_.clock.utc_ms()};
   const auto executor = co_await asio::this_coro::executor;
   unlink((parts_.state_dir + kDnsOutcomeFile).c_str());
   const auto written = write_file_atomic(parts_.state_dir + kDnsRequestFile,

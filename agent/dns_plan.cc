@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdint>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 namespace icon::agent {
@@ -13,7 +16,7 @@ namespace {
 constexpr std::size_t kNameBytesMax = 253;
 constexpr std::size_t kLabelBytesMax = 63;
 constexpr std::size_t kDnsPathBytesMax = 4096;
-constexpr std::size_t kMessageBytesMax = 512;
+constexpr std::size_t kMessageBytesMax = kDnsPathBytesMax + 1024;  // it may name the key file
 constexpr std::size_t kSecretBytesMax = 512;
 constexpr std::array<std::string_view, 4> kAlgorithms{"hmac-sha224", "hmac-sha256", "hmac-sha384",
                                                       "hmac-sha512"};
@@ -23,13 +26,44 @@ bool holds(const std::vector<Item>& items, const Item& item) {
   return std::find(items.begin(), items.end(), item) != items.end();
 }
 
-// "v=icon1 id=ID a=ADDRESS": the address, if that is what it is.
-std::optional<Address> marked(std::string_view text) {
-  if (!text.starts_with("v=icon1 id=")) return std::nullopt;
-  const auto at = text.find(" a=");
-  if (at == std::string_view::npos) return std::nullopt;
-  const auto address = Address::parse(text.substr(at + 3));
-  return address ? std::optional(*address) : std::nullopt;
+// "v=icon1 id=ID a=ADDRESS until=UTC_MS". One without an end is never over.
+struct Mark {
+  std::string text;
+  std::string_view owner;  // in it
+  Address address;
+  UtcMillis until_ms = std::numeric_limits<UtcMillis>::max();
+
+  bool is_over(UtcMillis now_ms) const { return until_ms < now_ms - kDnsMarkGrace.count(); }
+  bool needs_renewal(UtcMillis now_ms) const {
+    return until_ms - now_ms < kDnsMarkLife.count() / 2;
+  }
+};
+
+// Takes `key` and what follows it, up to the next space, from the front of `text`.
+std::optional<std::string_view> take_field(std::string_view& text, std::string_view key) {
+  if (!text.starts_with(key)) return std::nullopt;
+  const auto end = std::min(text.find(' '), text.size());
+  const auto value = text.substr(key.size(), end - key.size());
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return value;
+}
+
+std::optional<Mark> read_mark(const std::string& text) {
+  std::string_view rest = text;
+  if (take_field(rest, "v=") != "icon1") return std::nullopt;
+  const auto owner = take_field(rest, "id=");
+  const auto address_text = take_field(rest, "a=");
+  if (!owner || !address_text) return std::nullopt;
+  const auto address = Address::parse(*address_text);
+  if (!address) return std::nullopt;
+  Mark mark{text, *owner, *address};
+  if (rest.empty()) return mark;
+  const auto until = take_field(rest, "until=");
+  if (!until || !rest.empty()) return std::nullopt;
+  const auto end = until->data() + until->size();
+  const auto [at, error] = std::from_chars(until->data(), end, mark.until_ms);
+  if (error != std::errc{} || at != end || mark.until_ms < 0) return std::nullopt;
+  return mark;
 }
 
 bool is_label_character(char c) {
@@ -52,33 +86,52 @@ bool is_base64(std::string_view text) {
 
 }  // namespace
 
-std::string dns_mark(std::string_view owner, const Address& address) {
-  return "v=icon1 id=" + std::string(owner) + " a=" + address.to_string();
+std::string dns_mark(std::string_view owner, const Address& address, UtcMillis until_ms) {
+  return "v=icon1 id=" + std::string(owner) + " a=" + address.to_string() +
+         " until=" + std::to_string(until_ms);
 }
 
-DnsPlan plan_dns(const DnsSeen& seen, std::string_view owner, const std::vector<Address>& want) {
-  const std::string ours = "v=icon1 id=" + std::string(owner) + " ";
+DnsPlan plan_dns(const DnsSeen& seen, std::string_view owner, const std::vector<Address>& want,
+                 UtcMillis now_ms) {
+  std::vector<Mark> ours;
+  std::vector<Mark> others;  // of those who live
+  std::vector<Mark> over;
+  for (const auto& text : seen.texts) {
+    auto mark = read_mark(text);
+    if (!mark) continue;
+    auto& kind = owner == mark->owner ? ours : mark->is_over(now_ms) ? over : others;
+    kind.push_back(std::move(*mark));
+  }
+  const auto is_in = [](const std::vector<Mark>& marks, const Address& address) {
+    return std::any_of(marks.begin(), marks.end(),
+                       [&](const Mark& mark) { return mark.address == address; });
+  };
   DnsPlan plan;
+  std::vector<std::string> kept;
   for (const auto& address : want) {
     const bool is_there = holds(seen.addresses, address);
-    const auto mark = dns_mark(owner, address);
-    const bool is_marked = std::any_of(seen.texts.begin(), seen.texts.end(),
-                                       [&](const auto& text) { return marked(text) == address; });
     if (!is_there) plan.add.push_back(address);
     // Who wrote it without a mark keeps it, when we have gone, too.
-    if (is_there && !is_marked)
+    if (is_there && !is_in(ours, address) && !is_in(others, address) && !is_in(over, address)) {
       plan.foreign.push_back(address);
-    else if (!holds(seen.texts, mark))
-      plan.add_marks.push_back(mark);
+      continue;
+    }
+    const auto good = std::find_if(ours.begin(), ours.end(), [&](const Mark& mark) {
+      return mark.address == address && !mark.needs_renewal(now_ms);
+    });
+    if (good != ours.end())
+      kept.push_back(good->text);
+    else
+      plan.add_marks.push_back(dns_mark(owner, address, now_ms + kDnsMarkLife.count()));
   }
-  for (const auto& text : seen.texts) {
-    const auto address = marked(text);
-    if (!text.starts_with(ours) || !address || holds(want, *address)) continue;
-    plan.remove_marks.push_back(text);
-    const bool is_shared = std::any_of(
-        seen.texts.begin(), seen.texts.end(),
-        [&](const auto& other) { return !other.starts_with(ours) && marked(other) == address; });
-    if (!is_shared && holds(seen.addresses, *address)) plan.remove.push_back(*address);
+  over.insert(over.end(), ours.begin(), ours.end());
+  for (const auto& mark : over) {
+    if (holds(kept, mark.text)) continue;
+    plan.remove_marks.push_back(mark.text);
+    const auto& address = mark.address;
+    if (holds(seen.addresses, address) && !holds(want, address) && !is_in(others, address) &&
+        !holds(plan.remove, address))
+      plan.remove.push_back(address);
   }
   return plan;
 }
@@ -101,9 +154,9 @@ Result<std::vector<Address>> read_addresses(const json::Object& object, std::str
 }
 
 json::Object DnsRequest::to_json() const {
-  return {{"server", server.to_string()}, {"zone", zone},   {"name", name},
-          {"key_file", key_file},         {"ttl_s", ttl_s}, {"owner", owner},
-          {"want", addresses_json(want)}};
+  return {{"server", server.to_string()}, {"zone", zone},    {"name", name},
+          {"key_file", key_file},         {"ttl_s", ttl_s},  {"owner", owner},
+          {"want", addresses_json(want)}, {"now_ms", now_ms}};
 }
 
 Result<DnsRequest> DnsRequest::from_json(const json::Object& object) {
@@ -117,6 +170,7 @@ Result<DnsRequest> DnsRequest::from_json(const json::Object& object) {
            json::get_int(object, "ttl_s", 0, std::numeric_limits<std::int32_t>::max()));
   ICON_TRY(request.owner, json::get_string(object, "owner", kLabelBytesMax));
   ICON_TRY(request.want, read_addresses(object, "want"));
+  ICON_TRY(request.now_ms, json::get_int(object, "now_ms", 0, INT64_MAX / 2));
   if (!is_domain_name(request.zone) || !is_domain_name(request.name) ||
       !is_within(request.name, request.zone))
     return fail(Code::kInvalid, "a name that is not in its zone");
@@ -146,6 +200,7 @@ TsigKey::~TsigKey() { sodium_memzero(secret.data(), secret.size()); }
 Result<TsigKey> parse_tsig_key(std::string_view text) {
   const char* hint = "the key file must hold one line [ALGORITHM:]NAME:SECRET";
   TsigKey key;
+  key.secret.reserve(kSecretBytesMax);  // never in the object itself: moving it leaves no copy
   bool found = false;
   while (!text.empty()) {
     const auto end = std::min(text.find('\n'), text.size());

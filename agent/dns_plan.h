@@ -1,9 +1,9 @@
 // Which records of a service's name are to be added and taken away so that it leads to where the
 // ICON and its replicas serve, and to nobody else's loss. Pure; dns_update.h carries it out.
 //
-// What an ICON has added it marks, in TXT records beside the name: "v=icon1 id=ID a=ADDRESS" at
-// _icon.NAME. Only an address with its own mark does it ever take away, and only when nobody else
-// has marked it, too.
+// What an ICON has added it marks, in TXT records beside the name, at _icon.NAME:
+// "v=icon1 id=ID a=ADDRESS until=UTC_MS". It takes away an address with its own mark, or with one
+// that is over: whoever wrote that has died. Never one that somebody else's mark still holds.
 #pragma once
 
 #include <optional>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/clock.h"
 #include "base/json.h"
 
 namespace icon::agent {
@@ -19,6 +20,10 @@ namespace icon::agent {
 inline constexpr std::size_t kDnsAddressesMax = 64;   // of one name, as of one request
 inline constexpr std::size_t kDnsKeyBytesMax = 4096;  // of a key file
 inline constexpr std::string_view kDnsMarkLabel = "_icon";
+inline constexpr Millis kDnsMarkLife{7'200'000};  // renewed when half of it is over
+// Past a mark's end until others take it away: more than two clocks may differ that a server takes
+// updates from (RFC 8945, 10: 5 min each).
+inline constexpr Millis kDnsMarkGrace{900'000};
 
 // What the ICON wants of the name. Without any secret: where the key lies, not what it is.
 struct DnsRequest {
@@ -29,6 +34,7 @@ struct DnsRequest {
   std::int64_t ttl_s = 0;
   std::string owner;  // the ICON's id
   std::vector<Address> want;
+  UtcMillis now_ms = 0;
 
   json::Object to_json() const;
   static Result<DnsRequest> from_json(const json::Object& object);  // Errors: kInvalid
@@ -62,8 +68,9 @@ struct DnsPlan {
   }
 };
 
-std::string dns_mark(std::string_view owner, const Address& address);
-DnsPlan plan_dns(const DnsSeen& seen, std::string_view owner, const std::vector<Address>& want);
+std::string dns_mark(std::string_view owner, const Address& address, UtcMillis until_ms);
+DnsPlan plan_dns(const DnsSeen& seen, std::string_view owner, const std::vector<Address>& want,
+                 UtcMillis now_ms);
 
 json::Array addresses_json(const std::vector<Address>& addresses);
 Result<std::vector<Address>> read_addresses(const json::Object& object, std::string_view key);

@@ -311,7 +311,7 @@ DnsOutcome Session::run() {
     auto failure = look();
     DnsPlan plan;
     if (!failure) {
-      plan = plan_dns(seen_, request_.owner, request_.want);
+      plan = plan_dns(seen_, request_.owner, request_.want, request_.now_ms);
       outcome.foreign = plan.foreign;
       if (!plan.empty()) failure = change(plan, raced);
     }

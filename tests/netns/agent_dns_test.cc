@@ -2,8 +2,24 @@
 // The world is drawn in agent_world.h.
 #include "agent_dns.h"
 
+#include <sys/time.h>
+
+#include <ctime>
+
 #include "agent/dns_update.h"
 #include "agent_world.h"
+
+namespace {
+thread_local std::time_t clock_error_s = 0;
+}
+
+// The clock as libldns reads it.
+extern "C" int gettimeofday(timeval* now, void*) noexcept {
+  timespec exact{};
+  clock_gettime(CLOCK_REALTIME, &exact);
+  *now = {exact.tv_sec + clock_error_s, exact.tv_nsec / 1000};
+  return 0;
+}
 
 namespace icon::agent {
 namespace {
@@ -23,8 +39,14 @@ class AgentDnsTest : public AgentSupervisorTest {
   }
 
   DnsRequest request(const std::string& name, const std::vector<const char*>& want) {
-    DnsRequest request{
-        *Endpoint::parse("127.0.0.1:53"), "dyn.test", name, dns_->good_key(), 30, "me", {}};
+    DnsRequest request{*Endpoint::parse("127.0.0.1:53"),
+                       "dyn.test",
+                       name,
+                       dns_->good_key(),
+                       30,
+                       "me",
+                       {},
+                       SystemClock().utc_ms()};
     for (const char* address : want) request.want.push_back(*Address::parse(address));
     return request;
   }
@@ -84,6 +106,31 @@ TEST_F(AgentDnsTest, ChangesWhatIsItsOwn) {
   EXPECT_EQ(update(request("alias.dyn.test", {"192.0.2.3"})).code, "alias");
 }
 
+// One whose host has died renews nothing. Whoever keeps the name afterwards clears up behind it.
+TEST_F(AgentDnsTest, AnHeirTakesAwayWhatTheDeadHaveLeft) {
+  auto dead = request("www.dyn.test", {"192.0.2.1", "192.0.2.2", "192.0.2.3"});
+  dead.owner = "dead";
+  ASSERT_EQ(update(dead).code, "");
+  auto sibling = request("www.dyn.test", {"192.0.2.2"});
+  sibling.owner = "sibling";
+  sibling.now_ms = dead.now_ms + kDnsMarkLife.count();
+  ASSERT_EQ(update(sibling).code, "");
+  auto heir = request("www.dyn.test", {"192.0.2.3", "192.0.2.4"});
+  heir.now_ms = dead.now_ms + kDnsMarkLife.count() + kDnsMarkGrace.count();
+  ASSERT_EQ(update(heir).code, "");
+  EXPECT_EQ(dns_->of("www.dyn.test", "A"), "192.0.2.1\n192.0.2.2\n192.0.2.3\n192.0.2.4\n");
+  heir.now_ms += 1;
+  const auto outcome = update(heir);
+  EXPECT_EQ(outcome.code, "") << outcome.message;
+  EXPECT_EQ(outcome.removed, std::vector<Address>{*Address::parse("192.0.2.1")});
+  EXPECT_EQ(dns_->of("www.dyn.test", "A"), "192.0.2.2\n192.0.2.3\n192.0.2.4\n");
+  EXPECT_THAT(dns_->of("_icon.www.dyn.test", "TXT"), Not(HasSubstr("id=dead")));
+  // What it has taken over it takes along.
+  heir.want.clear();
+  EXPECT_EQ(update(heir).removed.size(), 2U);
+  EXPECT_EQ(dns_->of("www.dyn.test", "A"), "192.0.2.2\n");
+}
+
 // Each changes the name only as it has seen it, so that nobody undoes another's change.
 TEST_F(AgentDnsTest, ManyMayKeepOneName) {
   constexpr int kWriters = 6;
@@ -116,6 +163,14 @@ TEST_F(AgentDnsTest, SaysWhyItIsRefused) {
   elsewhere = wish;
   elsewhere.zone = elsewhere.name = "other.test";
   EXPECT_EQ(update(elsewhere).code, "refused");
+  for (const int wrong_by_s : {-400, 400}) {
+    clock_error_s = wrong_by_s;
+    EXPECT_EQ(update(wish).code, "badtime") << wrong_by_s;
+  }
+  clock_error_s = 200;  // which is tolerated
+  EXPECT_EQ(update(wish).code, "");
+  clock_error_s = 0;
+  EXPECT_EQ(update(request("www.dyn.test", {})).removed.size(), 1U);
   auto open = wish;
   open.key_file = dns_->key_file("open", "icon.key:" + secret, 0640);
   EXPECT_THAT(update(open).message, HasSubstr("chmod 600"));
