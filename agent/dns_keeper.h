@@ -17,7 +17,6 @@
 
 namespace icon::agent {
 
-inline constexpr Millis kDnsRunMax{20'000};     // for one child
 inline constexpr Millis kDnsRetryFirst{5'000};  // doubles up to the next one
 inline constexpr Millis kDnsRetryMax{300'000};
 inline constexpr Millis kDnsAgain{600'000};  // when all is well: somebody may have changed it

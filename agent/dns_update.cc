@@ -5,6 +5,7 @@
 #include <ldns/ldns.h>
 #include <openssl/crypto.h>
 #include <sodium.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/assert.h"
 #include "base/fd.h"
 #include "base/file.h"
 
@@ -25,6 +27,7 @@ constexpr std::size_t kTsigErrorField = 5;
 constexpr int kTsigBadSig = 16;
 constexpr int kTsigBadKey = 17;
 constexpr int kTsigBadTime = 18;
+constexpr std::size_t kTextBytesMax = 255;  // of one string of a TXT record
 
 struct Free {
   void operator()(ldns_pkt* packet) const { ldns_pkt_free(packet); }
@@ -87,16 +90,11 @@ class Session {
   DnsSeen seen_;
 };
 
+// A TXT record is a row of strings, each a length byte and text. Marks are one string.
 std::string text_of(const ldns_rr* record) {
-  std::string text;
-  for (std::size_t i = 0; i < ldns_rr_rd_count(record); ++i) {
-    // Length byte and text: a TXT record is a row of such strings.
-    const auto* field = ldns_rr_rdf(record, i);
-    const auto* bytes = ldns_rdf_data(field);
-    const auto size = ldns_rdf_size(field);
-    if (size > 1) text.append(reinterpret_cast<const char*>(bytes) + 1, size - 1);
-  }
-  return text;
+  const auto* field = ldns_rr_rd_count(record) == 1 ? ldns_rr_rdf(record, 0) : nullptr;
+  if (field == nullptr || ldns_rdf_size(field) < 1) return "";
+  return {reinterpret_cast<const char*>(ldns_rdf_data(field)) + 1, ldns_rdf_size(field) - 1};
 }
 
 std::optional<Address> address_of(const ldns_rr* record) {
@@ -138,6 +136,9 @@ Session::Step Session::exchange(ldns_pkt* packet, bool is_signed) {
   if (read != LDNS_STATUS_OK) return tl::unexpected(failed(read, "reading the answer"));
   if (!ldns_pkt_qr(answer.get()) || ldns_pkt_id(answer.get()) != ldns_pkt_id(packet))
     return tl::unexpected(Failure{"failed", "the answer is to another question"});
+  // There is nothing longer than TCP to ask by.
+  if (ldns_pkt_tc(answer.get()))
+    return tl::unexpected(Failure{"truncated", "the server cuts off its answer by TCP"});
   if (!is_signed) return answer;
   // Whoever does not know the key cannot sign that he refuses it: that is believed unsigned, and
   // only that. Nothing follows from it but another attempt.
@@ -155,6 +156,8 @@ std::optional<Failure> Session::check(ldns_pkt* answer, bool& raced) const {
   const auto* tsig = ldns_pkt_tsig(answer);
   if (code == LDNS_RCODE_NOTAUTH && tsig != nullptr && ldns_rr_rd_count(tsig) > kTsigErrorField) {
     switch (ldns_rdf2native_int16(ldns_rr_rdf(tsig, kTsigErrorField))) {
+      case 0:
+        break;
       case kTsigBadSig:
         return Failure{"badsig", "the server has another secret for the key " + key_.name};
       case kTsigBadKey:
@@ -164,7 +167,7 @@ std::optional<Failure> Session::check(ldns_pkt* answer, bool& raced) const {
         return Failure{"badtime", "the server's clock and the one here differ by more than " +
                                       std::to_string(kFudgeSeconds) + " s"};
       default:
-        break;
+        return Failure{"failed", "the server does not take the signature"};
     }
   }
   switch (code) {
@@ -206,9 +209,11 @@ std::optional<Failure> Session::ask(const std::string& name, ldns_rr_type type) 
   if (!ldns_pkt_aa(answer->get()))
     return Failure{"notauth", "the server does not keep the zone " + request_.zone};
   Rrset set{name, type, {}};
+  const auto* asked = ldns_rr_list_rr(ldns_pkt_question(question.get()), 0);
   const auto* records = ldns_pkt_answer(answer->get());
   for (std::size_t i = 0; i < ldns_rr_list_rr_count(records); ++i) {
     const auto* record = ldns_rr_list_rr(records, i);
+    if (ldns_dname_compare(ldns_rr_owner(record), ldns_rr_owner(asked)) != 0) continue;
     if (ldns_rr_get_type(record) == LDNS_RR_TYPE_CNAME)
       return Failure{"alias", name + " is an alias (CNAME): no address can stand beside it"};
     if (ldns_rr_get_type(record) != type) continue;  // signatures
@@ -270,8 +275,8 @@ Field address_field(const Address& address) {
                                      bytes.size(), bytes.data()));
 }
 
-// Marks are shorter than one string of a TXT record may be.
 Field text_field(const std::string& text) {
+  ICON_ASSERT(text.size() <= kTextBytesMax);  // ours, or as one string of a record held it
   std::string bytes(1, static_cast<char>(text.size()));
   bytes += text;
   return Field(ldns_rdf_new_frm_data(LDNS_RDF_TYPE_STR, bytes.size(), bytes.data()));
@@ -337,10 +342,13 @@ Result<TsigKey> load_tsig_key(const std::string& path) {
   if ((info.st_mode & 077) != 0)
     return fail(Code::kRefused, path + " can be read by others: chmod 600 it");
   if (info.st_uid != geteuid()) return fail(Code::kRefused, path + " belongs to another user");
-  std::string text(kDnsKeyBytesMax, '\0');
+  std::string text(kDnsKeyBytesMax + 1, '\0');
   const ssize_t count = read(fd.get(), text.data(), text.size());
   Result<TsigKey> key = fail_errno("read " + path);
-  if (count >= 0)
+  if (count > static_cast<ssize_t>(kDnsKeyBytesMax))
+    key =
+        fail(Code::kLimit, path + " is larger than " + std::to_string(kDnsKeyBytesMax) + " bytes");
+  else if (count >= 0)
     key = parse_tsig_key(std::string_view(text).substr(0, static_cast<std::size_t>(count)));
   sodium_memzero(text.data(), text.size());
   if (!key && key.error().code == Code::kInvalid)
@@ -362,6 +370,11 @@ DnsOutcome update_dns(const DnsRequest& request) {
 }
 
 int run_dns_update(const std::string& state_dir) {
+  // No core file has the secret in it; and it ends though its agent is gone, whatever the server
+  // does.
+  const rlimit none{};
+  setrlimit(RLIMIT_CORE, &none);
+  alarm(static_cast<unsigned>(kDnsRunMax.count() / 1000));
   const auto text = read_file(state_dir + kDnsRequestFile, kFileBytesMax);
   const auto object =
       text ? json::parse_object(*text, kFileBytesMax) : Result<json::Object>(fail(text.error()));

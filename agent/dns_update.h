@@ -10,6 +10,7 @@
 
 namespace icon::agent {
 
+inline constexpr Millis kDnsRunMax{20'000};    // for one child
 inline constexpr Millis kDnsAnswerMax{3'000};  // for each of a few messages
 inline constexpr int kDnsAttemptsMax = 3;      // when somebody else changes the name meanwhile
 
