@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <filesystem>
 #include <optional>
@@ -14,6 +15,7 @@
 namespace icon::test {
 
 inline constexpr const char* kDnsSecret = "aWNvbi10ZXN0LXNlY3JldC1vZi0zMi1ieXRlcy0wMTIzNA==";
+inline constexpr const char* kDnsSecretBytes = "icon-test-secret-of-32-bytes-01234";
 
 // Zone "dyn.test", in which the key "icon.key." may change everything, "weak.key." one other name.
 class UpdatedDns {
@@ -60,6 +62,10 @@ class UpdatedDns {
     if (knot_) knot_->stop();
     knot_.reset();
   }
+
+  // It takes connections and says nothing any more; or goes on.
+  void pause() { knot_->signal(SIGSTOP); }
+  void resume() { knot_->signal(SIGCONT); }
 
   // The records as kdig prints them, sorted, one a line.
   std::string of(const std::string& name, const std::string& type) const {
