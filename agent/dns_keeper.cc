@@ -148,10 +148,16 @@ Task<void> DnsKeeper::update_task() {
   while (again) {
     const auto asked = *want_;
     const auto outcome = co_await run_child();
-    if (outcome.code == "cancelled") co_return;
+    if (outcome.code == "cancelled") {
+      next_ms_ = 0;  // with the next look
+      // The last wish is not given up with the round that was under way when the service ended.
+      if (!then_) co_return;
+      continue;
+    }
     if (outcome.code.empty()) present_ = asked;
     note(outcome);
-    again = outcome.code.empty() && want_ != asked;  // something has changed meanwhile
+    // Something has changed meanwhile; there is no later time for the last wish.
+    again = want_ != asked && (outcome.code.empty() || then_);
   }
   if (then_) std::exchange(then_, {})();
 }
@@ -180,14 +186,14 @@ Task<DnsOutcome> DnsKeeper::run_child() {
     co_await child->ended.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   const bool in_time = child->status.has_value();
   const auto cancellation = co_await asio::this_coro::cancellation_state;
+  const bool is_cancelled = cancellation.cancelled() != asio::cancellation_type::none;
   if (!in_time) {
     kill(*pid, SIGKILL);
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     child->ended.expires_after(kReapMax);
     co_await child->ended.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   }
-  if (!in_time && cancellation.cancelled() != asio::cancellation_type::none)
-    co_return failure("cancelled", "");
+  if (!in_time && is_cancelled) co_return failure("cancelled", "");
   if (!in_time) co_return failure("timeout", "the update did not end in time");
   if (*child->status != 0)
     co_return failure("failed", "the update ended with status " + std::to_string(*child->status));

@@ -185,6 +185,21 @@ TEST_F(AgentDnsTest, SaysWhyItIsRefused) {
   EXPECT_EQ(update(wish).code, "");
 }
 
+// Everything of a round is cancelled when the service ends, but not the last update.
+TEST_F(AgentDnsTest, AServiceThatEndsWithinARoundLeavesTheName) {
+  fake_->holds_offers = true;
+  start_agent(
+      policy("value: 5\ndns_update: {server: 127.0.0.1, zone: dyn.test, name: "
+             "www.dyn.test, own: replace, key_file: " +
+             dns_->good_key() + "}\n"));
+  start_users(4);
+  ASSERT_TRUE(leads_to("192.0.2.1\n"));
+  ASSERT_TRUE(fake_->run_until([&] { return fake_->offers_asked > 0; }));
+  agent_->signal(SIGTERM);
+  EXPECT_EQ(agent_->wait(kLimit), 128 + SIGTERM);
+  EXPECT_EQ(dns_->of("www.dyn.test", "A") + dns_->of("_icon.www.dyn.test", "TXT"), "");
+}
+
 TEST_F(AgentDnsTest, TheAgentKeepsTheNameThroughMovesAndRestarts) {
   const std::string keep = "value: 5\ndns_update: {server: 127.0.0.1, zone: dyn.test, name: " +
                            std::string("www.dyn.test, own: add, key_file: ") + dns_->good_key() +

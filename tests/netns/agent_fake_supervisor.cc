@@ -34,7 +34,14 @@ UtcMillis now_ms() { return SystemClock().utc_ms(); }
 FakeSupervisor::FakeSupervisor(IoContext& loop, std::string socket_path, PublicKey icon)
     : loop_(loop), socket_path_(std::move(socket_path)), icon_(icon), news_(loop) {
   router_.on("GET", "/v1/self", plain([this](const json::Object&) { return self(); }));
-  router_.on("POST", "/v1/self/offers", plain([this](const auto& body) { return offer(body); }));
+  const auto answer_offer = plain([this](const auto& body) { return offer(body); });
+  router_.on("POST", "/v1/self/offers",
+             [this, answer_offer](http::Request request) -> Task<http::Response> {
+               ++offers_asked;
+               boost::asio::steady_timer never(loop_, std::chrono::steady_clock::time_point::max());
+               if (holds_offers) co_await never.async_wait(boost::asio::use_awaitable);
+               co_return co_await answer_offer(std::move(request));
+             });
   router_.on("POST", "/v2/self/reservations",
              plain([this](const auto& body) { return reserve(body); }));
   router_.on("POST", "/v2/self/leases", plain([this](const auto& body) { return sell(body); }));

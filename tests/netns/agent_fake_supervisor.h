@@ -85,6 +85,8 @@ class FakeSupervisor {
   std::vector<wire::Renewal> renewals;
   bool lose_next_renewal = false;  // it is granted, and its answer does not arrive
   int exchange_lists = 0;          // it asked an exchange for its sales
+  bool holds_offers = false;       // whoever asks for one waits
+  int offers_asked = 0;
   int hellos = 0;
   int statuses = 0;
   // Sent along with the answer to an order.
