@@ -88,6 +88,7 @@ class NamesTest : public LifeTest {
     }
     return false;
   }
+  void expect_key_only_at(const std::string& host) const;
   std::size_t icons_at_origin() const {
     const auto body = world_->get("origin", "/v1/icons");
     return body ? body->at("icons").as_array().size() : 0;
@@ -126,22 +127,30 @@ std::string processes_with(const std::string& needle) {
   return found;
 }
 
+// Nobody but the ICON's own directory at `host` has it, and there nobody else can read it.
+void NamesTest::expect_key_only_at(const std::string& host) const {
+  for (const auto& each : world_->hosts()) {
+    const auto found = files_with(world_->lab().host_directory(each), test::kDnsSecret);
+    EXPECT_EQ(found.size(), each == host ? 1U : 0U)
+        << each << ", first " << (found.empty() ? "" : found.front().string());
+    for (const auto& file : found) {
+      EXPECT_TRUE(file.string().ends_with("/run/state/dns.key")) << file;
+      EXPECT_EQ(std::filesystem::status(file).permissions() & std::filesystem::perms::mask,
+                std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+    }
+    EXPECT_TRUE(files_with(world_->lab().host_directory(each), test::kDnsSecretBytes).empty());
+  }
+}
+
 TEST_F(NamesTest, TheKeyIsInOneFileAndTheNameGoesWithTheIcon) {
   ASSERT_TRUE(leads_to({"origin"})) << name();
-  const auto id = std::string(life_at("origin").at("id").as_string());
+  expect_key_only_at("origin");
   const std::string secret = test::kDnsSecret;
-  const std::string key = test::kDnsSecretBytes;
-  const std::string home = world_->lab().host_directory("origin");
-  const std::string file = run_dir("origin", id) + "/state/dns.key";
-  EXPECT_EQ(files_with(home, secret), std::vector<std::filesystem::path>{file});
-  EXPECT_EQ(std::filesystem::status(file).permissions() & std::filesystem::perms::mask,
-            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-  EXPECT_TRUE(files_with(home, key).empty());
   EXPECT_EQ(processes_with(secret), "");
   const auto pid = life_at("origin").at("pid").as_int64();
   EXPECT_TRUE(holds(pid, "www.dyn.test"));  // it is looked for well
   EXPECT_FALSE(holds(pid, secret));
-  EXPECT_FALSE(holds(pid, key));
+  EXPECT_FALSE(holds(pid, test::kDnsSecretBytes));
   for (const std::vector<std::string>& words : {std::vector<std::string>{"ps", "-o", "json"},
                                                 {"status"},
                                                 {"status", "-o", "json"},
@@ -177,7 +186,7 @@ TEST_F(NamesTest, TheKeyIsInOneFileAndTheNameGoesWithTheIcon) {
   const auto stopped = world_->run_icon("origin", {"stop", "life"});
   ASSERT_TRUE(stopped) << stopped.error().message;
   EXPECT_EQ(name() + dns_->of("_icon.www.dyn.test", "TXT"), "");
-  EXPECT_TRUE(files_with(home, secret).empty());
+  expect_key_only_at("nowhere");
 }
 
 // The server takes connections and says nothing: what is under way when the ICON is frozen ends
@@ -199,8 +208,7 @@ TEST_F(NamesTest, AReplicaIsInTheNameAsLongAsItServes) {
   Group near_b(world_->lab(), "users-b", address("origin"));
   ASSERT_TRUE(eventually([&] { return state_at("edge-b") == "running"; })) << near_b.told();
   ASSERT_TRUE(leads_to({"edge-a", "edge-b"})) << name();
-  // A clone has no key.
-  EXPECT_TRUE(files_with(world_->lab().host_directory("edge-b"), test::kDnsSecret).empty());
+  expect_key_only_at("edge-a");  // it has moved on, and a clone has none
   // Its users leave, and so does it.
   near_b.keep(0);
   ASSERT_TRUE(leads_to({"edge-a"})) << name();
