@@ -128,8 +128,9 @@ class ScriptedDns {
     ldns_pkt_set_tc(packet.get(), answer.is_truncated);
     ldns_pkt_set_opcode(packet.get(), ldns_pkt_get_opcode(query));
     ldns_pkt_set_rcode(packet.get(), static_cast<std::uint8_t>(answer.rcode));
-    ldns_pkt_push_rr_list(packet.get(), LDNS_SECTION_QUESTION,
-                          ldns_rr_list_clone(ldns_pkt_question(query)));
+    ldns_rr_list* asked = ldns_rr_list_clone(ldns_pkt_question(query));
+    ldns_pkt_push_rr_list(packet.get(), LDNS_SECTION_QUESTION, asked);
+    ldns_rr_list_free(asked);  // its records are the packet's now
     for (const auto& line : answer.records) {
       ldns_rr* record = nullptr;
       EXPECT_EQ(ldns_rr_new_frm_str(&record, line.c_str(), 30, nullptr, nullptr), LDNS_STATUS_OK);
