@@ -28,8 +28,8 @@ constexpr Millis kReapMax{2'000};
 
 // A child that tells Init how it ended.
 struct Child {
-  explicit Child(asio::any_io_executor executor)
-      : ended(std::move(executor), asio::steady_timer::time_point::max()) {}
+  explicit Child(const asio::any_io_executor& executor)
+      : ended(executor, asio::steady_timer::time_point::max()) {}
   asio::steady_timer ended;
   std::optional<int> status;
 };
