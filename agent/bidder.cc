@@ -16,12 +16,9 @@ namespace {
 
 namespace auction = budget::auction;
 using Rule = wire::AuctionCall::Rule;
-constexpr std::size_t kSalesMax = 64;
-constexpr std::size_t kSellersMax = 64;
 constexpr std::size_t kNonceBytes = 18;  // nobody guesses a bid by its digest
 constexpr std::size_t kSaleDocumentsMax = 1'024;
 constexpr Millis kStep{500};
-constexpr std::int64_t kCommitAheadMs = 1'000;
 constexpr std::int64_t kOfferLeftMs = 3'000;
 constexpr std::int64_t kVoidAfterMs = 5'000;  // without an outcome, after the call's expiry
 
@@ -41,93 +38,9 @@ Result<std::vector<wire::Envelope>> documents_in(const json::Object& answer) {
   return documents;
 }
 
-Result<wire::Envelope> envelope_in(const json::Object& answer, std::string_view key) {
-  const auto* value = answer.if_contains(key);
-  if (value == nullptr) return fail(Code::kInvalid, "the answer holds no " + std::string(key));
-  return wire::parse_envelope(*value);
-}
-
 }  // namespace
 
-std::optional<OpenSale> choose_sale(const json::Object& answer, const PublicKey& auctioneer,
-                                    Rule rule, const wire::Resources& need, UtcMillis now_ms) {
-  const auto list = json::get_array(answer, "sales", kSalesMax);
-  if (!list) return std::nullopt;
-  for (const auto& value : **list) {
-    const auto* row = value.if_object();
-    if (row == nullptr) continue;
-    const auto document = envelope_in(*row, "call");
-    if (!document) continue;
-    const auto call = wire::open<wire::AuctionCall>(*document);
-    if (!call || call->auctioneer != auctioneer || call->rule != rule ||
-        // In an exchange the need decides in which cell of the grid the bid lies.
-        (rule == Rule::kUniform && !call->resources.covers(need)) ||
-        call->issued_ms > now_ms + kOfferLeftMs ||
-        now_ms + kCommitAheadMs >= call->commit_until_ms ||
-        // The money is held for so long and no longer.
-        call->expires_ms > now_ms + kHoldLifetime.count() / 2)
-      continue;
-    return OpenSale{document->digest(),
-                    *document,
-                    *call,
-                    rule == Rule::kUniform ? call->resources : need,
-                    {},
-                    {}};
-  }
-  return std::nullopt;
-}
-
-Result<std::optional<ExchangePointer>> exchange_in(const json::Object& answer,
-                                                   const Address& provider) {
-  if (answer.if_contains("exchange") == nullptr) return std::nullopt;
-  ICON_TRY(const auto* at, json::get_object(answer, "exchange"));
-  ExchangePointer pointer;
-  ICON_TRY(const auto id, json::get_string(*at, "id", 64));
-  ICON_TRY(pointer.id, PublicKey::from_id(id));
-  ICON_TRY(const auto api, json::get_string(*at, "api", 64));
-  ICON_TRY(pointer.api, Endpoint::parse(api));
-  if (pointer.api.address.is_non_public() && !provider.is_non_public())
-    return fail(Code::kInvalid, api + ": an exchange in a private network");
-  return pointer;
-}
-
-Result<std::vector<PublicKey>> sellers_in(const json::Object& answer) {
-  ICON_TRY(const auto* list, json::get_array(answer, "sellers", kSellersMax));
-  std::vector<PublicKey> sellers;
-  for (const auto& value : *list) {
-    ICON_TRY(const auto seller,
-             PublicKey::from_id(value.is_string() ? std::string(value.get_string()) : ""));
-    sellers.push_back(seller);
-  }
-  if (sellers.empty()) return fail(Code::kInvalid, "an exchange without sellers");
-  return sellers;
-}
-
 Bidder::Bidder(BidderParts parts) : parts_(std::move(parts)), timer_(parts_.loop) {}
-
-Task<Result<std::optional<OpenSale>>> Bidder::find_sale(KnownProvider provider,
-                                                        wire::Resources need) {
-  ICON_CO_TRY(const auto id, PublicKey::from_id(provider.view.names.id));
-  SaleErrand question{provider.view.api, id.id(), "list", "", {}, {}};
-  ICON_CO_TRY(const auto answer, co_await parts_.link.sale(std::move(question)));
-  auto own = choose_sale(answer, id, Rule::kUniform, need, parts_.clock.utc_ms());
-  if (own) own->api = provider.view.api;
-  if (own) co_return own;
-  ICON_CO_TRY(const auto exchange, exchange_in(answer, provider.view.api.address));
-  if (!exchange) co_return own;
-  co_return co_await find_exchange(*exchange, need);
-}
-
-Task<Result<std::optional<OpenSale>>> Bidder::find_exchange(ExchangePointer at,
-                                                            wire::Resources need) {
-  SaleErrand question{at.api, at.id.id(), "list", "", {}, {}};
-  ICON_CO_TRY(const auto answer, co_await parts_.link.sale(std::move(question)));
-  auto sale = choose_sale(answer, at.id, Rule::kDouble, need, parts_.clock.utc_ms());
-  if (!sale) co_return sale;
-  sale->api = at.api;
-  ICON_CO_TRY(sale->sellers, sellers_in(answer));
-  co_return sale;
-}
 
 Status Bidder::bid(std::vector<KnownProvider> sellers, OpenSale sale, wire::MicroCredits price) {
   const auto* key = parts_.key();
@@ -225,8 +138,8 @@ void Bidder::end(State state, std::string reason) {
   const auto now_ms = parts_.clock.utc_ms();
   if (parts_.wallet) {
     Status done;
-    if (state == State::kForfeited && live_->call.deposit_ucredits > 0)
-      done = parts_.wallet->settle_part(live_->hold, live_->call.deposit_ucredits, now_ms);
+    if (live_->deposits.owed > 0)
+      done = parts_.wallet->settle_part(live_->hold, live_->deposits.owed, now_ms);
     else
       done = parts_.wallet->release(live_->hold, now_ms);
     if (!done) log::error("purse.bid_failed", {{"message", done.error().message}});
@@ -236,7 +149,9 @@ void Bidder::end(State state, std::string reason) {
                           {"state", name_of(state)},
                           {"reason", live_->reason},
                           {"price_ucredits", live_->price},
-                          {"clearing_ucredits", live_->clearing}});
+                          {"clearing_ucredits", live_->clearing},
+                          {"owed_ucredits", live_->deposits.owed},
+                          {"due_ucredits", live_->deposits.due}});
   past_.push_back(describe(*live_));
   if (past_.size() > kBidsShown) past_.pop_front();
   live_.reset();
@@ -276,7 +191,7 @@ Task<void> Bidder::step_task() {
     co_await send_commit();
   } else if (live_->state == State::kCommitted) {
     if (now_ms >= live_->call.commit_until_ms) co_await send_reveal();
-  } else if (live_->state == State::kRevealed) {
+  } else if (live_->state == State::kRevealed || live_->state == State::kSilent) {
     co_await look_at_outcome();
   } else if (live_->state == State::kWon) {
     if (!live_->offer)
@@ -321,7 +236,7 @@ Task<void> Bidder::send_reveal() {
   if (!answer && answer.error().code == Code::kNotFound)
     end(State::kRefused, answer.error().message);  // our commit is not among those that count
   else if (late)
-    end(State::kForfeited, "it could not be revealed in time");
+    go(State::kSilent);
 }
 
 Task<void> Bidder::look_at_outcome() {
@@ -337,21 +252,34 @@ Task<void> Bidder::look_at_outcome() {
     if (now_ms >= live_->call.expires_ms + kVoidAfterMs) end(State::kVoid, "no outcome came");
     co_return;
   }
+  conclude(std::move(*documents));
+}
+
+void Bidder::conclude(std::vector<wire::Envelope> documents) {
+  const auto is_our_commit = [ours = live_->commit.digest()](const auto& document) {
+    return document.digest() == ours;
+  };
+  // Nor do we owe anything for what has not arrived.
+  if (live_->state == State::kSilent &&
+      std::none_of(documents.begin(), documents.end(), is_our_commit))
+    return end(State::kRefused, "our commit is not among those that count");
   // With our own bid and its acknowledgement: whether it was counted is seen.
-  documents->insert(documents->end(), live_->documents.begin(), live_->documents.end());
-  const auto found = budget::auction::conclude(*documents);
+  documents.insert(documents.end(), live_->documents.begin(), live_->documents.end());
+  const auto found = auction::conclude(documents);
   if (!found || !found->outcome) {
     log::warn("sale.wrong", {{"sale", live_->sale},
                              {"provider", live_->provider.view.names.name},
                              {"message", found ? "no outcome" : found.error().message}});
-    end(State::kVoid, found ? "no outcome" : found.error().message);
-    co_return;
+    return end(State::kVoid, found ? "no outcome" : found.error().message);
   }
   // All of it, so that the ledger alone proves what became of the bid.
   std::set<std::string> recorded;
   for (const auto& document : live_->documents) recorded.insert(document.digest());
-  for (const auto& document : *documents)
+  for (const auto& document : documents)
     if (recorded.insert(document.digest()).second) record(document);
+  if (const auto* key = parts_.key())
+    live_->deposits = auction::deposits_of(found->clearing, key->public_key());
+  if (live_->deposits.owed > 0) return end(State::kForfeited, "it was not revealed in time");
   find_trade(found->clearing);
 }
 
@@ -403,8 +331,8 @@ Task<void> Bidder::claim() {
 }
 
 std::string_view Bidder::name_of(State state) {
-  constexpr std::string_view kNames[] = {"committing", "committed", "revealed", "won",
-                                         "lost",       "void",      "refused",  "forfeited"};
+  constexpr std::string_view kNames[] = {"committing", "committed", "revealed",  "won",   "lost",
+                                         "void",       "refused",   "forfeited", "silent"};
   return kNames[static_cast<std::size_t>(state)];
 }
 
@@ -422,7 +350,9 @@ json::Object Bidder::describe(const Bid& bid) {
           {"reveal_until_ms", bid.call.reveal_until_ms},
           {"price_ucredits", bid.price},
           {"clearing_ucredits", bid.clearing},
-          {"deposit_ucredits", bid.call.deposit_ucredits}};
+          {"deposit_ucredits", bid.call.deposit_ucredits},
+          {"owed_ucredits", bid.deposits.owed},
+          {"due_ucredits", bid.deposits.due}};
 }
 
 json::Array Bidder::status_json() const {

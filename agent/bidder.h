@@ -45,6 +45,9 @@ struct OpenSale {
   Endpoint api;                    // of the auctioneer
   std::vector<PublicKey> sellers;  // of an exchange: one of them will have the slot
 };
+// A document in an answer. Errors: kInvalid.
+Result<wire::Envelope> envelope_in(const json::Object& answer, std::string_view key);
+
 // The first of an auctioneer's sales by that rule that sells what we need, with time left to
 // commit. A call that is not its own is passed over.
 std::optional<OpenSale> choose_sale(const json::Object& answer, const PublicKey& auctioneer,
@@ -89,7 +92,18 @@ class Bidder {
   json::Array status_json() const;
 
  private:
-  enum class State { kCommitting, kCommitted, kRevealed, kWon, kLost, kVoid, kRefused, kForfeited };
+  // kSilent: too late to reveal. Whether that costs the deposit the outcome says.
+  enum class State {
+    kCommitting,
+    kCommitted,
+    kRevealed,
+    kWon,
+    kLost,
+    kVoid,
+    kRefused,
+    kForfeited,
+    kSilent,
+  };
   struct Bid {
     State state = State::kCommitting;
     std::string sale;
@@ -104,6 +118,7 @@ class Bidder {
     std::string hold;
     wire::MicroCredits price = 0;     // ours
     wire::MicroCredits clearing = 0;  // everybody's
+    budget::auction::Deposits deposits;
     std::string reason;
     std::optional<wire::Envelope> offer;
   };
@@ -124,6 +139,7 @@ class Bidder {
   void record(const wire::Envelope& document);
   SaleErrand errand(std::string what) const;
   Task<Result<std::optional<OpenSale>>> find_exchange(ExchangePointer at, wire::Resources need);
+  void conclude(std::vector<wire::Envelope> documents);
   void find_trade(const budget::auction::Clearing& clearing);
 
   BidderParts parts_;

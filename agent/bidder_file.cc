@@ -46,6 +46,7 @@ json::Object Bidder::to_json(const Bid& bid) {
           {"api", bid.api.to_string()},
           {"documents", std::move(documents)},
           {"clearing_ucredits", bid.clearing},
+          {"due_ucredits", bid.deposits.due},
           {"offer", bid.offer ? json::Value(bid.offer->to_json()) : json::Value(nullptr)}};
 }
 
@@ -56,7 +57,8 @@ Result<Bidder::Bid> Bidder::from_json(const json::Object& object) {
   Bid bid;
   ICON_TRY(const auto state, json::get_string(object, "state", kBidTextMax));
   bool known = false;
-  for (const auto each : {State::kCommitting, State::kCommitted, State::kRevealed, State::kWon}) {
+  for (const auto each :
+       {State::kCommitting, State::kCommitted, State::kRevealed, State::kSilent, State::kWon}) {
     if (name_of(each) != state) continue;
     bid.state = each;
     known = true;
@@ -86,6 +88,8 @@ Result<Bidder::Bid> Bidder::from_json(const json::Object& object) {
   ICON_TRY(const auto api, json::get_string(object, "api", kBidTextMax));
   ICON_TRY(bid.api, Endpoint::parse(api));
   ICON_TRY(bid.clearing, json::get_int(object, "clearing_ucredits", 0, wire::kMicroCreditsMax));
+  ICON_TRY(bid.deposits.due,
+           json::get_int_or(object, "due_ucredits", 0, 0, wire::kMicroCreditsMax));
   if (const auto* offer = object.if_contains("offer"); offer != nullptr && !offer->is_null()) {
     ICON_TRY(bid.offer, wire::parse_envelope(*offer));
   }

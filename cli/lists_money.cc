@@ -101,27 +101,50 @@ int list_leases(Context& context, const std::string& icon) {
 
 namespace {
 
+// What lost deposits come to at this host, in all exchanges where it sells.
+void show_deposits(Context& context) {
+  const auto answer = Api(context.socket).get_object("/v1/sales");
+  if (!answer) return;
+  const auto& deposits = object_of(*answer, "deposits");
+  const auto due = number_of(deposits, "due_ucredits").value_or(0);
+  const auto owed = number_of(deposits, "owed_ucredits").value_or(0);
+  if (due > 0 || owed > 0)
+    context.out << fmt::format("Lost deposits: {} credits due to this host, {} owed by it.\n",
+                               human_credits(due), human_credits(owed));
+}
+
 int list_sales(Context& context) {
   const auto now = context.clock.utc_ms();
-  return list_rows(context, "/v1/sales", "sales", "This host has called no sale by sealed bids.",
-                   Table({{"SALE"},
-                          {"STATE"},
-                          {"BIDS", kRight},
-                          {"REVEALED", kRight},
-                          {"WON", kRight},
-                          {"PRICE (credits)", kRight},
-                          {"COMMIT UNTIL"},
-                          {"REVEAL UNTIL"}}),
-                   [now](Table& table, const json::Object& sale) {
-                     const auto& call = object_of(object_of(sale, "call"), "body");
-                     table.add({text_of(sale, "sale").substr(0, 12), state_cell(sale),
-                                or_dash(number_of(sale, "commits"), plain),
-                                or_dash(number_of(sale, "revealed"), plain),
-                                or_dash(number_of(sale, "winners"), plain),
-                                or_dash(number_of(sale, "price_ucredits"), human_credits),
-                                human_time(number_of(call, "commit_until_ms").value_or(0), now),
-                                human_time(number_of(call, "reveal_until_ms").value_or(0), now)});
-                   });
+  const int code =
+      list_rows(context, "/v1/sales", "sales", "This host has called no sale by sealed bids.",
+                Table({{"SALE"},
+                       {"STATE"},
+                       {"BIDS", kRight},
+                       {"REVEALED", kRight},
+                       {"WON", kRight},
+                       {"PRICE (credits)", kRight},
+                       {"COMMIT UNTIL"},
+                       {"REVEAL UNTIL"}}),
+                [now](Table& table, const json::Object& sale) {
+                  const auto& call = object_of(object_of(sale, "call"), "body");
+                  table.add({text_of(sale, "sale").substr(0, 12), state_cell(sale),
+                             or_dash(number_of(sale, "commits"), plain),
+                             or_dash(number_of(sale, "revealed"), plain),
+                             or_dash(number_of(sale, "winners"), plain),
+                             or_dash(number_of(sale, "price_ucredits"), human_credits),
+                             human_time(number_of(call, "commit_until_ms").value_or(0), now),
+                             human_time(number_of(call, "reveal_until_ms").value_or(0), now)});
+                });
+  if (code == kOk && !context.json) show_deposits(context);
+  return code;
+}
+
+// A share of others' deposits, or one's own that is lost.
+std::string deposits_of(const json::Object& bid) {
+  const auto owed = number_of(bid, "owed_ucredits").value_or(0);
+  const auto due = number_of(bid, "due_ucredits").value_or(0);
+  if (owed > 0) return "-" + human_credits(owed);
+  return due > 0 ? "+" + human_credits(due) : "-";
 }
 
 }  // namespace
@@ -142,6 +165,7 @@ int list_bids(Context& context, const std::string& icon, bool sales) {
                {"SLOTS", kRight},
                {"BID (credits)", kRight},
                {"CLEARED AT", kRight},
+               {"DEPOSITS", kRight},
                {"REVEAL UNTIL"},
                {"WHY"}});
   for (const auto& value : *rows) {
@@ -151,7 +175,7 @@ int list_bids(Context& context, const std::string& icon, bool sales) {
                printable(text_of(row, "provider_name"), 32), state_cell(row),
                or_dash(number_of(row, "slots"), plain),
                or_dash(number_of(row, "price_ucredits"), human_credits),
-               cleared > 0 ? human_credits(cleared) : "-",
+               cleared > 0 ? human_credits(cleared) : "-", deposits_of(row),
                human_time(number_of(row, "reveal_until_ms").value_or(0), now),
                printable(text_of(row, "reason"), 80)});
   }

@@ -141,6 +141,7 @@ void add_sale_host_routes(http::Router& router, Host& host) {
   router.on("GET", "/v1/sales", answering(200, [&host](http::Request) -> Task<Result<json::Value>> {
               auto answer = list_sales(host);
               answer["asks"] = host.asks->list();
+              answer["deposits"] = host.asks->deposits();
               co_return answer;
             }));
   router.on("GET", "/v1/sales/{sale}",

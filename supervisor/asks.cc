@@ -19,6 +19,7 @@ constexpr std::int64_t kClockSlackMs = 3'000;
 constexpr std::int64_t kVoidAfterMs = 5'000;  // without an outcome, after the call's expiry
 constexpr std::string_view kLiveKey = "ask";
 constexpr std::string_view kTradesKey = "ask_trades";
+constexpr std::string_view kDepositsKey = "ask_deposits";
 
 // What no repetition will change.
 bool is_final(const Error& error) {
@@ -81,14 +82,27 @@ Status Asks::put_trades(const std::vector<Trade>& trades) {
   return journal_.put_value(std::string(kTradesKey), boost::json::serialize(list));
 }
 
+Status Asks::load_books() {
+  books_ = {};
+  ICON_TRY(const auto text, journal_.value(std::string(kDepositsKey)));
+  if (!text) return {};
+  ICON_TRY(const auto object, json::parse_object(*text, kJournalBytesMax));
+  ICON_TRY(books_.owed, json::get_int(object, "owed_ucredits", 0, wire::kMicroCreditsMax));
+  ICON_TRY(books_.due, json::get_int(object, "due_ucredits", 0, wire::kMicroCreditsMax));
+  ICON_TRY(const auto* sales, json::get_array(object, "sales", kTradesKept));
+  books_.sales = *sales;
+  return {};
+}
+
 Status Asks::load() {
   live_ = {};
   trades_.clear();
+  ICON_CHECK(load_books());
   ICON_TRY(const auto text, journal_.value(std::string(kLiveKey)));
   if (text) {
     ICON_TRY(const auto object, json::parse_object(*text, kJournalBytesMax));
     Live live;
-    ICON_TRY(const auto state, json::get_int(object, "state", 1, 3));
+    ICON_TRY(const auto state, json::get_int(object, "state", 1, 4));
     live.state = static_cast<State>(state);
     for (auto [key, document] :
          {std::pair{"call", &live.call}, {"commit", &live.commit}, {"bid", &live.bid}}) {
@@ -141,23 +155,30 @@ Result<Asks::Errand> Asks::next() {
     case State::kCommitting: {
       if (now_ms < live_.call_terms.commit_until_ms) return Errand::kCommit;
       // It may have arrived: then silence would cost the deposit.
-      Live after = live_;
-      after.state = State::kCommitted;
-      ICON_CHECK(put(after));
-      live_ = std::move(after);
+      ICON_CHECK(go(State::kCommitted));
       return Errand::kReveal;
     }
     case State::kCommitted:
       if (now_ms < live_.call_terms.commit_until_ms) return Errand::kNone;
       if (now_ms < live_.call_terms.reveal_until_ms) return Errand::kReveal;
-      ICON_CHECK(end("forfeited", "it could not be revealed in time"));
-      return Errand::kNone;
+      log::warn("ask.silent", {{"sale", live_.sale}});
+      ICON_CHECK(go(State::kSilent));
+      return Errand::kDocuments;
     case State::kRevealed:
+    case State::kSilent:
       if (now_ms < live_.call_terms.expires_ms + kVoidAfterMs) return Errand::kDocuments;
       ICON_CHECK(end("void", "no outcome came"));
       return Errand::kNone;
   }
   return Errand::kNone;
+}
+
+Status Asks::go(State state) {
+  Live after = live_;
+  after.state = state;
+  ICON_CHECK(put(after));
+  live_ = std::move(after);
+  return {};
 }
 
 Status Asks::end(std::string_view outcome, std::string_view why) {
@@ -210,11 +231,7 @@ Status Asks::on_call(const wire::Envelope& document) {
 Status Asks::on_commit(const Status& answer) {
   if (live_.state != State::kCommitting) return {};
   if (!answer) return is_final(answer.error()) ? end("refused", answer.error().message) : Status{};
-  Live after = live_;
-  after.state = State::kCommitted;
-  ICON_CHECK(put(after));
-  live_ = std::move(after);
-  return {};
+  return go(State::kCommitted);
 }
 
 Status Asks::on_reveal(const Result<wire::Envelope>& answer) {
@@ -238,38 +255,79 @@ Status Asks::on_reveal(const Result<wire::Envelope>& answer) {
 }
 
 Status Asks::on_documents(std::vector<wire::Envelope> documents) {
-  if (live_.state != State::kRevealed) return {};
-  const bool concluded = std::any_of(
-      documents.begin(), documents.end(),
-      [](const wire::Envelope& document) { return document.type == wire::AuctionOutcome::kType; });
-  if (!concluded) return {};
+  if (live_.state != State::kRevealed && live_.state != State::kSilent) return {};
+  const auto holds = [&](const auto& wanted) {
+    return std::any_of(documents.begin(), documents.end(), wanted);
+  };
+  if (!holds([](const wire::Envelope& document) {
+        return document.type == wire::AuctionOutcome::kType;
+      }))
+    return {};
+  const auto is_our_commit = [ours = live_.commit.digest()](const wire::Envelope& document) {
+    return document.digest() == ours;
+  };
+  if (live_.state == State::kSilent && !holds(is_our_commit))
+    return end("refused", "our commit is not among those that count");
   // With our own ask and its acknowledgement: whether it was counted is seen.
-  documents.insert(documents.end(), {live_.call, live_.commit, live_.bid, *live_.ack});
+  documents.insert(documents.end(), {live_.call, live_.commit, live_.bid});
+  if (live_.ack) documents.push_back(*live_.ack);
   const auto found = auction::conclude(documents);
   if (!found || !found->outcome) {
     const std::string why = found ? "no outcome" : found.error().message;
     log::warn("sale.wrong", {{"sale", live_.sale}, {"message", why}});
     return end("void", why);
   }
+  // All of it, so that the ledger alone proves what became of the ask, and of the deposits.
+  record(documents);
+  return conclude(*found);
+}
+
+Asks::Books Asks::booked(const auction::Deposits& deposits) const {
+  Books books = books_;
+  if (deposits.owed == 0 && deposits.due == 0) return books;
+  books.owed = std::min(books.owed + deposits.owed, wire::kMicroCreditsMax);
+  books.due = std::min(books.due + deposits.due, wire::kMicroCreditsMax);
+  books.sales.push_back(json::Object{
+      {"sale", live_.sale}, {"owed_ucredits", deposits.owed}, {"due_ucredits", deposits.due}});
+  if (books.sales.size() > kTradesKept) books.sales.erase(books.sales.begin());
+  return books;
+}
+
+// Trade, books and the end of the ask at once: an outcome that is read again counts once.
+Status Asks::conclude(const auction::Conclusion& found) {
   auto trades = trades_;
-  for (const auto& cluster : found->clearing.clusters)
+  for (const auto& cluster : found.clearing.clusters)
     for (const auto& pair : cluster.trades) {
       if (pair.seller != key_.public_key()) continue;
       trades.push_back({live_.sale, pair.buyer.id(), cluster.resources, cluster.seconds,
-                        cluster.price, found->outcome->issued_ms + kClaimWithin.count(), ""});
+                        cluster.price, found.outcome->issued_ms + kClaimWithin.count(), ""});
     }
   const bool sold = trades.size() > trades_.size();
-  if (sold) {
-    if (trades.size() > kTradesKept) trades.erase(trades.begin());
-    ICON_CHECK(put_trades(trades));
-    trades_ = std::move(trades);
+  if (trades.size() > kTradesKept) trades.erase(trades.begin());
+  const auto deposits = auction::deposits_of(found.clearing, key_.public_key());
+  Books books = booked(deposits);
+  const json::Object text{
+      {"owed_ucredits", books.owed}, {"due_ucredits", books.due}, {"sales", books.sales}};
+  ICON_CHECK(journal_.transaction([&]() -> Status {
+    if (sold) ICON_CHECK(put_trades(trades));
+    ICON_CHECK(journal_.put_value(std::string(kDepositsKey), boost::json::serialize(text)));
+    return put(Live{});
+  }));
+  trades_ = std::move(trades);
+  books_ = std::move(books);
+  if (sold)
     log::info("ask.sold", {{"sale", live_.sale},
                            {"buyer", trades_.back().buyer},
                            {"price_ucredits", trades_.back().price}});
-  }
-  // All of it, so that the ledger alone proves what became of the ask.
-  record(documents);
-  return end(sold ? "sold" : "unsold", "");
+  log::info("ask.ended", {{"sale", live_.sale},
+                          {"outcome", sold                ? "sold"
+                                      : deposits.owed > 0 ? "forfeited"
+                                                          : "unsold"},
+                          {"owed_ucredits", deposits.owed},
+                          {"due_ucredits", deposits.due}});
+  passed_over_ = live_.sale;
+  live_ = {};
+  return {};
 }
 
 // ---- What follows ----
@@ -305,13 +363,17 @@ json::Array Asks::list() const {
                                    {"buyer", trade.buyer},
                                    {"price_ucredits", trade.price},
                                    {"slot_seconds", trade.slot_seconds}});
-  constexpr std::string_view kNames[] = {"", "committing", "committed", "revealed"};
+  constexpr std::string_view kNames[] = {"", "committing", "committed", "revealed", "silent"};
   if (live_.state != State::kNone)
     list.emplace_back(json::Object{{"sale", live_.sale},
                                    {"state", kNames[static_cast<std::size_t>(live_.state)]},
                                    {"price_ucredits", config_.sealed_bids.reserve_ucredits},
                                    {"slot_seconds", live_.call_terms.slot_seconds}});
   return list;
+}
+
+json::Object Asks::deposits() const {
+  return {{"owed_ucredits", books_.owed}, {"due_ucredits", books_.due}, {"sales", books_.sales}};
 }
 
 }  // namespace icon::supervisor

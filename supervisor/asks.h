@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/keys.h"
 #include "base/result.h"
+#include "budget/auction/record.h"
 #include "budget/ledger/diary.h"
 #include "supervisor/config.h"
 #include "supervisor/journal.h"
@@ -51,9 +52,14 @@ class Asks {
   bool knows(const std::string& sale) const { return trade_of(sale) != nullptr; }
   // {"sale","state","price_ucredits",..}: the live ask last.
   json::Array list() const;
+  // Lost deposits in all sales so far: what this host owes because it was silent, and its shares of
+  // others'. {"owed_ucredits","due_ucredits","sales":[{"sale","owed_ucredits","due_ucredits"}]},
+  // the newest kTradesKept sales of each that had some.
+  json::Object deposits() const;
 
  private:
-  enum class State { kNone, kCommitting, kCommitted, kRevealed };
+  // kSilent: too late to reveal. Whether that costs the deposit the outcome says.
+  enum class State { kNone, kCommitting, kCommitted, kRevealed, kSilent };
   struct Live {
     State state = State::kNone;
     std::string sale;
@@ -72,11 +78,20 @@ class Asks {
     json::Object to_json() const;
     static Result<Trade> from_json(const json::Value& value);
   };
+  struct Books {
+    wire::MicroCredits owed = 0;
+    wire::MicroCredits due = 0;
+    json::Array sales;  // oldest first
+  };
   const Trade* trade_of(const std::string& sale) const;
   std::int64_t unclaimed() const;
   Status put(const Live& live);
   Status put_trades(const std::vector<Trade>& trades);
+  Status go(State state);
   Status end(std::string_view outcome, std::string_view why);
+  Status conclude(const budget::auction::Conclusion& found);
+  Books booked(const budget::auction::Deposits& deposits) const;
+  Status load_books();
   void record(const std::vector<wire::Envelope>& documents);
 
   const Config& config_;
@@ -87,7 +102,8 @@ class Asks {
   budget::ledger::Diary* diary_;
   Live live_;
   std::vector<Trade> trades_;  // oldest first
-  std::string passed_over_;    // the last sale that is done with
+  Books books_;
+  std::string passed_over_;  // the last sale that is done with
 };
 
 }  // namespace icon::supervisor

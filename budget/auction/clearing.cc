@@ -150,6 +150,15 @@ std::string Clearing::digest() const {
   return blake2b_hex(*text);
 }
 
+Deposits deposits_of(const Clearing& clearing, const PublicKey& party) {
+  Deposits deposits;
+  for (const auto& forfeit : clearing.forfeits)
+    if (forfeit.party == party) deposits.owed += forfeit.amount;
+  for (const auto& share : clearing.shares)
+    if (share.party == party) deposits.due += share.amount;
+  return deposits;
+}
+
 Clearing clear(const wire::AuctionCall& call, const Seed& seed,
                std::span<const wire::AuctionBid> revealed, std::vector<PublicKey> silent) {
   // By key: the order of arrival must not matter.

@@ -49,6 +49,13 @@ struct Clearing {
   bool operator==(const Clearing&) const = default;
 };
 
+// What lost deposits are to one party.
+struct Deposits {
+  MicroCredits owed = 0;  // it was silent
+  MicroCredits due = 0;   // its share of those of others
+};
+Deposits deposits_of(const Clearing& clearing, const PublicKey& party);
+
 // `revealed`: at most one per party. `silent`: who committed and did not reveal. In any order.
 Clearing clear(const wire::AuctionCall& call, const Seed& seed,
                std::span<const wire::AuctionBid> revealed, std::vector<PublicKey> silent);

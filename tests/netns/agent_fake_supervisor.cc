@@ -282,13 +282,15 @@ void FakeSupervisor::advance_sale() {
     for (const auto& each : sale->commits) sale->documents.push_back(each);
     sale->documents.push_back(*close);
     for (const auto& bid : others) {
+      if (!sale->rival_shows) break;
       sale->documents.push_back(bid);
       sale->documents.push_back(
           *wire::seal(key, wire::AuctionAck{id, key.public_key(), bid.digest(), now_ms()}));
     }
     sale->closed = true;
   }
-  if (sale->reveals == 1) {
+  const bool all = sale->rival_shows && sale->reveals > 0;
+  if (sale->closed && !sale->has_outcome && (all || now_ms() >= sale->call.reveal_until_ms)) {
     auto outcome = *budget::auction::settle_auction(key, sale->documents, now_ms());
     if (sale->forged) {
       auto body = *wire::AuctionOutcome::from_json(outcome.body);
@@ -296,7 +298,7 @@ void FakeSupervisor::advance_sale() {
       outcome = *wire::seal(key, body);
     }
     sale->documents.push_back(outcome);
-    sale->reveals = 2;
+    sale->has_outcome = true;
   }
 }
 
@@ -337,13 +339,18 @@ http::Response FakeSupervisor::run_sale(const json::Object& body) {
     return http::json_response(200, json::Object{});
   }
   if (what == "reveal") {
+    using Ear = Sale::Ear;
     if (!sale->closed) return http::error_response({Code::kConflict, "sealed"});
+    const http::Response silence = http::error_response({Code::kTimeout, "no answer"});
+    if (sale->ear == Ear::kDeaf || (sale->ear == Ear::kNoAnswer && sale->reveals > 0))
+      return silence;
     const auto bid = *wire::parse_envelope(body.at("bid"));
     const auto& key = auctioneer();
     const wire::AuctionAck ack{id, key.public_key(), bid.digest(), now_ms()};
     sale->documents.push_back(bid);
     sale->documents.push_back(*wire::seal(key, ack));
     ++sale->reveals;
+    if (sale->ear == Ear::kNoAnswer) return silence;
     return http::json_response(200, json::Object{{"ack", sale->documents.back().to_json()}});
   }
   if (what == "documents") {

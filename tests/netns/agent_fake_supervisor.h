@@ -71,6 +71,10 @@ class FakeSupervisor {
     std::vector<wire::Envelope> commits{};
     int reveals = 0;
     bool closed = false;
+    enum class Ear { kOpen, kDeaf, kNoAnswer };
+    Ear ear = Ear::kOpen;      // to reveals; at kNoAnswer they count all the same
+    bool rival_shows = true;   // or keeps silent
+    bool has_outcome = false;  // signed
   };
   static constexpr const char* kExchangeApi = "192.0.2.99:7946";
   std::optional<Sale> sale;

@@ -227,6 +227,42 @@ TEST_F(AgentBidTest, LosesAndHasItsMoneyBack) {
   EXPECT_TRUE(fake_->orders.empty());
 }
 
+// Nobody hears it until it is too late: the outcome says so, and what that costs.
+TEST_F(AgentBidTest, LosesItsDepositWhenItWasSilent) {
+  near_.full = true;
+  fake_->sale = FakeSupervisor::Sale{&near_, 30'000};
+  fake_->sale->ear = FakeSupervisor::Sale::Ear::kDeaf;
+  start_agent(policy());
+  start_users(4);
+  ASSERT_TRUE(fake_->run_until([&] { return bid_is("forfeited"); }));
+  EXPECT_EQ(bid().at("owed_ucredits"), 10);
+  ASSERT_TRUE(fake_->run_until([&] { return purse("spent_ucredits") == 10; }));
+  EXPECT_EQ(purse("held_ucredits"), 0);
+}
+
+// It was heard, but its answer was lost: that is no silence.
+TEST_F(AgentBidTest, OwesNothingWhenOnlyTheAcknowledgementWasLost) {
+  near_.full = true;
+  fake_->sale = FakeSupervisor::Sale{&near_, 900'000'000};
+  fake_->sale->ear = FakeSupervisor::Sale::Ear::kNoAnswer;
+  start_agent(policy());
+  start_users(4);
+  ASSERT_TRUE(fake_->run_until([&] { return bid_is("lost"); }));
+  ASSERT_TRUE(fake_->run_until([&] { return purse("held_ucredits") == 0; }));
+  EXPECT_EQ(purse("spent_ucredits"), 0);
+}
+
+TEST_F(AgentBidTest, ItsShareOfALostDepositIsBooked) {
+  near_.full = true;
+  fake_->sale = FakeSupervisor::Sale{&near_, 30'000};
+  fake_->sale->rival_shows = false;
+  start_agent(policy());
+  start_users(4);
+  ASSERT_TRUE(fake_->run_until([&] { return bid_is("won"); }));
+  EXPECT_EQ(bid().at("due_ucredits"), 10);
+  EXPECT_EQ(bid().at("owed_ucredits"), 0);
+}
+
 TEST_F(AgentBidTest, DoesNotTakeAForgedOutcome) {
   bid_against(30'000, true);
   ASSERT_TRUE(fake_->run_until([&] { return bid_is("void"); }));

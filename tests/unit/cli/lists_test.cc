@@ -146,19 +146,23 @@ TEST_F(CliTest, LeasesOfAnIconShowWhatItPaidAndWhatItContests) {
 TEST_F(CliTest, BidsShowTheirOutcomeAndSalesTheirPrice) {
   supervisor_.on("GET /v1/icons", R"({"icons":[{"name":"cache","id":"abc","status":{"bids":[
       {"sale":"0123456789abcdef","provider_name":"edge-a","state":"lost","reason":"others bid more",
-       "slots":1,"price_ucredits":300,"clearing_ucredits":500,"reveal_until_ms":1}]}}]})");
+       "slots":1,"price_ucredits":300,"clearing_ucredits":500,"due_ucredits":2000000,
+       "reveal_until_ms":1}]}}]})");
   supervisor_.on("GET /v1/sales",
-                 R"({"sales":[{"sale":"0123456789abcdef","state":"over","commits":3,
+                 R"({"deposits":{"due_ucredits":3000000,"owed_ucredits":0},
+      "sales":[{"sale":"0123456789abcdef","state":"over","commits":3,
       "revealed":2,"winners":1,"price_ucredits":500,
       "call":{"body":{"commit_until_ms":1,"reveal_until_ms":2}}}]})");
   EXPECT_EQ(icon({"bids"}), kOk);
   EXPECT_THAT(out(), HasSubstr("0123456789ab  edge-a    lost"));
   EXPECT_THAT(out(), HasSubstr("others bid more"));
+  EXPECT_THAT(out(), HasSubstr("+2"));
   EXPECT_EQ(icon({"bids", "cache", "-o", "json"}), kOk);
   EXPECT_THAT(out(), HasSubstr("\"clearing_ucredits\":500"));
   EXPECT_EQ(icon({"bids", "nobody"}), kNotFound);
   EXPECT_EQ(icon({"bids", "--sales"}), kOk);
   EXPECT_THAT(out(), HasSubstr("over      3         2    1"));
+  EXPECT_THAT(out(), HasSubstr("3 credits due to this host, 0 owed by it"));
 }
 
 TEST_F(CliTest, StatusSaysWhoThisHostIs) {

@@ -247,9 +247,61 @@ TEST_F(AsksTest, TooLateOrWithoutAnswerItEnds) {
   ASSERT_TRUE(cheap_.asks->on_reveal(fail(Code::kTimeout, "no answer")));
   EXPECT_EQ(cheap_.next(), Errand::kReveal);
   clock_.advance(Millis(10'000));
-  EXPECT_EQ(cheap_.next(), Errand::kNone) << "the deposit is lost";
+  EXPECT_EQ(cheap_.next(), Errand::kDocuments) << "was it silent? The outcome says it";
+  cheap_.begin();
+  clock_.advance(Sales::kOutcomeWithin);
+  EXPECT_EQ(cheap_.next(), Errand::kDocuments);
+  clock_.advance(Millis(5'000));
+  EXPECT_EQ(cheap_.next(), Errand::kNone) << "without an outcome nobody owes anything";
+  EXPECT_EQ(cheap_.asks->deposits().at("owed_ucredits"), 0);
   EXPECT_EQ(cheap_.next(), Errand::kFind);
   EXPECT_EQ(code(cheap_.asks->on_call(call_document())), Code::kInvalid);
+}
+
+TEST_F(AsksTest, ALostDepositIsBookedByAllWhomItConcerns) {
+  const auto sale = call();
+  ask(cheap_);
+  ask(dear_);
+  const auto bid = bid_by(buyer_, 500, wire::AuctionBid::Side::kBuy);
+  ASSERT_TRUE(commit(buyer_, bid, kBuyersHost));
+  wait(10'000);
+  reveal(cheap_);
+  ASSERT_TRUE(sales_->reveal(bid));
+  wait(10'000);
+  ASSERT_EQ(dear_.next(), Errand::kDocuments) << "it was silent";
+  const auto outcome = documents(sale);
+  for (auto* seller : {&cheap_, &dear_})
+    for (int i = 0; i < 2; ++i) ASSERT_TRUE(seller->asks->on_documents(outcome));
+  const auto buyers = budget::auction::deposits_of(budget::auction::conclude(outcome)->clearing,
+                                                   buyer_.public_key());
+  for (auto* seller : {&cheap_, &dear_}) seller->begin();
+  const auto cheap = cheap_.asks->deposits();
+  const auto dear = dear_.asks->deposits();
+  EXPECT_EQ(dear.at("owed_ucredits"), 7);
+  EXPECT_EQ(dear.at("due_ucredits"), 0);
+  EXPECT_EQ(cheap.at("owed_ucredits"), 0);
+  EXPECT_EQ(cheap.at("due_ucredits").as_int64() + buyers.due, 7);
+  EXPECT_EQ(cheap.at("sales").as_array().at(0).at("sale"), sale.c_str());
+  EXPECT_EQ(buyers.owed, 0);
+}
+
+TEST_F(AsksTest, WhatWasRevealedCountsThoughTheAcknowledgementWasLost) {
+  const auto sale = call();
+  ask(cheap_);
+  ask(dear_);
+  const auto bid = bid_by(buyer_, 500, wire::AuctionBid::Side::kBuy);
+  ASSERT_TRUE(commit(buyer_, bid, kBuyersHost));
+  wait(10'000);
+  ASSERT_EQ(cheap_.next(), Errand::kReveal);
+  ASSERT_TRUE(sales_->reveal(cheap_.asks->bid()));
+  ASSERT_TRUE(cheap_.asks->on_reveal(fail(Code::kTimeout, "no answer")));
+  reveal(dear_);
+  ASSERT_TRUE(sales_->reveal(bid));
+  wait(10'000);
+  ASSERT_EQ(cheap_.next(), Errand::kDocuments);
+  ASSERT_TRUE(cheap_.asks->on_documents(documents(sale)));
+  EXPECT_TRUE(cheap_.asks->claim(sale, buyer_.id()));
+  EXPECT_EQ(cheap_.asks->deposits().at("owed_ucredits"), 0);
 }
 
 }  // namespace
