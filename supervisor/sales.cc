@@ -345,7 +345,8 @@ Status Sales::commit(const wire::Envelope& envelope, const std::string& host) {
   if (sale.call.rule == Rule::kDouble && party == host && !is_seller(commit.party))
     return fail(Code::kRefused, "this host is none of the exchange's sellers");
   if (sale.commits.size() >= kPartiesMax) return fail(Code::kLimit, "this sale is full");
-  if (sale.hosts[host] >= kPartiesPerHost)
+  const auto through = sale.hosts.find(host);
+  if (through != sale.hosts.end() && through->second >= kPartiesPerHost)
     return fail(Code::kLimit, "through your host there are bids enough");
   for (const auto& [other, digest] : sale.commits)
     if (digest == commit.bid_digest) return fail(Code::kConflict, "that bid is another's");

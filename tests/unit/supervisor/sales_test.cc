@@ -148,6 +148,10 @@ TEST_F(SalesTest, HostileCommits) {
   EXPECT_EQ(code(sales_->commit(commit_to(a_, bid(a_, 600, sale), sale), kHost)), Code::kConflict);
   EXPECT_EQ(code(sales_->commit(commit_to(b_, good, sale), kHost)), Code::kConflict)
       << "another's bid";
+  // Keys cost nothing: hosts that are refused must not fill the journal.
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(code(sales_->commit(commit_to(b_, good, sale), "stranger" + std::to_string(i))),
+              Code::kConflict);
   auto forged = commit_to(b_, bid(b_, 1, sale), sale);
   forged.body["bid_digest"] = std::string(64, 'f');
   EXPECT_EQ(code(sales_->commit(forged, kHost)), Code::kUnauthenticated);
@@ -160,6 +164,7 @@ TEST_F(SalesTest, HostileCommits) {
   const auto more = KeyPair::generate();
   EXPECT_EQ(code(sales_->commit(commit_to(more, bid(more, 1, sale), sale), kHost)), Code::kLimit);
   EXPECT_TRUE(sales_->commit(commit_to(more, bid(more, 1, sale), sale), "another host"));
+  EXPECT_EQ((**journal_->value("sale/" + sale)).find("stranger"), std::string::npos);
   wait(10'000);
   EXPECT_EQ(code(sales_->commit(commit_to(b_, bid(b_, 1, sale), sale), "b")), Code::kExpired);
 }
