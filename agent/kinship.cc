@@ -60,7 +60,7 @@ void Kinship::seed_elders() {
 void Kinship::save() {
   const auto& elders = family_.elders();
   // Nothing is known yet that the birth does not say.
-  if (!elders.above.empty() && elders.heard_ms == 0) return;
+  if (!elders.above.empty() && elders.heard_ms == 0 && !elders.share) return;
   note("save", write_file_atomic(parts_.file, boost::json::serialize(family_.to_json()), 0600));
 }
 

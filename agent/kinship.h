@@ -91,6 +91,7 @@ class Kinship {
   }
   void resolve();
   void settle_child(const std::string& migration, bool runs);
+  Status pay_for(const Child& child);
   bool can_speak() const { return parts_.self && parts_.identity.key && !forgotten_; }
   wire::KinPlace place() const;
   void load();

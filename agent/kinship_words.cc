@@ -254,9 +254,16 @@ void Kinship::hear_share(const wire::Envelope& envelope) {
   const auto before = parts_.wallet->totals().budget_ucredits;
   const auto accepted = parts_.wallet->accept_share(lineage(), envelope, parts_.clock.utc_ms());
   if (!accepted) return note("share_refused", accepted);
+  // Also one that is in the purse already: a process that died has not kept the paper, and without
+  // it nothing goes back.
+  const auto& kept = family_.elders().share;
+  const auto known = kept ? wire::open<wire::Share>(*kept) : fail(Code::kNotFound, "no share");
+  if (!known || known->total_ucredits < share->total_ucredits) {
+    family_.elders().share = envelope;
+    save();
+  }
   const auto budget = parts_.wallet->totals().budget_ucredits;
   if (budget == before) return;
-  family_.elders().share = envelope;
   if (parts_.chronicle) note("ledger", parts_.chronicle->record(envelope));
   log::info("kin.granted", {{"from", short_id(share->parent.id())}, {"budget_ucredits", budget}});
 }
@@ -305,12 +312,21 @@ Task<void> Kinship::guide() {
 
 // ---- After a restart ----
 
-void Kinship::settle_child(const std::string& migration, bool runs) {
+// Its slot is paid for whatever has become of the hold: nobody may have said for an hour that it
+// runs.
+Status Kinship::pay_for(const Child& child) {
   const UtcMillis now_ms = parts_.clock.utc_ms();
-  if (parts_.wallet)
-    note("purse", runs ? parts_.wallet->settle(migration, now_ms)
-                       : parts_.wallet->release(migration, now_ms));
+  const auto settled = parts_.wallet->settle(child.migration, now_ms);
+  if (settled || settled.error().code != Code::kConflict) return settled;
+  const std::string late = child.migration + "/late";
+  ICON_CHECK(parts_.wallet->hold(late, child.price_ucredits, now_ms));
+  return parts_.wallet->settle(late, now_ms);
+}
+
+void Kinship::settle_child(const std::string& migration, bool runs) {
   const Child child = *family_.by_migration(migration);
+  if (parts_.wallet)
+    note("purse", runs ? pay_for(child) : parts_.wallet->release(migration, parts_.clock.utc_ms()));
   if (runs && parts_.chronicle) {
     const auto birth = wire::open<wire::Birth>(child.birth);
     const Replica replica{child.place.icon, birth ? birth->mode : wire::Birth::Mode::kClone,
