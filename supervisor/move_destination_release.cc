@@ -76,6 +76,9 @@ Task<Status> DestinationMoves::commit(Move& move, const json::Object& body) {
     co_return fail(Code::kConflict, "the commit belongs to another migration");
   // After this the copy runs: a lease that has ended meanwhile entitles nobody.
   ICON_CO_CHECK(host_.market->usable_lease(move.lease.lease_id, move.icon.id));
+  if (body.contains("hold")) {  // its owner's brake comes with it
+    ICON_CO_TRY(move.icon.hold, json::get_bool(body, "hold"));
+  }
   move.record.data().details["commit"] = *envelope_json;
   if (move.is_fresh() && move.transaction.state() == DestinationState::kReserved) {
     // There is no checkpoint: the image under its digest is all there is to it.

@@ -238,6 +238,11 @@ Status SourceMove::journal_commit() {
   });
 }
 
+bool SourceMove::is_on_hold() const {
+  const auto row = host_.journal->find_icon(icon_id());
+  return row && *row ? (*row)->hold : icon_.hold;
+}
+
 Task<SourceEvent> SourceMove::send_commit() {
   if (!is_replica()) {
     if (const auto open = host_.network->expect_from(icon_id(), peer_id_); !open)
@@ -248,7 +253,9 @@ Task<SourceEvent> SourceMove::send_commit() {
   request.peer = order_.to;
   request.method = "POST";
   request.target = "/v1/migrations/" + id() + "/commit";
-  request.body = boost::json::serialize(json::Object{{"commit", record_.data().details["commit"]}});
+  json::Object body{{"commit", record_.data().details["commit"]}};
+  if (!is_replica()) body["hold"] = is_on_hold();
+  request.body = boost::json::serialize(body);
   request.total_timeout = kCommitLimit;
   const auto answer = co_await host_.peers->call(std::move(request));
   // A lease that is over entitles nobody: the original may serve again.
@@ -365,6 +372,7 @@ Status SourceMove::journal_rollback() {
     }
   }
   icon_.state = icon_state::kRunning;
+  icon_.hold = is_on_hold();
   return host_.journal->put_icon(icon_);
 }
 

@@ -85,6 +85,8 @@ class SourceMove {
   Task<void> settle_up();
   Task<void> tell_stub_host(const json::Object& stub);
   Status journal_rollback();
+  // The owner's brake may be set and lifted while this goes on: the row knows.
+  bool is_on_hold() const;
   void abort_at_peer();
   void report(bool moved);
   wire::Manifest manifest() const;

@@ -83,6 +83,7 @@ Task<Status> SourceMove::reserve() {
     const std::string lower = icon_.lower_dir;
     auto digest = [lower = icon_.lower_dir] { return migration::tree_digest(lower); };
     ICON_CO_TRY(icon_.image_digest, co_await migration::run_on(worker_pool(), std::move(digest)));
+    icon_.hold = is_on_hold();
     ICON_CO_CHECK(host_.journal->put_icon(icon_));
   }
   ICON_CO_TRY(const auto local, host_.network->open_tunnel(peer_id_));
