@@ -1,5 +1,7 @@
 // The ICON's own socket: what an agent may ask its host. The host carries and records; the agent
 // verifies and decides.
+#include <algorithm>
+
 #include "base/encoding.h"
 #include "base/log.h"
 #include "supervisor/api.h"
@@ -36,6 +38,13 @@ Result<json::Value> describe_self(Host& host, const http::Request& request) {
   for (const auto& port : icon.spec.ports) ports.emplace_back(port.to_json());
   json::Array providers;
   for (const auto& provider : host.config.providers) providers.emplace_back(provider.to_json());
+  // Where its owner's orders may lead it: it has to know them.
+  for (const auto& sibling : host.config.continuity.siblings) {
+    const auto& listed = host.config.providers;
+    const bool is_known = std::any_of(listed.begin(), listed.end(),
+                                      [&](const auto& other) { return other.id == sibling.id; });
+    if (!is_known) providers.emplace_back(sibling.to_json());
+  }
   json::Value lease = nullptr;
   if (!icon.lease_id.empty()) {
     ICON_TRY(const auto record, host.journal->find_lease(icon.lease_id));

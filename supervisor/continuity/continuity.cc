@@ -116,7 +116,7 @@ Task<Status> Continuity::agree_with(PublicKey key) {
   co_return Status{};
 }
 
-HeldStandbys::Wanted Continuity::wanted() const {
+HeldStandbys::Wanted Continuity::wanted() {
   if (swarm_) return swarm_->wanted();
   HeldStandbys::Wanted wanted;
   const auto icons = host_.journal->icons();

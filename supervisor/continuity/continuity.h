@@ -41,7 +41,7 @@ class Continuity {
   void renew_contracts();
   Task<void> agree(PublicKey sibling);
   Task<Status> agree_with(PublicKey sibling);
-  HeldStandbys::Wanted wanted() const;
+  HeldStandbys::Wanted wanted();
 
   struct Attempt {
     bool under_way = false;

@@ -4,6 +4,8 @@
 #include <boost/json/serialize.hpp>
 #include <cstdlib>
 
+#include "base/log.h"
+
 namespace icon::supervisor {
 namespace {
 
@@ -81,7 +83,7 @@ Result<wire::ContinuityProposal> Contracts::usable(const wire::Envelope& envelop
   ICON_CHECK(wire::check_times(contract.issued_ms, contract.expires_ms, clock_.utc_ms()));
   ICON_TRY(const auto current, read(given_key(caller.id())));
   if (!current || current->digest() != envelope.digest())
-    return fail(Code::kConflict, "the contract is not the one that stands");
+    return fail(Code::kExpired, "the contract is not the one that stands");
   return terms;
 }
 
@@ -134,6 +136,11 @@ Status Contracts::note(const PublicKey& sibling, const wire::Envelope& envelope)
       journal_.put_value(held_key(sibling.id()), boost::json::serialize(envelope.to_json())));
   proposed_.erase(open);
   return {};
+}
+
+void Contracts::lost(const PublicKey& sibling) {
+  if (const auto removed = journal_.remove_value(held_key(sibling.id())); !removed)
+    log::error("contract.not_forgotten", {{"error", removed.error().message}});
 }
 
 std::optional<wire::Envelope> Contracts::held(const PublicKey& sibling) const {

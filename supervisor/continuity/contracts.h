@@ -30,7 +30,7 @@ class Contracts {
   // signed by `caller`, no sibling, for another host), kExpired, kConflict (an older one), kLimit.
   Result<wire::Envelope> accept(const wire::Envelope& proposal, const PublicKey& caller);
   // What `caller` may have here by this contract. Errors: kUnauthenticated (not signed by us, or
-  // with somebody else), kExpired, kConflict (a newer one has taken its place).
+  // with somebody else), kExpired (also: it is not the one that stands here, any more).
   Result<wire::ContinuityProposal> usable(const wire::Envelope& contract,
                                           const PublicKey& caller) const;
 
@@ -42,6 +42,9 @@ class Contracts {
   Status note(const PublicKey& sibling, const wire::Envelope& contract);
   // That may be used now.
   std::optional<wire::Envelope> held(const PublicKey& sibling) const;
+  // The sibling does not know it (its journal is gone, or it has made another since): a new one is
+  // due.
+  void lost(const PublicKey& sibling);
   // After a refusal: the next proposal is a new one.
   void forget_proposal(const PublicKey& sibling) { proposed_.erase(sibling.id()); }
 

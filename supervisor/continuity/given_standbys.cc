@@ -8,12 +8,11 @@
 #include <filesystem>
 #include <utility>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "supervisor/api_parts.h"
+#include "supervisor/continuity/given_standby.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
-#include "supervisor/staging.h"
 #include "supervisor/tunnel_uses.h"
 #include "wire/overlay.h"
 
@@ -39,18 +38,6 @@ bool is_elsewhere(const std::optional<IconRecord>& row) {
 }
 
 }  // namespace
-
-struct GivenStandbys::Standby {
-  wire::StandbyOrder order;
-  PublicKey holder;
-  IconRecord icon;
-  SteadyTime since{};
-  UtcMillis expires_ms = 0;
-  std::int64_t staged_bytes = 0;
-  std::int64_t staged_bytes_max = 0;
-  bool has_layer = false;
-  bool busy = false;
-};
 
 GivenStandbys::GivenStandbys(Host& host, Contracts& contracts,
                              std::function<bool(const std::string&)> is_leaving)
@@ -114,7 +101,7 @@ Result<GivenStandbys::StandbyPtr> GivenStandbys::check(const http::Request& requ
   standby->since = host_.clock.steady();
   standby->expires_ms =
       std::min(order.expires_ms, now + host_.config.continuity.standby_seconds * 1000);
-  standby->staged_bytes_max = terms.staged_bytes_max;
+  standby->terms = terms;
   IconRecord& icon = standby->icon;
   icon.id = order.icon.id();
   icon.epoch = order.epoch;
@@ -125,30 +112,31 @@ Result<GivenStandbys::StandbyPtr> GivenStandbys::check(const http::Request& requ
   icon.lower_dir = host_.containers->image_rootfs(icon.image_digest);
   ICON_TRY(const auto* spec, json::get_object(body, "spec"));
   ICON_TRY(icon.spec, ContainerSpec::from_json(*spec));
-  ICON_CHECK(host_.journal->check_epoch(icon.id, order.epoch + 1));
-  ICON_TRY(const auto row, host_.journal->find_icon(icon.id));
-  if (!is_elsewhere(row) || is_leaving_(icon.id))
-    return fail(Code::kConflict, "this ICON is on this host, or is just leaving it");
-  if (removals_.contains(icon.id))
-    return fail(Code::kConflict, "what was kept for this ICON is just being removed");
-  ICON_CHECK(check_room(*standby, terms));
+  ICON_CHECK(check_place(*standby));
   ICON_CHECK(host_.journal->use_nonce("standby", order.standby_id, order.expires_ms));
   return standby;
 }
 
-Status GivenStandbys::check_room(const Standby& standby,
-                                 const wire::ContinuityProposal& terms) const {
+// Whether this host may and can keep it now.
+Status GivenStandbys::check_place(const Standby& standby) const {
+  const std::string& id = standby.icon.id;
+  ICON_CHECK(host_.journal->check_epoch(id, standby.order.epoch + 1));
+  ICON_TRY(const auto row, host_.journal->find_icon(id));
+  if (!is_elsewhere(row) || is_leaving_(id))
+    return fail(Code::kConflict, "this ICON is on this host, or is just leaving it");
+  if (removals_.contains(id))
+    return fail(Code::kConflict, "what was kept for this ICON is just being removed");
   ICON_CHECK(host_.market->check_open());
   wire::Resources wanted = standby.icon.spec.resources;
   std::int64_t count = 1;
   for (const auto& [icon, other] : standbys_) {
-    if (icon == standby.icon.id || other->holder != standby.holder) continue;
+    if (icon == id || other->holder != standby.holder) continue;
     add(wanted, other->icon.spec.resources);
     ++count;
   }
-  if (count > terms.standbys_max || !terms.resources.covers(wanted))
+  if (count > standby.terms.standbys_max || !standby.terms.resources.covers(wanted))
     return fail(Code::kLimit, "the contract is used up");
-  ICON_TRY(const auto room, host_.market->free(standby.icon.id));
+  ICON_TRY(const auto room, host_.market->free(id));
   if (!room.covers(standby.icon.spec.resources))
     return fail(Code::kLimit, "this host has no room left");
   return {};
@@ -171,10 +159,13 @@ Task<Result<json::Object>> GivenStandbys::open(const http::Request& request) {
       standby = before;
       standby->order = fresh->order;
       standby->expires_ms = fresh->expires_ms;
+      standby->terms = fresh->terms;
     } else {
       (void)co_await close(before, "lost");
       if (standbys_.contains(fresh->icon.id))
         co_return fail(Code::kConflict, "another standby of this ICON was quicker");
+      // The ICON itself may have come meanwhile, or somebody may have bought the room.
+      ICON_CO_CHECK(check_place(*fresh));
     }
   }
   if (standby == fresh) {
@@ -215,64 +206,6 @@ Task<Result<json::Object>> GivenStandbys::prepare(Standby& standby, const json::
                          {"has_layer", standby.has_layer},
                          {"expires_ms", standby.expires_ms},
                          {"tunnel", tunnel_to_json(local)}};
-}
-
-Task<Status> GivenStandbys::receive(StandbyPtr standby, std::string part, http::BodyReader& body) {
-  if (standby->busy || standby->has_layer)
-    co_return fail(Code::kConflict, "this standby takes nothing now");
-  const std::uint64_t left = static_cast<std::uint64_t>(
-      std::max<std::int64_t>(0, standby->staged_bytes_max - standby->staged_bytes));
-  standby->busy = true;
-  Result<std::uint64_t> bytes = fail(Code::kNotFound, "no such part of a standby");
-  if (part == "image") {
-    ArrivingImage image{standby->icon.lower_dir, standby->icon.image_digest,
-                        standby->order.standby_id, left};
-    bytes = co_await store_image(std::move(image), body);
-  } else if (part == "layer") {
-    bytes = co_await receive_layer(standby, body, left);
-    standby->has_layer = bytes.has_value();
-  }
-  standby->busy = false;
-  if (!bytes) {
-    (void)co_await close(standby, "lost");
-    co_return fail(bytes.error());
-  }
-  standby->staged_bytes += static_cast<std::int64_t>(*bytes);
-  co_return Status{};
-}
-
-// Aside until all of it is here: the standby may end meanwhile, and a move make the same
-// directories.
-Task<Result<std::uint64_t>> GivenStandbys::receive_layer(StandbyPtr standby, http::BodyReader& body,
-                                                         std::uint64_t bytes_max) {
-  const auto paths = host_.containers->paths(standby->icon.id);
-  const std::string aside = paths.directory + "/standby-" + standby->order.standby_id;
-  std::error_code error;
-  std::uint64_t bytes = 0;
-  const auto place = [&]() -> Status {
-    const auto current = standbys_.find(standby->icon.id);
-    if (current == standbys_.end() || current->second != standby)
-      return fail(Code::kCancelled, "this standby has ended meanwhile");
-    for (const auto& [from, to] : {std::pair(aside + "/upper", paths.upper),
-                                   std::pair(aside + "/bin", paths.run + "/bin")}) {
-      std::filesystem::rename(from, to, error);  // over what is empty
-      if (error) return fail(Code::kIo, "put " + to + " in its place: " + error.message());
-    }
-    return {};
-  };
-  Status done = make_directories(aside + "/upper");
-  if (done) done = make_directories(aside + "/bin");
-  if (done) {
-    std::map<std::string, std::string> directories{{"upper", aside + "/upper"},
-                                                   {"bin", aside + "/bin"}};
-    const auto report = co_await extract_body(body, std::move(directories), bytes_max);
-    bytes = report ? report->bytes : 0;
-    done = report ? place() : Status(fail(report.error()));
-  }
-  std::filesystem::remove_all(aside, error);
-  std::filesystem::remove(paths.directory, error);  // where its end found it in use
-  if (!done) co_return fail(done.error());
-  co_return bytes;
 }
 
 Task<bool> GivenStandbys::take(StandbyClaim claim) {
@@ -364,7 +297,13 @@ Task<void> GivenStandbys::expire() {
   const UtcMillis now = host_.clock.utc_ms();
   for (const auto& [icon, standby] : standbys_)
     if (!standby->busy && standby->expires_ms <= now) over.push_back(standby);
-  for (const auto& standby : over) (void)co_await close(standby, "expired");
+  for (const auto& standby : over) {
+    // While another went it may have been renewed, filled, or taken.
+    const auto found = standbys_.find(standby->icon.id);
+    if (found == standbys_.end() || found->second != standby) continue;
+    if (standby->busy || standby->expires_ms > now) continue;
+    (void)co_await close(standby, "expired");
+  }
 }
 
 Status GivenStandbys::note_all() const {

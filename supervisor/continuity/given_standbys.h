@@ -58,11 +58,12 @@ class GivenStandbys {
 
   Task<Result<json::Object>> open(const http::Request& request);
   Result<StandbyPtr> check(const http::Request& request, const json::Object& body) const;
-  Status check_room(const Standby& standby, const wire::ContinuityProposal& terms) const;
+  Status check_place(const Standby& standby) const;
   Task<Result<json::Object>> prepare(Standby& standby, const json::Object& body);
   Task<Status> receive(StandbyPtr standby, std::string part, http::BodyReader& body);
   Task<Result<std::uint64_t>> receive_layer(StandbyPtr standby, http::BodyReader& body,
                                             std::uint64_t bytes_max);
+  std::int64_t staged_bytes_of(const PublicKey& holder) const;
   Result<StandbyPtr> find(const http::Request& request) const;
   Task<Result<wire::Envelope>> close(StandbyPtr standby, std::string end);
   Result<wire::Envelope> receipt(const Standby& standby, std::string end) const;

@@ -153,8 +153,9 @@ Task<Status> HeldStandbys::fill_in(Key key, Standby& standby, wire::Envelope ord
                     {"image", icon->image_digest},
                     {"tunnel", tunnel_to_json(local)},
                     {"anew", standby.standby_id.empty()}};
-  ICON_CO_TRY(const auto answer,
-              co_await call(key.second, "POST", "/v1/standbys", std::move(body)));
+  const auto said = co_await call(key.second, "POST", "/v1/standbys", std::move(body));
+  if (!said && said.error().code == Code::kExpired) contracts_.lost(key.second);
+  ICON_CO_TRY(const auto answer, said);
   ICON_CO_TRY(const auto* tunnel, json::get_object(answer, "tunnel"));
   ICON_CO_TRY(const auto remote, tunnel_from_json(*tunnel));
   ICON_CO_CHECK(host_.network->connect_tunnel(peer, remote));

@@ -19,11 +19,9 @@ constexpr Millis kEvery{500};
 constexpr Millis kCallLimit{1'500};  // of one node of etcd
 // Without a meeting for so long the ICONs decide for themselves again.
 constexpr Millis kAloneAfter{8'000};
-constexpr Millis kMeasuredAgain{10'000};
 // An agent that is just busy, or not yet listening after a move, does not hear an order.
 constexpr Millis kSaidAgain{2'000};
-constexpr std::size_t kDistancesMax = 4 * kSwarmTargetsMax;
-constexpr discovery::PingLimits kPings{2, Millis(50), Millis(300), kSwarmTargetsMax};
+constexpr discovery::PingLimits kPings{2, Millis(50), Millis(300), DistanceLimits{}.targets_max};
 
 std::vector<SwarmUser> users_of(const json::Object& status) {
   std::vector<SwarmUser> users;
@@ -85,7 +83,7 @@ Task<void> Swarm::take_part() {
 
 Task<Status> Swarm::meet() {
   const std::string before = view_.orchestrator;
-  auto work = [this, text = boost::json::serialize(report().to_json())] {
+  auto work = [this, text = HostReport::text_of(report(), SwarmBoard::kTextBytesMax)] {
     return board_->meet(text);
   };
   auto view = co_await migration::run_on(pool_, std::move(work));
@@ -117,6 +115,7 @@ void Swarm::read_reports() {
         object ? SwarmDecision::from_json(*object) : Result<SwarmDecision>(fail(object.error()));
     if (read && read->icon == icon) standing_[icon] = *read;
   }
+  places_.decided(standing_);
 }
 
 Task<void> Swarm::orchestrate() {
@@ -153,29 +152,13 @@ HostReport Swarm::report() const {
           report.icons.size() < kSwarmIconsMax)
         report.icons.push_back({icon.id, icon.epoch, icon.spec.resources, icon.hold,
                                 users_of(host_.icons->status(icon.id))});
-  for (const auto& one : reports_)
-    for (const auto& icon : one.icons)
-      for (const auto& user : icon.users)
-        if (const auto known = distances_.find(user.address);
-            known != distances_.end() && report.rtt_us.size() < kSwarmTargetsMax)
-          report.rtt_us[user.address] = known->second.rtt_us;
+  report.rtt_us = distances_.known();
   return report;
 }
 
 // Users of whose distance nothing is known, or nothing new.
 Task<void> Swarm::measure() {
-  std::vector<Address> targets;
-  const auto now = host_.clock.steady();
-  for (const auto& one : reports_)
-    for (const auto& icon : one.icons)
-      for (const auto& user : icon.users) {
-        const auto known = distances_.find(user.address);
-        if (known != distances_.end() && now - known->second.seen < kMeasuredAgain) continue;
-        if (targets.size() >= kSwarmTargetsMax ||
-            std::find(targets.begin(), targets.end(), user.address) != targets.end())
-          continue;
-        targets.push_back(user.address);
-      }
+  auto targets = distances_.targets(reports_, host_.clock.steady());
   if (targets.empty()) co_return;
   measuring_ = true;
   const auto outcomes = co_await discovery::ping(std::move(targets), kPings);
@@ -184,9 +167,8 @@ Task<void> Swarm::measure() {
     log::warn("swarm.not_measured", {{"error", outcomes.error().message}});
     co_return;
   }
-  if (distances_.size() > kDistancesMax) distances_.clear();
   for (const auto& outcome : *outcomes)
-    if (outcome.rtt_us) distances_[outcome.target] = {*outcome.rtt_us, now};
+    if (outcome.rtt_us) distances_.answered(outcome.target, *outcome.rtt_us);
 }
 
 // For the ICONs of this host. What an agent does not follow is decided anew after a while.
@@ -220,15 +202,16 @@ void Swarm::set_delegates(bool delegates) {
                            {{"event", "delegate"}, {"on", delegates}});
 }
 
-HeldStandbys::Wanted Swarm::wanted() const {
+HeldStandbys::Wanted Swarm::wanted() {
   HeldStandbys::Wanted wanted;
-  for (const auto& [icon, decision] : standing_) {
-    const auto row = host_.journal->find_icon(icon);
-    if (!row || !*row || (*row)->epoch != decision.epoch ||
-        ((*row)->state != icon_state::kRunning && (*row)->state != icon_state::kMigrating))
-      continue;
-    if (contracts_.sibling(decision.to) != nullptr) wanted.insert({icon, decision.to});
-  }
+  const auto icons = host_.journal->icons();
+  if (!icons) return wanted;
+  std::map<std::string, std::int64_t> here;
+  for (const auto& icon : *icons)
+    if (icon.state == icon_state::kRunning || icon.state == icon_state::kMigrating)
+      here[icon.id] = icon.epoch;
+  for (const auto& [icon, place] : places_.of(here))
+    if (contracts_.sibling(place.to) != nullptr) wanted.insert({icon, place.to});
   return wanted;
 }
 

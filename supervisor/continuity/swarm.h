@@ -16,6 +16,7 @@
 #include "supervisor/continuity/held_standbys.h"
 #include "supervisor/continuity/swarm_board.h"
 #include "supervisor/continuity/swarm_choice.h"
+#include "supervisor/continuity/swarm_distances.h"
 
 namespace icon::supervisor {
 
@@ -31,7 +32,7 @@ class Swarm {
   // Whether the ICONs of this host leave it to the orchestrator when they move.
   bool delegates() const { return delegates_; }
   // Where they should be prepared for.
-  HeldStandbys::Wanted wanted() const;
+  HeldStandbys::Wanted wanted();
   json::Object describe() const;
   budget::ledger::EtcdGateway::Traffic traffic() const { return traffic_; }
 
@@ -58,11 +59,8 @@ class Swarm {
     SteadyTime said{};
   };
   std::map<std::string, Followed> followed_;  // by ICON: the last one
-  struct Distance {
-    std::int64_t rtt_us = 0;
-    SteadyTime seen{};
-  };
-  std::map<Address, Distance> distances_;
+  SwarmPlaces places_;
+  SwarmDistances distances_;
   bool measuring_ = false;
   bool delegates_ = false;
   SteadyTime met_{};

@@ -9,6 +9,7 @@ using budget::ledger::etcd_decoded;
 using budget::ledger::etcd_encoded;
 
 constexpr std::size_t kKeysMax = 4096;
+constexpr std::size_t kKeyBytesMax = 1024;
 constexpr std::size_t kNumberBytesMax = 32;
 constexpr std::size_t kAnswerBytesMax = 8 << 20;
 
@@ -36,12 +37,16 @@ Result<std::vector<Pair>> pairs_of(const json::Value& response) {
   for (const auto& value : *kvs) {
     const auto* object = value.if_object();
     if (object == nullptr) return fail(Code::kInvalid, "etcd: a pair is no object");
-    ICON_TRY(const auto key, json::get_string(*object, "key", 1024));
-    ICON_TRY(const auto text,
-             json::get_string_or(*object, "value", "", 2 * SwarmBoard::kTextBytesMax));
+    // What one writer made too large is nothing to all the others.
+    const auto key = json::get_string(*object, "key", 2 * kKeyBytesMax);
+    const auto text = json::get_string_or(*object, "value", "", 2 * SwarmBoard::kTextBytesMax);
+    if (!key || !text) continue;
+    auto name = etcd_decoded(*key, kKeyBytesMax);
+    auto content = etcd_decoded(*text, SwarmBoard::kTextBytesMax);
+    if (!name || !content) continue;
     Pair pair;
-    ICON_TRY(pair.key, etcd_decoded(key, 1024));
-    ICON_TRY(pair.value, etcd_decoded(text, SwarmBoard::kTextBytesMax));
+    pair.key = std::move(*name);
+    pair.value = std::move(*content);
     ICON_TRY(pair.lease, json::get_string_or(*object, "lease", "", kNumberBytesMax));
     ICON_TRY(pair.created, number(*object, "create_revision"));
     ICON_TRY(pair.modified, number(*object, "mod_revision"));

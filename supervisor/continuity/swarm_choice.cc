@@ -1,6 +1,7 @@
 #include "supervisor/continuity/swarm_choice.h"
 
 #include <algorithm>
+#include <boost/json/serialize.hpp>
 #include <limits>
 #include <set>
 
@@ -114,10 +115,46 @@ Result<SwarmDecision> SwarmDecision::from_json(const json::Object& object) {
   return decision;
 }
 
-std::optional<std::int64_t> distance_us(const HostReport& host, const SwarmIcon& icon) {
+std::string HostReport::text_of(HostReport report, std::size_t bytes_max) {
+  for (std::size_t users = kSwarmUsersMax;;) {
+    auto text = boost::json::serialize(report.to_json());
+    if (text.size() <= bytes_max) return text;
+    if (users > 1) {
+      users /= 2;
+      for (auto& icon : report.icons) icon.users.resize(std::min(icon.users.size(), users));
+    } else if (!report.icons.empty()) {
+      report.icons.resize(report.icons.size() / 2);
+    } else {
+      report.kept.clear();
+      report.rtt_us.clear();
+      return boost::json::serialize(report.to_json());
+    }
+  }
+}
+
+std::vector<SwarmUser> measured_users(const SwarmIcon& icon, const HostReport& here,
+                                      const std::vector<const HostReport*>& others) {
+  std::vector<SwarmUser> measured;
+  std::int64_t all = 0;
+  std::int64_t known = 0;
+  for (const auto& user : icon.users) {
+    all += user.weight;
+    const bool there = std::any_of(others.begin(), others.end(), [&](const HostReport* other) {
+      return other->rtt_us.contains(user.address);
+    });
+    if (!there || !here.rtt_us.contains(user.address)) continue;
+    known += user.weight;
+    measured.push_back(user);
+  }
+  if (2 * known < all) measured.clear();
+  return measured;
+}
+
+std::optional<std::int64_t> distance_us(const HostReport& host,
+                                        const std::vector<SwarmUser>& users) {
   std::int64_t sum = 0;
   std::int64_t weight = 0;
-  for (const auto& user : icon.users) {
+  for (const auto& user : users) {
     const auto known = host.rtt_us.find(user.address);
     if (known == host.rtt_us.end()) return std::nullopt;
     sum += known->second * user.weight;  // at most 6e16 each, and sixteen of them
@@ -152,37 +189,63 @@ bool SwarmChooser::is_much_nearer(std::optional<std::int64_t> there_us,
 PublicKey SwarmChooser::place_to_prepare(const Case& one, const HostReport& best,
                                          const Memory& memory) const {
   if (const auto likely = likely_next(memory, one.here.host, one.others)) return *likely;
-  if (one.before == nullptr || one.before->epoch != one.icon.epoch) return best.host;
-  for (const auto* other : one.others)
-    if (other->host == one.before->to &&
-        !is_much_nearer(distance_us(best, one.icon), distance_us(*other, one.icon)))
+  const bool stands = one.before != nullptr && one.before->epoch == one.icon.epoch;
+  for (const auto* other : one.others) {
+    // Whoever is newly elected finds no decision, but what was prepared by the one before.
+    if (memory.refused.contains(other->host)) continue;
+    const bool is_there =
+        stands ? other->host == one.before->to : other->kept.contains(one.icon.id);
+    if (is_there && !is_much_nearer(distance_us(best, one.users), distance_us(*other, one.users)))
       return other->host;
+  }
   return best.host;
+}
+
+// An agent whose policy does not let it go to the nearest host may go to the next.
+const HostReport& SwarmChooser::nearest(const Case& one, const Memory& memory) const {
+  const auto nearer = [&](const HostReport* left, const HostReport* right) {
+    const auto a = distance_us(*left, one.users);
+    const auto b = distance_us(*right, one.users);
+    if (a.has_value() != b.has_value()) return a.has_value();
+    if (a && *a != *b) return *a < *b;
+    return left->free.cpu_millis > right->free.cpu_millis;
+  };
+  const HostReport& best = **std::min_element(one.others.begin(), one.others.end(), nearer);
+  if (!memory.refused.contains(best.host)) return best;
+  auto willing = one.others;
+  std::erase_if(willing, [&](const auto* other) { return memory.refused.contains(other->host); });
+  if (willing.empty()) return best;
+  const HostReport& next = **std::min_element(willing.begin(), willing.end(), nearer);
+  const bool helps = is_much_nearer(distance_us(next, one.users), distance_us(one.here, one.users));
+  return helps ? next : best;
+}
+
+void SwarmChooser::note_refusal(const Case& one, Memory& memory, SteadyTime now) const {
+  std::erase_if(memory.refused, [&](const auto& entry) { return entry.second <= now; });
+  const auto* before = one.before;
+  if (before != nullptr && before->move && before->epoch == one.icon.epoch &&
+      now - memory.decided >= limits_.patience)
+    memory.refused[before->to] = now + limits_.refused;
 }
 
 // What there is to say of one ICON; nullopt: nothing, there is no other host with room.
 std::optional<SwarmDecision> SwarmChooser::choose(const Case& one, Memory& memory,
                                                   SteadyTime now) const {
-  const auto& [here, icon, others, before] = one;
+  const auto& [here, icon, others, before, users] = one;
   if (others.empty()) return std::nullopt;
-  const auto nearer = [&](const HostReport* left, const HostReport* right) {
-    const auto a = distance_us(*left, icon);
-    const auto b = distance_us(*right, icon);
-    if (a.has_value() != b.has_value()) return a.has_value();
-    if (a && *a != *b) return *a < *b;
-    return left->free.cpu_millis > right->free.cpu_millis;
-  };
-  const HostReport& best = **std::min_element(others.begin(), others.end(), nearer);
-  const auto there_us = distance_us(best, icon);
+  note_refusal(one, memory, now);
+  const HostReport& best = nearest(one, memory);
+  const auto there_us = distance_us(best, users);
   const bool gains = !icon.held && now - memory.arrived >= limits_.arrived &&
-                     is_much_nearer(there_us, distance_us(here, icon));
+                     is_much_nearer(there_us, distance_us(here, users));
   if (!gains)
     memory.rounds_won = 0;
   else
     memory.rounds_won = memory.winner == best.host ? memory.rounds_won + 1 : 1;
   memory.winner = best.host;
-  // It has just arrived: in a moment it is known who is near its users.
-  if (!icon.users.empty() && !there_us && !likely_next(memory, here.host, others))
+  // It has just arrived: in a moment it is known who is near its users, if that can be known.
+  if (!icon.users.empty() && !there_us && now - *memory.since < limits_.arrived &&
+      !likely_next(memory, here.host, others))
     return std::nullopt;
   SwarmDecision decision;
   decision.icon = icon.id;
@@ -200,6 +263,20 @@ bool SwarmChooser::is_news(const SwarmDecision& decision, const SwarmDecision& o
   return decision.move || (old.to != decision.to && now - memory.decided >= limits_.settled);
 }
 
+void SwarmPlaces::decided(const std::map<std::string, SwarmDecision>& standing) {
+  for (const auto& [icon, decision] : standing)
+    places_.insert_or_assign(icon, Place{decision.epoch, decision.to});
+}
+
+const std::map<std::string, SwarmPlaces::Place>& SwarmPlaces::of(
+    const std::map<std::string, std::int64_t>& here) {
+  std::erase_if(places_, [&](const auto& entry) {
+    const auto found = here.find(entry.first);
+    return found == here.end() || found->second != entry.second.epoch;
+  });
+  return places_;
+}
+
 std::vector<SwarmDecision> SwarmChooser::step(const std::vector<HostReport>& reports,
                                               const std::map<std::string, SwarmDecision>& standing,
                                               SteadyTime now) {
@@ -212,14 +289,17 @@ std::vector<SwarmDecision> SwarmChooser::step(const std::vector<HostReport>& rep
       if (memory.host && *memory.host != here.host) {
         ++memory.moves[{*memory.host, here.host}];
         memory.arrived = now;
+        memory.since.reset();
       }
+      if (!memory.since) memory.since = now;
       memory.host = here.host;
       const auto before = standing.find(icon.id);
-      Case one{here, icon, {}, before == standing.end() ? nullptr : &before->second};
+      Case one{here, icon, {}, before == standing.end() ? nullptr : &before->second, {}};
       for (const auto& other : reports)
         if (other.host != here.host &&
             (other.kept.contains(icon.id) || other.free.covers(icon.resources)))
           one.others.push_back(&other);
+      one.users = measured_users(icon, here, one.others);
       auto decision = choose(one, memory, now);
       if (!decision) continue;
       if (before != standing.end()) {

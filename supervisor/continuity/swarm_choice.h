@@ -19,9 +19,9 @@
 
 namespace icon::supervisor {
 
-inline constexpr std::size_t kSwarmUsersMax = 16;    // of one ICON, the heaviest
-inline constexpr std::size_t kSwarmIconsMax = 1024;  // of one host
-inline constexpr std::size_t kSwarmTargetsMax = 32;  // whose distance a host tells
+inline constexpr std::size_t kSwarmUsersMax = 16;     // of one ICON, the heaviest
+inline constexpr std::size_t kSwarmIconsMax = 1024;   // of one host
+inline constexpr std::size_t kSwarmTargetsMax = 256;  // whose distance a host tells
 
 struct SwarmUser {
   Address address;
@@ -45,6 +45,8 @@ struct HostReport {
 
   json::Object to_json() const;
   static Result<HostReport> from_json(const json::Object& object);
+  // As JSON of so many bytes at most: what is too much is left out, users first.
+  static std::string text_of(HostReport report, std::size_t bytes_max);
 };
 
 struct SwarmDecision {
@@ -65,6 +67,7 @@ struct ChoiceLimits {
   std::int64_t gain_percent = 20;
   Millis patience{10'000};  // then what was not followed may be decided anew
   Millis settled{3'000};    // so long is prepared at one host before another takes its place
+  Millis refused{60'000};   // so long the next best place counts for what was not followed
   // So long stays what has just come: its agent has to look who speaks to it here.
   Millis arrived{3'000};
 };
@@ -84,8 +87,10 @@ class SwarmChooser {
     int rounds_won = 0;
     SteadyTime decided{};
     SteadyTime arrived{};
+    std::optional<SteadyTime> since;                       // it is seen where it is
     std::optional<PublicKey> host;                         // where it was
     std::map<std::pair<PublicKey, PublicKey>, int> moves;  // from, to: how often
+    std::map<PublicKey, SteadyTime> refused;               // until then: its agent does not go
   };
   // What is looked at for one ICON.
   struct Case {
@@ -93,8 +98,11 @@ class SwarmChooser {
     const SwarmIcon& icon;
     std::vector<const HostReport*> others;  // that have room
     const SwarmDecision* before = nullptr;  // what stands
+    std::vector<SwarmUser> users;           // of whom it is known how far they are
   };
+  void note_refusal(const Case& one, Memory& memory, SteadyTime now) const;
   std::optional<SwarmDecision> choose(const Case& one, Memory& memory, SteadyTime now) const;
+  const HostReport& nearest(const Case& one, const Memory& memory) const;
   bool is_much_nearer(std::optional<std::int64_t> there_us,
                       std::optional<std::int64_t> here_us) const;
   PublicKey place_to_prepare(const Case& one, const HostReport& best, const Memory& memory) const;
@@ -108,6 +116,28 @@ class SwarmChooser {
 };
 
 // The users' weighted mean distance from a host; nullopt where it does not know them all.
-std::optional<std::int64_t> distance_us(const HostReport& host, const SwarmIcon& icon);
+std::optional<std::int64_t> distance_us(const HostReport& host,
+                                        const std::vector<SwarmUser>& users);
+
+// Where the ICONs of a host are prepared for: what was decided last. When an orchestrator dies its
+// decisions go with it; what they prepared stays until another decides.
+class SwarmPlaces {
+ public:
+  struct Place {
+    std::int64_t epoch = 0;
+    PublicKey to;
+  };
+  void decided(const std::map<std::string, SwarmDecision>& standing);
+  // Forgets those that are not here (any more). `here`: by ICON, its epoch.
+  const std::map<std::string, Place>& of(const std::map<std::string, std::int64_t>& here);
+
+ private:
+  std::map<std::string, Place> places_;
+};
+
+// Those users of an ICON that its own host and one of the others have measured: who answers no
+// pings says nothing, and holds nobody up. None when these are not half of its use.
+std::vector<SwarmUser> measured_users(const SwarmIcon& icon, const HostReport& here,
+                                      const std::vector<const HostReport*>& others);
 
 }  // namespace icon::supervisor

@@ -64,5 +64,16 @@ TEST_F(SwarmTest, OneOrchestratorAndNoSecondDecision) {
   ASSERT_TRUE(test::eventually([&] { return b.meet("report of b").has_value(); }));
 }
 
+TEST_F(SwarmTest, WhatOneMakesTooLargeIsNothingToTheOthers) {
+  auto a = board("a");
+  auto b = board("b");
+  ASSERT_TRUE(a.meet("report of a"));
+  (void)a.meet(std::string(SwarmBoard::kTextBytesMax + 1, 'x'));
+  const auto view = b.meet("report of b");
+  ASSERT_TRUE(view) << view.error().message;
+  EXPECT_EQ(view->orchestrator, "a");
+  EXPECT_EQ(view->reports, std::vector<std::string>{"report of b"});
+}
+
 }  // namespace
 }  // namespace icon::supervisor

@@ -68,7 +68,7 @@ TEST_F(ContractsTest, MadeRenewedOver) {
   EXPECT_NE(first.digest(), second.digest());
   EXPECT_TRUE(b_->contracts->usable(second, a_->id()));
   // Replaced, though its time is not over.
-  EXPECT_EQ(b_->contracts->usable(first, a_->id()).error().code, Code::kConflict);
+  EXPECT_EQ(b_->contracts->usable(first, a_->id()).error().code, Code::kExpired);
 
   clock_.advance(Millis(301'000 + wire::kClockSkewMax.count()));
   EXPECT_FALSE(a_->contracts->held(b_->id()));
@@ -81,6 +81,17 @@ TEST_F(ContractsTest, AnAnswerThatWasLost) {
   EXPECT_EQ(a_->contracts->propose(b_->id())->digest(), proposal.digest());
   EXPECT_EQ(b_->contracts->accept(proposal, a_->id())->digest(), lost.digest());
   EXPECT_TRUE(a_->contracts->note(b_->id(), lost));
+}
+
+TEST_F(ContractsTest, ASiblingThatHasLostItsJournalIsAskedAgain) {
+  const auto forgotten = agree();
+  ASSERT_TRUE(b_->journal->remove_value("continuity/given/" + a_->id().id()));
+  EXPECT_EQ(b_->contracts->usable(forgotten, a_->id()).error().code, Code::kExpired);
+  EXPECT_FALSE(a_->contracts->is_due(b_->id()));
+  a_->contracts->lost(b_->id());
+  EXPECT_FALSE(a_->contracts->held(b_->id()));
+  EXPECT_TRUE(a_->contracts->is_due(b_->id()));
+  EXPECT_TRUE(b_->contracts->usable(agree(), a_->id()));
 }
 
 TEST_F(ContractsTest, AnOldProposalDoesNotComeBack) {

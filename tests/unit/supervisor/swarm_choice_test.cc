@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json/serialize.hpp>
+
+#include "supervisor/continuity/swarm_distances.h"
+
 namespace icon::supervisor {
 namespace {
 
@@ -128,6 +132,111 @@ TEST_F(SwarmChoiceTest, LearnsTheWaysThatUsersTake) {
   const auto decided = step();
   ASSERT_EQ(decided.size(), 1u);
   EXPECT_EQ(decided[0].to, reports_[2].host);
+}
+
+TEST_F(SwarmChoiceTest, AUserWhoAnswersNobodyHoldsNobodyUp) {
+  icon().users.push_back({*Address::parse("192.0.2.8"), 7});
+  reports_[1].rtt_us[user_] = 4 * kMs;
+  step();
+  EXPECT_TRUE(step().at(0).move);
+}
+
+TEST_F(SwarmChoiceTest, WhereMostUsersAnswerNobodyItIsPreparedForAndStays) {
+  icon().users.push_back({*Address::parse("192.0.2.8"), 9});
+  reports_[1].rtt_us[user_] = 4 * kMs;
+  EXPECT_TRUE(step().empty());  // in a moment it may be known
+  const auto decided = step(Millis(3'000));
+  ASSERT_EQ(decided.size(), 1u);
+  EXPECT_FALSE(decided[0].move);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(step().empty());
+}
+
+TEST_F(SwarmChoiceTest, WhoDoesNotGoToTheNearestIsSentToTheNextThatHelps) {
+  reports_[1].rtt_us[user_] = 4 * kMs;
+  reports_[2].rtt_us[user_] = 8 * kMs;
+  step();
+  ASSERT_EQ(step().at(0).to, reports_[1].host);
+  EXPECT_EQ(step(Millis(10'000)).at(0).to, reports_[2].host) << "its policy does not let it";
+  const auto order = step().at(0);
+  EXPECT_EQ(order.to, reports_[2].host);
+  EXPECT_TRUE(order.move);
+}
+
+TEST_F(SwarmChoiceTest, ANewOrchestratorPreparesWhereItIsPrepared) {
+  reports_[2].kept.insert(icon().id);
+  reports_[1].rtt_us[user_] = 39 * kMs;
+  reports_[1].free.cpu_millis = 4'000;
+  EXPECT_EQ(step().at(0).to, reports_[2].host);
+}
+
+TEST_F(SwarmChoiceTest, WhatWasPreparedOutlivesTheOrchestrator) {
+  step();
+  const auto& decision = standing_.at(icon().id);
+  SwarmPlaces places;
+  places.decided(standing_);
+  places.decided({});  // its decisions have gone with it
+  const std::map<std::string, std::int64_t> here{{icon().id, decision.epoch}};
+  ASSERT_EQ(places.of(here).size(), 1u);
+  EXPECT_EQ(places.of(here).at(icon().id).to, decision.to);
+  EXPECT_TRUE(places.of({{icon().id, decision.epoch + 1}}).empty());
+  EXPECT_TRUE(places.of(here).empty());
+}
+
+TEST_F(SwarmChoiceTest, AReportThatIsTooLargeLosesUsersFirst) {
+  auto big = icon();
+  big.users.assign(kSwarmUsersMax, big.users[0]);
+  reports_[0].icons.assign(64, big);
+  const auto whole = boost::json::serialize(reports_[0].to_json()).size();
+  const auto cut = HostReport::text_of(reports_[0], whole / 2);
+  EXPECT_LE(cut.size(), whole / 2);
+  const auto read = HostReport::from_json(*json::parse_object(cut, whole));
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read->icons.size(), 64u);
+  EXPECT_FALSE(read->icons[0].users.empty());
+  const auto little = HostReport::text_of(reports_[0], 2'000);
+  EXPECT_LE(little.size(), 2'000u);
+  EXPECT_FALSE(HostReport::from_json(*json::parse_object(little, whole))->icons.empty());
+}
+
+// Forty users, of whom the first thirty-two answer no pings.
+TEST(SwarmDistancesTest, WhoDoesNotAnswerTakesNobodysTurn) {
+  const auto user = [](int i) { return *Address::parse("192.0.2." + std::to_string(i + 1)); };
+  std::vector<HostReport> reports(1);
+  for (int i = 0; i < 40; ++i)
+    reports[0].icons.push_back({std::to_string(i), 1, {}, false, {{user(i), 1}}});
+  SwarmDistances distances;
+  SteadyTime now{Millis(1'000'000)};
+  std::map<Address, int> asked;
+  for (int turn = 0; turn < 10; ++turn, now += Millis(500))
+    for (const auto& target : distances.targets(reports, now)) {
+      ++asked[target];
+      for (int i = 32; i < 40; ++i)
+        if (target == user(i)) distances.answered(target, 5'000);
+    }
+  EXPECT_EQ(distances.known().size(), 8u);
+  EXPECT_GT(asked[user(0)], 1) << "it may have been the load";
+  EXPECT_EQ(asked[user(39)], 1) << "known for a while";
+  reports[0].icons.resize(33);
+  distances.targets(reports, now);
+  EXPECT_EQ(distances.known().size(), 1u) << "who is gone is forgotten";
+}
+
+TEST(SwarmDistancesTest, OfTooManyEachIconsHeaviestCount) {
+  std::vector<HostReport> reports(1);
+  for (int i = 0; i < 64; ++i) {
+    SwarmIcon icon{std::to_string(i), 1, {}, false, {}};
+    for (int j = 0; j < 8; ++j)
+      icon.users.push_back(
+          {*Address::parse("10.0." + std::to_string(i) + "." + std::to_string(j + 1)), 8 - j});
+    reports[0].icons.push_back(std::move(icon));
+  }
+  SwarmDistances distances;
+  SteadyTime now{Millis(1'000'000)};
+  for (int turn = 0; turn < 20; ++turn, now += Millis(500))
+    for (const auto& target : distances.targets(reports, now)) distances.answered(target, 5'000);
+  const auto known = distances.known();
+  EXPECT_EQ(known.size(), kSwarmTargetsMax);
+  for (const auto& icon : reports[0].icons) EXPECT_TRUE(known.contains(icon.users[0].address));
 }
 
 TEST_F(SwarmChoiceTest, WhatIsReadIsLimited) {
