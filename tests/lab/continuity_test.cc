@@ -80,8 +80,10 @@ TEST_F(ContinuityTest, AStandbyLeavesAMoveNothingToStage) {
   EXPECT_GT(staged, 10 << 20);  // image and agent
 
   auto users = load("a");
+  ASSERT_TRUE(world_->run_icon("a", {"hold", "redis"}));  // an operator still may
   const auto id = order_move("a", "b");
   ASSERT_EQ(outcome("a", id), "done");
+  EXPECT_TRUE(world_->get("b", "/v1/icons/redis")->at("hold").as_bool());
   const auto record = migration("a", id);
   EXPECT_TRUE(record.at("standby").as_bool());
   for (const auto& phase : record.at("phases").as_array()) {
