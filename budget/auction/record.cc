@@ -148,6 +148,8 @@ Status check_outcome(const std::string& close_digest, const Conclusion& found) {
     return wrong("the outcome belongs to another auction");
   if (outcome.issued_ms < found.call.reveal_until_ms && found.bids != found.commits)
     return wrong("it was settled before everybody could reveal");
+  if (outcome.issued_ms >= found.call.expires_ms)
+    return wrong("it was settled after its call had expired: nobody owes anything");
   if (outcome.clearing_digest != found.clearing.digest() ||
       outcome.trades != static_cast<std::int64_t>(found.clearing.trades()))
     return wrong("the signed outcome is not what follows from the documents");
@@ -219,6 +221,8 @@ Result<Envelope> settle_auction(const KeyPair& auctioneer, const std::vector<Env
     return fail(Code::kUnauthenticated, "auction: only its auctioneer signs the outcome");
   if (now_ms < found.call.reveal_until_ms && found.bids != found.commits)
     return fail(Code::kConflict, "auction: there is still time to reveal");
+  if (now_ms >= found.call.expires_ms)
+    return fail(Code::kExpired, "auction: its call has expired without an outcome");
   std::string close_digest;
   for (const auto& envelope : documents)
     if (envelope.type == AuctionClose::kType) close_digest = envelope.digest();

@@ -42,7 +42,7 @@ Result<wire::Envelope> close_auction(const KeyPair& auctioneer, const wire::Enve
 Result<Conclusion> conclude(const std::vector<wire::Envelope>& documents);
 
 // The signed outcome of documents that do not hold one yet. Before the reveals' end only when
-// everybody has revealed. Errors: as conclude; kConflict (too early, or there is one).
+// everybody has revealed. Errors: as conclude; kConflict (too early, or there is one), kExpired.
 Result<wire::Envelope> settle_auction(const KeyPair& auctioneer,
                                       const std::vector<wire::Envelope>& documents,
                                       UtcMillis now_ms);

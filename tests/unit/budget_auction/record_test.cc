@@ -132,6 +132,18 @@ TEST_F(RecordTest, ALyingOutcome) {
   EXPECT_THAT(refused(documents), HasSubstr("two outcomes"));
 }
 
+// By then all have their deposits back.
+TEST_F(RecordTest, AnOutcomeAfterTheCallHasExpired) {
+  const auto found = *conclude(sample_.documents);
+  auto documents = without("auction_outcome");
+  EXPECT_EQ(settle_auction(sample_.auctioneer, documents, found.call.expires_ms).error().code,
+            Code::kExpired);
+  auto outcome = *found.outcome;
+  outcome.issued_ms = found.call.expires_ms;
+  documents.push_back(*wire::seal(sample_.auctioneer, outcome));
+  EXPECT_THAT(refused(documents), HasSubstr("after its call had expired"));
+}
+
 TEST_F(RecordTest, DocumentsOfOtherKindsDoNotBelong) {
   auto documents = sample_.documents;
   documents.push_back(*wire::seal(sample_.auctioneer, "offer", {}));
