@@ -1,5 +1,6 @@
 #include "supervisor/continuity/held_standbys.h"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -41,6 +42,13 @@ struct HeldStandbys::Standby {
 
 HeldStandbys::~HeldStandbys() = default;
 
+// Till something is to be done about one that is ready.
+Millis HeldStandbys::rest_of(const Standby& standby) const {
+  const auto whole = standby.expires_ms - standby.issued_ms;
+  const auto left = standby.expires_ms - host_.clock.utc_ms();
+  return std::clamp(Millis(left - whole / kRenewAtPart), Millis(0), kLookEvery);
+}
+
 bool HeldStandbys::is_current(const Key& key, const StandbyPtr& standby) const {
   const auto found = standbys_.find(key);
   return found != standbys_.end() && found->second == standby;
@@ -63,7 +71,7 @@ void HeldStandbys::tick(const Wanted& wanted) {
     const UtcMillis left = standby->expires_ms - host_.clock.utc_ms();
     const bool old = left < (standby->expires_ms - standby->issued_ms) / kRenewAtPart;
     if (standby->state == Standby::State::kReady && !old) {
-      standby->next = now + kLookEvery;
+      standby->next = now + rest_of(*standby);
       boost::asio::co_spawn(host_.loop, look(key, standby), boost::asio::detached);
     } else {
       ask_agent(key, *standby);
@@ -114,8 +122,8 @@ Task<void> HeldStandbys::fill(Key key, StandbyPtr standby, wire::Envelope order)
     co_return;
   }
   standby->state = filled ? Standby::State::kReady : Standby::State::kIdle;
-  standby->next = now + kLookEvery;
   if (filled) {
+    standby->next = now + rest_of(*standby);
     standby->retry = kRetryFirst;
     co_return;
   }

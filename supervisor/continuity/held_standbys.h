@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/task.h"
 #include "migration/archive.h"
 #include "supervisor/continuity/contracts.h"
@@ -47,6 +48,7 @@ class HeldStandbys {
   using Key = std::pair<std::string, PublicKey>;
   using StandbyPtr = std::shared_ptr<Standby>;
 
+  Millis rest_of(const Standby& standby) const;
   void ask_agent(const Key& key, Standby& standby);
   Task<void> fill(Key key, StandbyPtr standby, wire::Envelope order);
   Task<Status> fill_in(Key key, Standby& standby, wire::Envelope order);

@@ -37,19 +37,24 @@ class StandbyTest : public ::testing::Test {
     a_.start();
     b_.start();
     a_.stop(SIGTERM);
-    b_.stop(SIGTERM);
-    a_.write_config(cluster("{name: b, id: " + b_.id() + ", api: \"" + b_.api() + "\"}"));
-    b_.write_config(cluster("{name: a, id: " + a_.id() + ", api: \"" + a_.api() +
-                            "\"}, {name: c, id: " + c_.id() + ", api: \"192.0.2.30:7946\"}"));
-    b_.start();
+    begin(600);
     a_key_ = *KeyPair::load(a_.directory() + "/state/host.key", false);
     ASSERT_EQ(a_key_->id(), a_.id());
   }
   void TearDown() override { EXPECT_EQ(b_.left_overs(), ""); }
-  static std::string cluster(const std::string& siblings) {
+  void begin(int standby_seconds) {
+    b_.stop(SIGTERM);
+    a_.write_config(
+        cluster("{name: b, id: " + b_.id() + ", api: \"" + b_.api() + "\"}", standby_seconds));
+    b_.write_config(cluster("{name: a, id: " + a_.id() + ", api: \"" + a_.api() +
+                                "\"}, {name: c, id: " + c_.id() + ", api: \"192.0.2.30:7946\"}",
+                            standby_seconds));
+    b_.start();
+  }
+  static std::string cluster(const std::string& siblings, int standby_seconds) {
     return "continuity: {mode: cluster, standbys_max: 2, staged_bytes_max: 200000000, "
-           "contract_seconds: 600, siblings: [" +
-           siblings + "]}\n";
+           "contract_seconds: 600, standby_seconds: " +
+           std::to_string(standby_seconds) + ", siblings: [" + siblings + "]}\n";
   }
 
   // ---- A call as another host, from a's namespace.
@@ -197,6 +202,24 @@ TEST_F(StandbyTest, AnIconIsPreparedForAtTheSiblingAndAgainAfterItsDeath) {
   EXPECT_TRUE(std::filesystem::exists(agent));
 
   // The ICON ends: what is kept for it is given back.
+  EXPECT_TRUE(a_.ask("DELETE", "/v1/icons/echo?grace_ms=2000"));
+  EXPECT_TRUE(eventually([&] { return kept() == 0; })) << b_.log();
+  EXPECT_EQ(a_.left_overs(), "");
+}
+
+// However short its time is: what was sent once is not sent again.
+TEST_F(StandbyTest, AStandbyIsRenewedBeforeItIsOver) {
+  begin(10);
+  a_.start();
+  a_.run_icon("echo", R"(["icon-core-echo","echo","7000"])", "[]");
+  const auto times = [&](const std::string& event) {
+    const auto log = b_.log();
+    std::size_t count = 0;
+    for (auto at = log.find(event); at != std::string::npos; at = log.find(event, at + 1)) ++count;
+    return count;
+  };
+  EXPECT_TRUE(eventually([&] { return times("standby.given") >= 4; }, Millis(60'000)));
+  EXPECT_EQ(times("standby.closed"), 0u) << b_.log();
   EXPECT_TRUE(a_.ask("DELETE", "/v1/icons/echo?grace_ms=2000"));
   EXPECT_TRUE(eventually([&] { return kept() == 0; })) << b_.log();
   EXPECT_EQ(a_.left_overs(), "");
