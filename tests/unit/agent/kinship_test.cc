@@ -120,6 +120,9 @@ TEST_F(KinshipTest, AShareIsKeptWhateverComesOfTheWordBesideIt) {
   process->kinship->hear({share(400)});
   EXPECT_EQ(process->wallet->totals().budget_ucredits, 400);
   EXPECT_TRUE(has_share_on_disk());
+  // Where its elders are nobody has said yet: the next process reads that, too.
+  child()->kinship->hear({word()});
+  EXPECT_TRUE(has_share_on_disk());
 }
 
 TEST_F(KinshipTest, AShareThatADeadProcessTookIsKeptByTheNext) {
