@@ -261,6 +261,7 @@ Result<wire::Envelope> Market::close(LeaseRecord lease, std::string_view state) 
   lease.receipt = envelope.to_json();
   ICON_CHECK(journal_.transaction([&]() -> Status {
     ICON_CHECK(journal_.remove_value(active_since_key(lease.lease_id)));
+    ICON_CHECK(journal_.remove_value(presented_key(lease.lease_id)));
     return journal_.put_lease(lease);
   }));
   meters_.erase(lease.lease_id);
@@ -334,6 +335,7 @@ Result<std::vector<LeaseRecord>> Market::expire() {
       ICON_CHECK(journal_.put_lease(over));
     }
   }
+  ICON_CHECK(release_unclaimed(now));
   ICON_CHECK(journal_.forget_expired_nonces(now));
   ICON_CHECK(journal_.forget_closed_leases(now - kClosedLeasesKept.count()));
   return were_active;

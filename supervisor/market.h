@@ -89,6 +89,9 @@ class Market {
   // A lease of ours that `icon` may use now. Errors: kNotFound, kExpired, kUnauthenticated (another
   // ICON's), kConflict (released).
   Result<LeaseRecord> usable_lease(const std::string& lease_id, const std::string& icon) const;
+  // An order for this lease is here: from now on what becomes of it ends the lease, not the time
+  // that its terms give for a first order. Errors: as usable_lease().
+  Status present(const std::string& lease_id, const std::string& icon);
   // held -> active: the slot runs.
   Status activate(const std::string& lease_id);
   // held or active -> released; the receipt charges what was used (an unused lease: nothing).
@@ -98,7 +101,7 @@ class Market {
   // Errors: kUnauthenticated, kConflict (in use), kNotFound.
   Result<wire::Envelope> give_back(const std::string& lease_id, const wire::Envelope& document);
   // Leases whose slot is over become "expired", sold ones with a receipt; returns the sold ones
-  // that were active.
+  // that were active. A sold one for which no order came within its terms' time is "released".
   Result<std::vector<LeaseRecord>> expire();
 
   // Notes a lease that an ICON of this host bought elsewhere. Errors: kInvalid, kUnauthenticated.
@@ -142,6 +145,7 @@ class Market {
   Result<SoldLease> sold(const LeaseRecord& record) const;
   Result<wire::LeaseTerms> terms_of(const LeaseRecord& record) const;
   Status add_usage(LeaseRecord& record, UtcMillis to_ms);
+  Status release_unclaimed(UtcMillis now_ms);
   Result<wire::Envelope> close(LeaseRecord lease, std::string_view state);
   // Into the ledger, after the journal: whoever holds a document of ours finds it there.
   Status record(LeaseRecord lease);

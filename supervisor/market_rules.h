@@ -28,6 +28,9 @@ inline bool holds_capacity(const LeaseRecord& lease) {
   return lease.role == "sold" &&
          (lease.state == "reserved" || lease.state == "held" || lease.state == "active");
 }
+inline std::string presented_key(const std::string& lease_id) {
+  return "lease_presented/" + lease_id;
+}
 inline std::string active_since_key(const std::string& lease_id) {
   return "lease_active_ms/" + lease_id;
 }

@@ -17,6 +17,7 @@ constexpr std::int64_t kServedPermille = 990;
 constexpr std::int64_t kPenaltyPermille = 1'000;
 constexpr std::int64_t kRenewBeforeMsMax = 60'000;
 constexpr std::int64_t kGraceMsMax = 30'000;
+constexpr std::int64_t kStartWithinMsMax = 120'000;
 constexpr std::int64_t kUsageEveryMsMin = 60'000;
 constexpr std::int64_t kUsagesPerLengthMax = 8;
 constexpr std::int64_t kRenewalsMax = 128;  // of one lease: its papers are one row
@@ -42,7 +43,8 @@ wire::LeaseTerms terms_for(const PublicKey& provider, const LeaseRecord& record,
           kPenaltyPermille,
           std::min(kRenewBeforeMsMax, slot_ms / 4),
           std::min(kGraceMsMax, slot_ms / 4),
-          now_ms};
+          now_ms,
+          std::min(kStartWithinMsMax, slot_ms / 2)};
 }
 
 // What is new since the last usage, at most what the slot can give in that time.
@@ -223,6 +225,30 @@ Result<json::Array> Market::documents(const std::string& lease_id) const {
   for (const auto& document : record->documents) documents.push_back(document);
   if (!record->receipt.empty()) documents.emplace_back(record->receipt);
   return documents;
+}
+
+Status Market::present(const std::string& lease_id, const std::string& icon) {
+  ICON_TRY(const auto lease, usable_lease(lease_id, icon));
+  return journal_.put_value(presented_key(lease.lease_id), lease.icon);
+}
+
+// Its buyer has died, or thought better of it, and nobody told us.
+Status Market::release_unclaimed(UtcMillis now_ms) {
+  ICON_TRY(const auto leases, journal_.open_leases());
+  for (const auto& lease : leases) {
+    if (lease.role != "sold" || lease.state != "held") continue;
+    ICON_TRY(const auto terms, terms_of(lease));
+    if (terms.start_within_ms == 0 || now_ms < lease.start_ms + terms.start_within_ms) continue;
+    ICON_TRY(const auto presented, journal_.value(presented_key(lease.lease_id)));
+    if (presented) continue;
+    if (const auto receipt = close(lease, "released"); receipt)
+      log::info("lease.unclaimed", {{"lease", lease.lease_id}, {"receipt", receipt->digest()}});
+    else  // the others are looked at all the same
+      log::error("lease.no_receipt", {{"lease", lease.lease_id},
+                                      {"code", to_string(receipt.error().code)},
+                                      {"message", receipt.error().message}});
+  }
+  return {};
 }
 
 Result<wire::LeaseTerms> Market::terms_of(const LeaseRecord& record) const {

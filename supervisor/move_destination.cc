@@ -343,9 +343,12 @@ Task<Result<json::Object>> DestinationMoves::reserve(const http::Request& reques
 
 Task<Status> DestinationMoves::set_up(Move& move, const json::Object& body) {
   ICON_CO_TRY(auto standby_id, json::get_string_or(body, "standby", "", 64));
-  ICON_CO_CHECK(move.record.save());
   // First of all: an ICON that is arriving gets no new standby.
-  ICON_CO_CHECK(host_.journal->put_icon(move.icon));
+  ICON_CO_CHECK(host_.journal->transaction([&]() -> Status {
+    ICON_CHECK(move.record.save());
+    ICON_CHECK(host_.market->present(move.lease.lease_id, move.icon.id));
+    return host_.journal->put_icon(move.icon);
+  }));
   StandbyClaim claim{std::move(standby_id), move.icon.id, move.order.from, move.digest,
                      &move.icon.spec};
   move.has_standby = co_await host_.continuity->given().take(std::move(claim));

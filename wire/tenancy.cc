@@ -48,13 +48,15 @@ Result<Confirmation> Confirmation::from_json(const json::Object& body) {
 }
 
 json::Object LeaseTerms::to_json() const {
-  return {{"provider", provider.id()},
-          {"lease_id", lease_id},
-          {"served_permille", served_permille},
-          {"penalty_permille", penalty_permille},
-          {"renew_before_ms", renew_before_ms},
-          {"grace_ms", grace_ms},
-          {"issued_ms", issued_ms}};
+  json::Object body{{"provider", provider.id()},
+                    {"lease_id", lease_id},
+                    {"served_permille", served_permille},
+                    {"penalty_permille", penalty_permille},
+                    {"renew_before_ms", renew_before_ms},
+                    {"grace_ms", grace_ms},
+                    {"issued_ms", issued_ms}};
+  if (start_within_ms > 0) body["start_within_ms"] = start_within_ms;
+  return body;
 }
 
 Result<LeaseTerms> LeaseTerms::from_json(const json::Object& body) {
@@ -66,6 +68,7 @@ Result<LeaseTerms> LeaseTerms::from_json(const json::Object& body) {
   ICON_TRY(terms.renew_before_ms, json::get_int(body, "renew_before_ms", 0, kSpanMsMax));
   ICON_TRY(terms.grace_ms, json::get_int(body, "grace_ms", 0, kSpanMsMax));
   ICON_TRY(terms.issued_ms, get_time(body, "issued_ms"));
+  ICON_TRY(terms.start_within_ms, json::get_int_or(body, "start_within_ms", 0, 0, kSpanMsMax));
   return terms;
 }
 

@@ -43,6 +43,9 @@ struct LeaseTerms {
   std::int64_t renew_before_ms = 0;   // a renewal must be asked for that long before the end
   std::int64_t grace_ms = 0;          // after the end, before the slot is cleared
   UtcMillis issued_ms = 0;
+  // From the start on, for the ICON to present its first order here: after that, unused, the lease
+  // may be ended, and nothing is owed. 0 (or no such field): not before its end.
+  std::int64_t start_within_ms = 0;
 
   json::Object to_json() const;
   static Result<LeaseTerms> from_json(const json::Object& body);

@@ -41,6 +41,53 @@ TEST_F(MarketTest, ConfirmedItIsALeaseAlsoTheSecondTime) {
   EXPECT_EQ(market_->free()->cpu_millis, 500);
 }
 
+// Who bought and never came holds nobody's slot up to its end; nothing is owed for it.
+TEST_F(MarketTest, WhatNobodyComesForIsFreeAgain) {
+  const auto reservation = *reserve(offer(1'500, 100));
+  const auto sold = *market_->confirm(reservation, confirmation_of(reservation));
+  const auto lease = open_lease(sold.lease);
+  const auto terms = *wire::open<wire::LeaseTerms>(sold.terms);
+  ASSERT_EQ(terms.start_within_ms, 50'000);
+  clock_.advance(Millis(terms.start_within_ms - 1));
+  ASSERT_TRUE(market_->expire());
+  EXPECT_EQ(market_->free()->cpu_millis, 500);
+  clock_.advance(Millis(1));
+  ASSERT_TRUE(market_->expire());
+  EXPECT_EQ(market_->free()->cpu_millis, 2'000);
+  EXPECT_EQ(market_->usable_lease(lease.lease_id, icon_.id()).error().code, Code::kConflict);
+  EXPECT_EQ(market_->present(lease.lease_id, icon_.id()).error().code, Code::kConflict);
+  const auto bill = account(lease);
+  EXPECT_EQ(bill.wrong, "");
+  EXPECT_TRUE(bill.closed);
+  EXPECT_EQ(bill.charged, 0);
+  EXPECT_EQ(bill.refunded, lease.verified_bid()->price_ucredits);
+  EXPECT_EQ(bill.penalty, 0);
+}
+
+TEST_F(MarketTest, WhoeverHasComeKeepsTheSlot) {
+  const auto presented = take(offer(500, 1'000));
+  const auto active = take(offer(500, 1'000));
+  ASSERT_TRUE(market_->present(presented.lease_id, icon_.id()));
+  ASSERT_TRUE(market_->activate(active.lease_id));
+  const auto stranger = KeyPair::generate();
+  EXPECT_EQ(market_->present(active.lease_id, stranger.id()).error().code, Code::kUnauthenticated);
+  // Sold in one step, without terms: its end is all that was said.
+  const auto sold = buy(offer(500, 1'000));
+  ASSERT_TRUE(sold);
+  clock_.advance(Millis(999'000));
+  ASSERT_TRUE(market_->expire());
+  EXPECT_EQ(market_->free()->cpu_millis, 500);
+  ASSERT_TRUE(market_->release(presented.lease_id));
+  EXPECT_EQ(market_->free()->cpu_millis, 1'000);
+}
+
+// An hour's slot is not locked for half an hour.
+TEST_F(MarketTest, TheTimeForAFirstOrderIsBounded) {
+  const auto reservation = *reserve(offer(100, 3'600));
+  const auto sold = *market_->confirm(reservation, confirmation_of(reservation));
+  EXPECT_EQ(wire::open<wire::LeaseTerms>(sold.terms)->start_within_ms, 120'000);
+}
+
 TEST_F(MarketTest, HostileConfirmations) {
   config_.capacity.memory_bytes = 100'000;
   const auto reservation = *reserve(offer(100));
