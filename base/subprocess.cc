@@ -18,8 +18,14 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstring>
+#include <filesystem>
+#include <mutex>
+#include <set>
+#include <sstream>
 
 #include "base/assert.h"
+#include "base/file.h"
+#include "base/orphans.h"
 
 extern char** environ;
 
@@ -27,6 +33,30 @@ namespace icon {
 namespace {
 
 constexpr int kFirstFreeFd = 200;  // inherited descriptors are parked above what a child is given
+
+// Who was started here and is not reaped, or was let go. Tests start children on several threads.
+struct Started {
+  std::mutex mutex;
+  std::set<int> pids;
+
+  void add(int pid) {
+    const std::lock_guard lock(mutex);
+    pids.insert(pid);
+  }
+  void remove(int pid) {
+    const std::lock_guard lock(mutex);
+    pids.erase(pid);
+  }
+  bool has(int pid) {
+    const std::lock_guard lock(mutex);
+    return pids.contains(pid);
+  }
+};
+
+Started& started() {
+  static Started children;
+  return children;
+}
 
 struct Streams {
   int input = -1;
@@ -36,6 +66,14 @@ struct Streams {
 
 int exit_status_of(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
+int reap(int pid) {
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  started().remove(pid);
+  return exit_status_of(status);
 }
 
 std::vector<char*> pointers_to(std::vector<std::string>& texts) {
@@ -117,6 +155,7 @@ Result<Spawned> spawn(std::vector<std::string> argv, Streams streams,
     execvpe(arguments[0], arguments.data(), environment.data());
     give_up(errno);
   }
+  started().add(pid);
   report_write.reset();
   Spawned child{pid, UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)))};
   const int pidfd_error = errno;
@@ -126,13 +165,13 @@ Result<Spawned> spawn(std::vector<std::string> argv, Streams streams,
     count = read(report_read.get(), &error, sizeof error);
   } while (count < 0 && errno == EINTR);
   if (count == static_cast<ssize_t>(sizeof error)) {
-    waitpid(pid, nullptr, 0);
+    reap(pid);
     return fail_errno("run " + program, error);
   }
   if (!child.pidfd) {
     // Nobody could wait for it with a limit.
     kill(pid, SIGKILL);
-    waitpid(pid, nullptr, 0);
+    reap(pid);
     return fail_errno("pidfd for " + program, pidfd_error);
   }
   return child;
@@ -179,13 +218,6 @@ std::string captured(const UniqueFd& fd, std::size_t bytes_max) {
     offset += count;
   }
   return text;
-}
-
-int reap(int pid) {
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  return exit_status_of(status);
 }
 
 // Kills and reaps on every way out, cancellation included.
@@ -339,5 +371,18 @@ void ChildProcess::stop() {
 }
 
 int ChildProcess::release() { return std::exchange(pid_, -1); }
+
+int reap_orphans(const std::function<bool(int pid)>& is_awaited) {
+  constexpr std::size_t kChildrenBytesMax = 1 << 20;
+  int reaped = 0;
+  std::error_code error;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task", error)) {
+    const auto text = read_file(thread.path().string() + "/children", kChildrenBytesMax);
+    std::istringstream children(text.value_or(""));
+    for (int pid = 0; children >> pid;)
+      if (!started().has(pid) && !is_awaited(pid)) reaped += waitpid(pid, nullptr, WNOHANG) == pid;
+  }
+  return reaped;
+}
 
 }  // namespace icon

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -196,6 +197,12 @@ std::optional<ProcessIdentity> Containers::running(const std::string& icon_id) c
   return found->second->process;
 }
 
+bool Containers::awaits(int pid) const {
+  return std::any_of(running_.begin(), running_.end(), [pid](const auto& entry) {
+    return entry.second->process.pid == pid && !entry.second->over;
+  });
+}
+
 bool Containers::alive(const std::string& icon_id, const ProcessIdentity& process) const {
   const auto now = identify_process(process.pid);
   const auto group = cgroup(icon_id);
@@ -277,6 +284,26 @@ Task<Status> Containers::release_processes(const std::string& icon_id) {
 }
 
 Task<Status> Containers::destroy(const std::string& icon_id) {
+  const std::string id = icon_id;  // the caller's row may go meanwhile
+  auto done = co_await try_to_destroy(id);
+  if (done)
+    left_over_.erase(id);
+  else
+    left_over_.insert(id);
+  co_return done;
+}
+
+Task<void> Containers::clear_left_over() {
+  if (std::exchange(is_clearing_, true)) co_return;
+  const auto left = left_over_;
+  for (const auto& id : left) {
+    const auto done = co_await destroy(id);
+    if (done) log::info("container.cleared_late", {{"icon", id}});
+  }
+  is_clearing_ = false;
+}
+
+Task<Status> Containers::try_to_destroy(const std::string& icon_id) {
   auto first = co_await release_processes(icon_id);
   if (auto removed = co_await docker_->remove(icon_id, paths(icon_id)); !removed && first)
     first = std::move(removed);

@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -75,7 +76,7 @@ class Containers {
   std::vector<ExternalMount> external_mounts(const std::string& icon_id) const;
 
   // --- Putting one together. destroy() undoes all steps, also half-done ones.
-  // Directories and spec.json. Errors: kConflict when they exist, kIo.
+  // Directories and spec.json. Errors: kConflict when they exist or are still cleared away, kIo.
   Status make_directories(const std::string& icon_id, const ContainerSpec& spec);
   // Mounts bundle/rootfs on `layers`, the topmost first. They must be plain directories: CRIU
   // cannot name a file that is mapped through two overlays. upper/ must not be written from outside
@@ -121,6 +122,8 @@ class Containers {
   // A container that CRIU restored (or that an earlier supervisor started): from now on `pid` is
   // its PID 1. Errors: kNotFound when there is no such process or it is not in the ICON's cgroup.
   Status note_running(const std::string& icon_id, int pid);
+  // Whether this is a PID 1 whose end is still to be told.
+  bool awaits(int pid) const;
   // As noted; nullopt when none runs.
   std::optional<ProcessIdentity> running(const std::string& icon_id) const;
   // Whether that very process is alive and in the ICON's cgroup.
@@ -144,14 +147,18 @@ class Containers {
   // the logs, stay. What is already gone is fine.
   Task<Status> release_processes(const std::string& icon_id);
   // That, and the directories. What is already gone is fine. Errors: the first thing that could not
-  // be removed; the rest is tried.
+  // be removed; the rest is tried, and all of it again by clear_left_over().
   Task<Status> destroy(const std::string& icon_id);
+  // About once a second: what could not be removed before. A task may hang in the kernel for longer
+  // than anybody waits for it.
+  Task<void> clear_left_over();
 
  private:
   struct Running;
   Status hand_over(const std::string& icon_id, const ContainerSpec& spec);
   Status check_command(const std::string& icon_id, const ContainerSpec& spec);
   Task<Status> runc(const std::string& icon_id, std::vector<std::string> arguments);
+  Task<Status> try_to_destroy(const std::string& icon_id);
   void forget(const std::string& icon_id);
 
   IoContext& loop_;
@@ -159,6 +166,8 @@ class Containers {
   std::string host_id_;
   std::unique_ptr<DockerContainers> docker_;
   std::map<std::string, std::shared_ptr<Running>> running_;
+  std::set<std::string> left_over_;
+  bool is_clearing_ = false;
 };
 
 }  // namespace icon::supervisor

@@ -113,6 +113,8 @@ std::vector<ExternalMount> Containers::external_mounts(const std::string& icon_i
 
 Status Containers::make_directories(const std::string& icon_id, const ContainerSpec& spec) {
   const auto place = paths(icon_id);
+  if (left_over_.contains(icon_id))
+    return fail(Code::kConflict, "what this ICON left here is still being cleared away");
   ICON_CHECK(icon::make_directories(config_.state_dir + "/icons", 0700));
   if (mkdir(place.directory.c_str(), 0700) != 0) {
     if (errno == EEXIST)

@@ -1,11 +1,14 @@
 #include "supervisor/daemon.h"
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/orphans.h"
 #include "base/tls.h"
 #include "supervisor/api.h"
 #include "supervisor/docker/docker_containers.h"
@@ -81,6 +84,9 @@ Task<void> Daemon::look_after() {
     if (const auto ticked = host_->sales->tick(); !ticked)
       log::error("sales.failed", {{"error", ticked.error().message}});
     host_->icons->check_all();
+    asio::co_spawn(host_->loop, host_->containers->clear_left_over(), asio::detached);
+    // Of a CRIU that was killed, say: the tree and its helpers come to us.
+    reap_orphans([this](int pid) { return host_->containers->awaits(pid); });
     co_await host_->mover->expire();
   }
 }

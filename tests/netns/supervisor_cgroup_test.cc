@@ -1,12 +1,15 @@
 // Control groups on the real kernel: the layout of this machine, and v2 where it is mounted.
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <fstream>
 #include <thread>
 
+#include "base/keys.h"
 #include "supervisor/cgroup.h"
+#include "supervisor/container.h"
 #include "tests/netns/supervisor_host.h"
 
 namespace icon::supervisor {
@@ -132,6 +135,42 @@ TEST(CgroupLimits, AreSetWhereTheControllerIs) {
       }(*group),
       boost::asio::detached);
   loop.run();
+}
+
+// A group that somebody else keeps, here by a group of his own in it: the ICON cannot come again
+// before all of its first life is gone.
+TEST(LeftOver, IsClearedWhenItCanBe) {
+  char directory[] = "/tmp/icon-core-left.XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  Config config;
+  config.state_dir = std::string(directory) + "/state";
+  config.runtime_dir = std::string(directory) + "/run";
+  std::filesystem::create_directories(config.state_dir);
+  std::filesystem::create_directories(config.runtime_dir);
+  IoContext loop;
+  Containers containers(loop, config, KeyPair::generate().id());
+  const auto icon = KeyPair::generate().id();
+  const auto group = containers.cgroup(icon);
+  ASSERT_TRUE(group) << group.error().message;
+  ASSERT_TRUE(group->create({}));
+  ASSERT_TRUE(containers.make_directories(icon, {}));
+  const std::string inner = group->freezer_directory() + "/inner";
+  ASSERT_EQ(mkdir(inner.c_str(), 0755), 0);
+  Status destroyed;
+  const auto destroy = [&]() -> Task<void> { destroyed = co_await containers.destroy(icon); };
+  const auto run = [&loop](Task<void> task) {
+    boost::asio::co_spawn(loop, std::move(task), boost::asio::detached);
+    loop.restart();
+    loop.run();
+  };
+  run(destroy());
+  EXPECT_EQ(destroyed.error().code, Code::kConflict) << destroyed.error().message;
+  EXPECT_EQ(containers.make_directories(icon, {}).error().code, Code::kConflict);
+  ASSERT_EQ(rmdir(inner.c_str()), 0);
+  run(containers.clear_left_over());
+  for (const auto& path : group->directories()) EXPECT_FALSE(std::filesystem::exists(path)) << path;
+  EXPECT_TRUE(containers.make_directories(icon, {}));
+  std::filesystem::remove_all(directory);
 }
 
 // CRIU and container engines mount hierarchies for a moment where they like.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -12,6 +13,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+
+#include "base/orphans.h"
 
 namespace icon {
 namespace {
@@ -310,6 +313,44 @@ TEST(ChildProcess, NoDescriptorsLeft) {
   }
   fillers.clear();
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+// A process whose parent has ended, and that came to us.
+int adopt_one() {
+  const int pid = std::stoi(run({"sh", "-c", "sleep 1000 & echo $!"}).output);
+  EXPECT_EQ(waitpid(pid, nullptr, WNOHANG), 0) << "it is not ours";
+  return pid;
+}
+
+bool has_ended(int pid) {
+  siginfo_t info{};
+  waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT);
+  return info.si_pid == pid;
+}
+
+constexpr auto kNobody = [](int) { return false; };
+
+TEST(Orphans, AreReapedWhenTheyEnd) {
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  const int pid = adopt_one();
+  EXPECT_EQ(reap_orphans(kNobody), 0) << "it lives";
+  kill(pid, SIGKILL);
+  ASSERT_TRUE(has_ended(pid));
+  EXPECT_EQ(reap_orphans([pid](int other) { return other == pid; }), 0) << "somebody waits for it";
+  EXPECT_EQ(reap_orphans(kNobody), 1);
+  EXPECT_EQ(kill(pid, 0), -1);
+  EXPECT_EQ(reap_orphans(kNobody), 0);
+  prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
+TEST(Orphans, AreNotWhoWasStartedHere) {
+  ChildProcess::Options options;
+  options.argv = {"sh", "-c", "exit 7"};
+  auto child = ChildProcess::start(std::move(options));
+  ASSERT_TRUE(child) << child.error().message;
+  ASSERT_TRUE(has_ended(child->pid()));
+  EXPECT_EQ(reap_orphans(kNobody), 0);
+  EXPECT_EQ(child->wait(Millis(0)), 7);
 }
 
 }  // namespace
