@@ -70,9 +70,12 @@ class HeldRestore {
 class PreparedRestore {
  public:
   virtual ~PreparedRestore() = default;
-  // The images are in their directory. Once. Errors: kIo with the error lines; kTimeout. On error
-  // nothing of the tree is left.
+  // The images are in their directory. Once. Errors: kIo with the error lines; kTimeout;
+  // kCancelled. On error the restorer has ended; what it had made of the tree may wait in the
+  // cgroups for ever, to be killed there.
   virtual Task<Result<std::unique_ptr<HeldRestore>>> restore() = 0;
+  // It is no longer wanted: a restore() that is under way ends with kCancelled, a later one too.
+  virtual void give_up() = 0;
 };
 
 class Checkpointer {

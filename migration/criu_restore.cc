@@ -2,6 +2,7 @@
 // once they are there, and a whole tree that waits for the commit.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <boost/asio/buffer.hpp>
@@ -34,6 +35,7 @@ using criu::log_errors;
 constexpr Millis kReleaseTimeout{10'000};
 constexpr Millis kReapTimeout{5'000};
 constexpr const char* kRestoreLog = "restore.log";
+constexpr const char* kGivenUp = "the restore was given up";
 
 // Its log may say nothing: whoever is killed writes no last line.
 std::string ended_with(std::optional<int> status) {
@@ -46,6 +48,7 @@ class CriuHeldRestore final : public HeldRestore {
       : criu_(std::move(criu)),
         gate_(std::move(gate)),
         init_pid_(init_pid),
+        init_(static_cast<int>(syscall(SYS_pidfd_open, init_pid, 0))),
         log_path_(std::move(log_path)) {}
   ~CriuHeldRestore() override {
     if (!released_) kill_tree();
@@ -89,9 +92,11 @@ class CriuHeldRestore final : public HeldRestore {
     co_return which.index() == 0;
   }
 
-  // The first process of a PID namespace takes all others with it.
+  // The first process of a PID namespace takes all others with it. By its descriptor: when CRIU is
+  // gone somebody else may have reaped it, and its number be another's.
   void kill_tree() {
-    if (init_pid_ > 0) kill(std::exchange(init_pid_, 0), SIGKILL);
+    if (init_) syscall(SYS_pidfd_send_signal, init_.get(), SIGKILL, nullptr, 0);
+    init_.reset();
     criu_.stop();
     released_ = true;
   }
@@ -99,6 +104,7 @@ class CriuHeldRestore final : public HeldRestore {
   ChildProcess criu_;
   LocalSocket gate_;
   int init_pid_;
+  UniqueFd init_;
   std::string log_path_;
   bool released_ = false;
 };
@@ -166,6 +172,7 @@ Result<ChildProcess> start_waiting(const CriuOptions& options, const RestoreRequ
   ChildProcess::Options child;
   child.argv = restore_arguments(options, request);
   child.input_fd = pipe.read_end.get();
+  child.grace = Millis(0);  // CRIU blocks SIGTERM
   child.extra_environment = {"ICON_HOLD_SOCKET=" + request.work_dir + "/hold.sock"};
   child.before_exec = [cgroups, enter = criu::in_netns(netns)] {
     if (enter() != 0) return 1;
@@ -184,10 +191,17 @@ class CriuPreparedRestore final : public PreparedRestore {
       : request_(std::move(request)),
         process_(std::move(process)),
         go_(std::move(go)),
-        acceptor_(std::move(acceptor)) {}
+        acceptor_(std::move(acceptor)),
+        limit_(acceptor_.get_executor(), SteadyTime::max()) {}
+
+  void give_up() override {
+    is_given_up_ = true;
+    limit_.cancel();
+  }
 
   Task<Result<std::unique_ptr<HeldRestore>>> restore() override {
     const std::string log_path = request_.work_dir + "/" + kRestoreLog;
+    if (is_given_up_) co_return fail(Code::kCancelled, kGivenUp);
     if (write(go_.get(), "g", 1) != 1) {
       const auto status = process_.wait(kReapTimeout);
       co_return fail(Code::kIo, "what was to become criu restore has ended with status " +
@@ -197,17 +211,18 @@ class CriuPreparedRestore final : public PreparedRestore {
     // Held, failed or too slow: whichever comes first.
     LocalSocket gate(acceptor_.get_executor());
     asio::posix::stream_descriptor ended(acceptor_.get_executor(), dup(process_.pidfd()));
-    asio::steady_timer limit(acceptor_.get_executor(), request_.timeout);
+    limit_.expires_after(request_.timeout);
     const auto which =
         co_await (acceptor_.async_accept(gate, asio::use_awaitable) ||
                   ended.async_wait(asio::posix::descriptor_base::wait_read, asio::use_awaitable) ||
-                  limit.async_wait(asio::use_awaitable));
+                  limit_.async_wait(kNoThrow));  // or give_up()
     unlink((request_.work_dir + "/hold.sock").c_str());
     if (which.index() == 1)
       co_return fail(Code::kIo, "criu restore " + ended_with(process_.wait(kReapTimeout)) +
                                     log_errors(log_path));
     if (which.index() == 2) {
       process_.stop();
+      if (is_given_up_) co_return fail(Code::kCancelled, kGivenUp);
       co_return fail(Code::kTimeout, "criu restore did not finish within " +
                                          std::to_string(request_.timeout.count()) + " ms");
     }
@@ -225,6 +240,8 @@ class CriuPreparedRestore final : public PreparedRestore {
   ChildProcess process_;
   UniqueFd go_;
   LocalAcceptor acceptor_;
+  asio::steady_timer limit_;
+  bool is_given_up_ = false;
 };
 
 }  // namespace

@@ -164,14 +164,15 @@ Task<Status> DestinationMoves::while_busy(MovePtr move, Task<Status> work) {
   co_return co_await std::move(work);
 }
 
-// Nothing is taken away from under what is being done: that ends first. After the commit a request
-// comes too late.
+// Nothing is taken away from under what is being done: that ends first, a restore at once. After
+// the commit a request comes too late.
 Task<Status> DestinationMoves::abort_on_request(Move& move, std::string reason) {
   if (move.transaction.state() == DestinationState::kCommitted)
     co_return fail(Code::kConflict, "this migration is committed");
   if (!move.busy) co_return co_await abort(move, std::move(reason));
   move.given_up = std::move(reason);
   if (move.pages) move.pages->stop();
+  if (move.prepared) move.prepared->give_up();
   move.progress.cancel();
   co_return Status{};
 }

@@ -287,23 +287,19 @@ Status Cage::freeze() {
   return run_on(loop_, freeze());
 }
 
-Status Cage::dump(Millis limit) {
-  ICON_CHECK(freeze());
+Status Cage::run(Task<Status> task) { return run_on(loop_, std::move(task)); }
+
+DumpRequest Cage::dump_request() const {
   DumpRequest request;
   request.init_pid = pid_;
   request.image_dir = images_.path() + "/images";
   request.work_dir = images_.path();
   request.freezer_cgroup = cgroup_->freezer_directory();
   request.external_mounts = {{"/run/icon", "iconrun", base_ + "/run"}};
-  return run_on(loop_, dump_within(*checkpointer_, std::move(request), limit));
+  return request;
 }
 
-Status Cage::restore() {
-  const auto kill = [this]() -> Task<Status> { co_return co_await cgroup_->kill_all(); };
-  ICON_CHECK(run_on(loop_, kill()));
-  // At the destination nothing remembers the old connections.
-  ICON_CHECK(remove_namespace());
-  ICON_CHECK(make_namespace());
+RestoreRequest Cage::restore_request() const {
   RestoreRequest request;
   request.image_dir = images_.path() + "/images";
   request.work_dir = images_.path();
@@ -312,7 +308,21 @@ Status Cage::restore() {
   for (const auto& directory : cgroup_->directories())
     request.cgroup_procs_files.push_back(directory + "/cgroup.procs");
   request.external_mounts = {{"/run/icon", "iconrun", base_ + "/run"}};
-  return run_on(loop_, restore_and_release(*checkpointer_, std::move(request), pid_));
+  return request;
+}
+
+Status Cage::dump(Millis limit) {
+  ICON_CHECK(freeze());
+  return run_on(loop_, dump_within(*checkpointer_, dump_request(), limit));
+}
+
+Status Cage::restore() {
+  const auto kill = [this]() -> Task<Status> { co_return co_await cgroup_->kill_all(); };
+  ICON_CHECK(run_on(loop_, kill()));
+  // At the destination nothing remembers the old connections.
+  ICON_CHECK(remove_namespace());
+  ICON_CHECK(make_namespace());
+  return run_on(loop_, restore_and_release(*checkpointer_, restore_request(), pid_));
 }
 
 Cage::~Cage() {

@@ -43,6 +43,13 @@ class Cage {
   // restored one's.
   Status restore();
 
+  // For who dumps and restores by hand.
+  CriuCheckpointer& checkpointer() { return *checkpointer_; }
+  DumpRequest dump_request() const;
+  RestoreRequest restore_request() const;
+  Status run(Task<Status> task);
+  IoContext& loop() { return loop_; }
+
  private:
   Cage() = default;
   Status set_up(const Options& options);

@@ -10,6 +10,7 @@
 
 #include <csignal>
 #include <thread>
+#include <vector>
 
 #include "tests/criu/zoo.h"
 
@@ -78,6 +79,16 @@ void in_a_thread(const std::function<void()>& make) {
   must(static_cast<int>(read(ready[0], &byte, 1)), "read");
 }
 
+// Many tasks, and memory: what takes a restore its time.
+void crowd() {
+  for (int i = 0; i < 4; ++i)
+    child_that([] {
+      std::vector<char>(4 << 20, 'm').swap(*new std::vector<char>);
+      in_a_thread([] {});
+      child_that([] { in_a_thread([] {}); });
+    });
+}
+
 int install_filter(unsigned flags) {
   sock_filter allow[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
   sock_fprog program{1, allow};
@@ -91,6 +102,7 @@ int install_filter(unsigned flags) {
 Animals processes() {
   return {
       {"children", [] { child_that([] { child_that([] {}); }); }},
+      {"crowd", crowd},
       {"chroot", [] { child_that([] { must(chroot("/tmp"), "chroot"); }); }},
       {"session", [] { child_that([] { must(setsid(), "setsid"); }); }},
       {"traced", traced},

@@ -147,7 +147,7 @@ TEST_F(ReplicaDeaths, OneOfEachIdentityAndNoMoneyLost) {
   expect_sane(id, "done", 0);
   clear("done");
   for (const Victim victim : {Victim::kSource, Victim::kDestination, Victim::kDestinationHost,
-                              Victim::kCopy, Victim::kLink}) {
+                              Victim::kCopy, Victim::kRestore, Victim::kLink}) {
     if (!is_wanted(victim)) continue;
     std::map<std::string, int> ends;
     for (int i = 0; i < rounds() && !HasFailure(); ++i) one_death(victim, window, ends);

@@ -67,6 +67,8 @@ const char* name_of(Victim victim) {
       return "destination host";
     case Victim::kCopy:
       return "copy";
+    case Victim::kRestore:
+      return "restore";
     case Victim::kPages:
       return "pages";
     case Victim::kLink:
@@ -208,6 +210,10 @@ void WindowTest::strike(Victim victim, Millis cut_for) {
       for (const int pid : icon_processes(host))
         if (read_file("/proc/" + std::to_string(pid) + "/comm", 64).value_or("") == "icon-agent\n")
           kill(pid, SIGKILL);
+      return;
+    case Victim::kRestore:
+      for (const int pid : icon_processes(host))
+        if (random_() % 2 == 0) kill(pid, SIGKILL);
       return;
     case Victim::kPages:
       for (const int pid : page_servers(host)) kill(pid, SIGKILL);

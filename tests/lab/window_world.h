@@ -48,6 +48,7 @@ enum class Victim {
   kDestination,      // its supervisor
   kDestinationHost,  // all that runs there, the copy and its pages too
   kCopy,             // the agent of what came of the ICON there
+  kRestore,          // half of the processes of what comes of the ICON there, CRIU's too
   kPages,            // icon-pages, while the copy needs it
   kLink,             // cut, and mended after a while
 };
