@@ -263,6 +263,7 @@ class PostgresCase(Case):
         return path
 
 
+SPEAK_S = 600  # 1 GB at 100 Mbit/s takes 90
 ALL = [RedisCase(mb) for mb in (0, 64, 256, 1024)] + [
     NginxCase("nginx", "root"), NginxCase("nginx-user", "www-data"),
     WebSocketCase("websocket"), PostgresCase("postgres"), UdpCase("udp")]
@@ -272,7 +273,7 @@ CASES = {case.name: case for case in ALL}
 def speak(lab, case, verb, address):
     """fill() or check() in the users' node."""
     return lab.inside("users", [sys.executable, os.path.abspath(__file__), case.name, verb,
-                                address]).strip()
+                                address], timeout=SPEAK_S).strip()
 
 
 def wait_for(lab, case, address):
