@@ -95,13 +95,17 @@ class AsksTest : public ::testing::Test {
     ASSERT_TRUE(seller.asks->on_reveal(sales_->reveal(seller.asks->bid())));
     ASSERT_EQ(seller.next(), Errand::kDocuments);
   }
-  // Both sellers and a buyer, to the end.
-  void trade() {
+  // Both sellers and a buyer, whose bid it returns.
+  wire::Envelope all_commit() {
     ask(cheap_);
     ask(dear_);
-    const auto bid = bid_by(buyer_, 500, wire::AuctionBid::Side::kBuy);
-    ASSERT_TRUE(commit(buyer_, bid, kBuyersHost));
+    auto bid = bid_by(buyer_, 500, wire::AuctionBid::Side::kBuy);
+    EXPECT_TRUE(commit(buyer_, bid, kBuyersHost));
     wait(10'000);
+    return bid;
+  }
+  void trade() {
+    const auto bid = all_commit();
     reveal(cheap_);
     reveal(dear_);
     ASSERT_TRUE(sales_->reveal(bid));
@@ -134,11 +138,7 @@ class AsksTest : public ::testing::Test {
 
 TEST_F(AsksTest, TheCheaperSellerSellsAtTheOthersPrice) {
   const auto sale = call();
-  ask(cheap_);
-  ask(dear_);
-  const auto bid = bid_by(buyer_, 500, wire::AuctionBid::Side::kBuy);
-  ASSERT_TRUE(commit(buyer_, bid, kBuyersHost));
-  wait(10'000);
+  const auto bid = all_commit();
   // A seller that is killed in between has forgotten nothing.
   cheap_.begin();
   reveal(cheap_);
@@ -260,11 +260,7 @@ TEST_F(AsksTest, TooLateOrWithoutAnswerItEnds) {
 
 TEST_F(AsksTest, ALostDepositIsBookedByAllWhomItConcerns) {
   const auto sale = call();
-  ask(cheap_);
-  ask(dear_);
-  const auto bid = bid_by(buyer_, 500, wire::AuctionBid::Side::kBuy);
-  ASSERT_TRUE(commit(buyer_, bid, kBuyersHost));
-  wait(10'000);
+  const auto bid = all_commit();
   reveal(cheap_);
   ASSERT_TRUE(sales_->reveal(bid));
   wait(10'000);
@@ -287,11 +283,7 @@ TEST_F(AsksTest, ALostDepositIsBookedByAllWhomItConcerns) {
 
 TEST_F(AsksTest, WhatWasRevealedCountsThoughTheAcknowledgementWasLost) {
   const auto sale = call();
-  ask(cheap_);
-  ask(dear_);
-  const auto bid = bid_by(buyer_, 500, wire::AuctionBid::Side::kBuy);
-  ASSERT_TRUE(commit(buyer_, bid, kBuyersHost));
-  wait(10'000);
+  const auto bid = all_commit();
   ASSERT_EQ(cheap_.next(), Errand::kReveal);
   ASSERT_TRUE(sales_->reveal(cheap_.asks->bid()));
   ASSERT_TRUE(cheap_.asks->on_reveal(fail(Code::kTimeout, "no answer")));
