@@ -130,8 +130,8 @@ class Containers {
   bool alive(const std::string& icon_id, const ProcessIdentity& process) const;
 
   // Calls `on_exit` once when PID 1 ends: with the exit status (128 + signal) when the kernel gave
-  // it to us, nullopt when the process was never our child (an adopted one). Replaces an earlier
-  // watch. Errors: kNotFound.
+  // it to us, nullopt when the process was never our child (an adopted one, Docker's). Replaces an
+  // earlier watch. Errors: kNotFound.
   using OnExit = std::function<void(std::optional<int> exit_status)>;
   Status watch(const std::string& icon_id, OnExit on_exit);
   void unwatch(const std::string& icon_id);

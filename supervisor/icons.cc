@@ -159,6 +159,7 @@ Task<Result<std::optional<int>>> Icons::remove(const std::string& icon_id, Milli
   settling_.insert(icon_id);  // its end is our doing
   auto killed = co_await host_.containers->kill(icon_id, grace);
   if (killed && *killed) exit_status = *killed;
+  if (killed && !exit_status) exit_status = co_await dockers_exit_status(icon_id);
   const auto cleared = co_await clear_away(icon_id, kEndGrace);
   settling_.erase(icon_id);
   ICON_CO_CHECK(cleared);
@@ -215,8 +216,15 @@ void Icons::ended(const std::string& icon_id, std::optional<int> exit_status) {
   boost::asio::co_spawn(host_.loop, settle(icon_id, exit_status, ""), boost::asio::detached);
 }
 
+// The kernel tells a status to the parent alone, and that is Docker's shim.
+Task<std::optional<int>> Icons::dockers_exit_status(std::string icon_id) {
+  auto place = host_.containers->paths(icon_id);
+  co_return co_await host_.containers->docker().exit_status(std::move(place));
+}
+
 // The service has ended: free what costs, keep what explains.
 Task<void> Icons::settle(std::string icon_id, std::optional<int> exit_status, std::string error) {
+  if (!exit_status) exit_status = co_await dockers_exit_status(icon_id);
   log::info("icon.ended", {{"icon", icon_id},
                            {"exit_status", exit_status ? std::to_string(*exit_status) : "unknown"},
                            {"error", error}});

@@ -107,6 +107,7 @@ class Icons {
   Result<bool> has_committed_move(const std::string& icon_id) const;
   void ended(const std::string& icon_id, std::optional<int> exit_status);
   Task<void> stop_and_settle(std::string icon_id, Millis grace, std::string error);
+  Task<std::optional<int>> dockers_exit_status(std::string icon_id);
   Task<void> settle(std::string icon_id, std::optional<int> exit_status, std::string error);
 
   Host& host_;

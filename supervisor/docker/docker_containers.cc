@@ -31,6 +31,7 @@ using LocalSocket = asio::local::stream_protocol::socket;
 
 constexpr Millis kStartLimit{60'000};
 constexpr Millis kReadyLimit{30'000};
+constexpr Millis kEndLimit{5'000};  // for Docker to see an end that we have seen
 // A start that waits for its restore ends with the move.
 constexpr Millis kShellLimit{24 * 3600'000};
 constexpr const char* kEmptyImage = "icon-own-root";  // of containers without an image here
@@ -139,6 +140,15 @@ Task<Result<int>> DockerContainers::start(const ContainerPaths& place) {
   ICON_CO_TRY(const auto shell, ShellOrder::read(place.directory));
   ICON_CO_CHECK(co_await engine_.start_container(shell.container, kStartLimit));
   co_return co_await engine_.container_pid(shell.container);
+}
+
+Task<std::optional<int>> DockerContainers::exit_status(ContainerPaths place) {
+  if (!owns(place)) co_return std::nullopt;
+  const auto shell = ShellOrder::read(place.directory);
+  if (!shell || shell->container.empty()) co_return std::nullopt;
+  const auto status = co_await engine_.exit_status(shell->container, kEndLimit);
+  if (!status) co_return std::nullopt;
+  co_return *status;
 }
 
 // As the ICON's own, but for a root that holds one program, which never runs: runc wants one.

@@ -6,6 +6,7 @@
 
 #include <boost/asio/local/stream_protocol.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/task.h"
@@ -52,6 +53,8 @@ class DockerContainers {
   Status leave_order(const DockerOrder& order, std::string container) const;
   // Starts it. PID 1. Errors: the engine's and runc's.
   Task<Result<int>> start(const ContainerPaths& place);
+  // Of one whose PID 1 has ended. nullopt: it is not Docker's, or Docker does not say.
+  Task<std::optional<int>> exit_status(ContainerPaths place);
   // Docker's container for an ICON that arrives: everything but CRIU is done when this returns.
   // Errors: as make(); kTimeout.
   Task<Result<std::unique_ptr<DockerShell>>> open_shell(DockerOrder order);

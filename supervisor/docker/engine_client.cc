@@ -265,6 +265,16 @@ Task<Result<int>> EngineClient::container_pid(std::string id) {
                                       id.substr(0, 12));
 }
 
+Task<Result<int>> EngineClient::exit_status(std::string id, Millis limit) {
+  EngineCall wait;
+  wait.method = "POST";
+  wait.target = "/containers/" + id + "/wait?condition=not-running";
+  wait.limit = limit;
+  ICON_CO_TRY(const auto answer, co_await ask(std::move(wait)));
+  ICON_CO_TRY(const auto status, json::get_int(answer, "StatusCode", -1, 1 << 20));
+  co_return static_cast<int>(status);
+}
+
 Task<Result<std::string>> EngineClient::find_container(std::string icon_id) {
   EngineCall question;
   // {"label":["icon.id=..."]}

@@ -59,6 +59,8 @@ class EngineClient {
   Task<Status> rename_container(std::string id, std::string name);
   // PID 1 as this host sees it. Errors: kNotFound when it does not run.
   Task<Result<int>> container_pid(std::string id);
+  // Waits until it has ended, then its exit status. Errors: kNotFound; kTimeout: it still runs.
+  Task<Result<int>> exit_status(std::string id, Millis limit);
   // The container that was created for an ICON, by its label; empty when there is none.
   Task<Result<std::string>> find_container(std::string icon_id);
   // Also a running one, with what it left. Absent: fine.

@@ -74,6 +74,7 @@ class DockerMoveTest : public ::testing::Test {
         for (const auto& host : world_->hosts())
           std::cerr << "--- log of " << host << "\n"
                     << read_file(world_->log_file(host), kLogMax).value_or("") << "\n";
+      if (HasFailure()) show_containers();
       EXPECT_TRUE(world_->down());
       world_.reset();
       EXPECT_EQ(lab::scan_lab(name).describe(), "");
@@ -87,6 +88,15 @@ class DockerMoveTest : public ::testing::Test {
     }
   }
 
+  // What has ended, and what it said last.
+  void show_containers() const {
+    for (const auto* engine : {&a_, &b_})
+      for (const std::vector<std::string>& question :
+           {std::vector<std::string>{"ps", "--all"}, {"logs", "redis"}}) {
+        const auto said = engine->docker(question);
+        std::cerr << "--- docker " << question.front() << "\n" << said.output << said.error_output;
+      }
+  }
   void build(const std::string& name, const std::string& context) {
     a_.ask({"build", "--quiet", "--tag", "icon-" + name, "--file",
             ICON_SOURCE_DIR "/images/" + name + "/Dockerfile", context});
@@ -192,6 +202,9 @@ TEST_F(DockerMoveTest, ConnectionsFollowAndDockerOwnsItAtBothEnds) {
   EXPECT_EQ(b_.ask({"inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "redis"}),
             "exited 0");
   EXPECT_TRUE(eventually([&] { return icon_state("b") == "stopped"; }));
+  const auto stopped = world_->get("b", "/v1/icons/redis");
+  ASSERT_TRUE(stopped) << stopped.error().message;
+  EXPECT_EQ(stopped->at("exit_status").as_int64(), 0) << "as Docker tells it";
   icon("b", {"stop", "redis"});
   EXPECT_EQ(b_.ask({"ps", "--all", "--quiet"}), "");
 }
