@@ -96,6 +96,15 @@ class DockerMoveTest : public ::testing::Test {
         const auto said = engine->docker(question);
         std::cerr << "--- docker " << question.front() << "\n" << said.output << said.error_output;
       }
+    for (const auto& host : world_->hosts()) {
+      const std::string icons = world_->lab().host_directory(host) + "/state/icons";
+      for (const auto& file : std::filesystem::recursive_directory_iterator(
+               icons, std::filesystem::directory_options::skip_permission_denied))
+        if (file.path().extension() == ".log" &&
+            file.path().string().find("/run/log/") != std::string::npos)
+          std::cerr << "--- " << file.path().string() << "\n"
+                    << read_file(file.path(), kLogMax).value_or("") << "\n";
+    }
   }
   void build(const std::string& name, const std::string& context) {
     a_.ask({"build", "--quiet", "--tag", "icon-" + name, "--file",
