@@ -3,9 +3,12 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <charconv>
 #include <deque>
 #include <filesystem>
 #include <sstream>
@@ -31,6 +34,20 @@ std::string log_errors(const std::string& path) {
 
 void append(std::vector<std::string>& arguments, std::initializer_list<std::string> more) {
   arguments.insert(arguments.end(), more);
+}
+
+void clear_after_the_dead() {
+  constexpr std::string_view kPrefix = ".criu.mntns.";
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/tmp", error)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(kPrefix)) continue;
+    int pid = 0;
+    const char* const end = name.data() + name.size();
+    const auto number = std::from_chars(name.data() + kPrefix.size(), end, pid);
+    if (number.ec != std::errc() || number.ptr == end || *number.ptr != '.' || pid <= 0) continue;
+    if (::kill(pid, 0) != 0 && errno == ESRCH) rmdir(entry.path().c_str());
+  }
 }
 
 std::vector<std::string> common_arguments(const std::string& work_dir) {
@@ -122,6 +139,7 @@ Task<bool> CriuCheckpointer::carries_other_users() {
 }
 
 Task<Status> CriuCheckpointer::prepare(std::string work_dir) {
+  criu::clear_after_the_dead();
   if (!co_await is_patched()) co_return Status{};
   Command command;
   command.argv = {options_.criu_path,

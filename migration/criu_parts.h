@@ -22,6 +22,10 @@ std::vector<std::string> common_arguments(const std::string& work_dir);
 inline constexpr const char* kKerndatCache = "--kerndat-cache";
 inline constexpr const char* kKerndatFile = "criu.kdat";
 
+// The directories in /tmp that CRIUs left which were killed (named-roots.patch). Those of the
+// living and of other versions stay.
+void clear_after_the_dead();
+
 // CRIU works inside the service's network namespace: sockets are then its own affair and not part
 // of a namespace that it would have to describe, which costs it about 30 ms at each end. For
 // Command::before_exec and the like.

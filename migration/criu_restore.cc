@@ -98,6 +98,7 @@ class CriuHeldRestore final : public HeldRestore {
     if (init_) syscall(SYS_pidfd_send_signal, init_.get(), SIGKILL, nullptr, 0);
     init_.reset();
     criu_.stop();
+    criu::clear_after_the_dead();
     released_ = true;
   }
 
@@ -194,6 +195,12 @@ class CriuPreparedRestore final : public PreparedRestore {
         acceptor_(std::move(acceptor)),
         limit_(acceptor_.get_executor(), SteadyTime::max()) {}
 
+  ~CriuPreparedRestore() override {
+    if (is_held_) return;
+    process_.stop();
+    criu::clear_after_the_dead();
+  }
+
   void give_up() override {
     is_given_up_ = true;
     limit_.cancel();
@@ -231,6 +238,7 @@ class CriuPreparedRestore final : public PreparedRestore {
       process_.stop();
       co_return fail(pid.error());
     }
+    is_held_ = true;
     co_return std::make_unique<CriuHeldRestore>(std::move(process_), std::move(gate), *pid,
                                                 log_path);
   }
@@ -242,6 +250,7 @@ class CriuPreparedRestore final : public PreparedRestore {
   LocalAcceptor acceptor_;
   asio::steady_timer limit_;
   bool is_given_up_ = false;
+  bool is_held_ = false;  // the process is the held restore's
 };
 
 }  // namespace

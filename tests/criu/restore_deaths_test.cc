@@ -127,6 +127,7 @@ class RestoreDeaths : public ::testing::TestWithParam<bool> {
     }
     ICON_CO_TRY(auto prepared, co_await cage_->checkpointer().prepare_restore(std::move(request)));
     if (pages) ICON_CO_CHECK(co_await pages->check());
+    for (const int pid : targets(Victim::kCriu, random_)) criu_pids_.push_back(pid);
     meanwhile(*prepared);
     const auto start = std::chrono::steady_clock::now();
     auto held = co_await prepared->restore();
@@ -207,12 +208,19 @@ class RestoreDeaths : public ::testing::TestWithParam<bool> {
     for (const int pid : group().processes())
       ADD_FAILURE() << pid << " is left: " << of_process(pid, "/status")
                     << of_process(pid, "/stack");
+    for (const auto& entry : fs::directory_iterator("/tmp"))
+      for (const int pid : criu_pids_)
+        EXPECT_FALSE(
+            entry.path().filename().string().starts_with(fmt::format(".criu.mntns.{}.", pid)))
+            << entry.path();
+    criu_pids_.clear();
   }
 
   const std::uint64_t seed_ = from_environment("ICON_SEED", std::random_device{}());
   Random random_;
   std::unique_ptr<Cage> cage_;
   std::string pages_;
+  std::vector<int> criu_pids_;  // of the round
   Micros took_{0};
   std::thread killer_;
 };

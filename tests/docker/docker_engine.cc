@@ -149,7 +149,8 @@ Status DockerEngine::start() {
   const UniqueFd log(open((directory_ + "/log").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
   options.output_fd = log.get();
   options.error_fd = log.get();
-  options.extra_environment = {"NOTIFY_SOCKET=" + directory_ + "/ready"};
+  // Where its containerd puts the stacks that it shows when it is stopped.
+  options.extra_environment = {"NOTIFY_SOCKET=" + directory_ + "/ready", "TMPDIR=" + directory_};
   options.grace = kStopMax;
   ICON_TRY(auto daemon, ChildProcess::start(std::move(options)));
   daemon_.emplace(std::move(daemon));
