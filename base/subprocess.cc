@@ -142,6 +142,7 @@ Result<Spawned> spawn(std::vector<std::string> argv, Streams streams,
     int parked[3] = {streams.input, streams.output, streams.error};
     for (int& fd : parked) fd = fcntl(fd >= 0 ? fd : null.get(), F_DUPFD_CLOEXEC, kFirstFreeFd);
     std::vector<std::pair<int, int>> moves;
+    moves.reserve(inherit.size());
     for (const auto& [ours, theirs] : inherit)
       moves.emplace_back(fcntl(ours, F_DUPFD_CLOEXEC, kFirstFreeFd), theirs);
     // Before anything is put in place: it may use descriptors of ours under any number.
