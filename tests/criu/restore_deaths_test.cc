@@ -10,9 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -24,9 +22,8 @@
 
 #include "base/file.h"
 #include "migration/memory/page_daemon.h"
-#include "migration/memory/page_source.h"
 #include "tests/criu/cage.h"
-#include "tests/criu/page_carrier.h"
+#include "tests/criu/dump_apart.h"
 
 namespace icon::migration {
 namespace {
@@ -84,25 +81,11 @@ class RestoreDeaths : public ::testing::TestWithParam<bool> {
 
   // Afterwards the pages are in a buffer, from which any number of restores may have them.
   Task<Status> dump_apart() {
-    const auto executor = co_await boost::asio::this_coro::executor;
-    auto processes = [this]() -> Result<std::vector<int>> { return group().processes(); };
-    ICON_CO_TRY(auto source, PageSource::start(executor, std::move(processes)));
     auto take = [this](std::span<const char> bytes) -> Task<Status> {
       pages_.append(bytes.data(), bytes.size());
       co_return Status{};
     };
-    boost::asio::steady_timer carried(executor, SteadyTime::max());
-    boost::asio::co_spawn(
-        executor, test::carry(*source, std::move(take)),
-        [&carried](std::exception_ptr) { carried.expires_at(SteadyTime::min()); });
-    co_await test::until_converged(*source);
-    ICON_CO_CHECK(co_await group().freeze());
-    ICON_CO_CHECK(co_await source->finish());
-    auto request = cage_->dump_request();
-    request.memory_apart = true;
-    ICON_CO_CHECK(co_await cage_->checkpointer().dump(std::move(request)));
-    co_await carried.async_wait(kNoThrow);
-    co_return Status{};
+    co_return co_await test::dump_apart(*cage_, std::move(take));
   }
 
   Task<Result<std::shared_ptr<PageDaemon>>> start_pages(std::string work_dir) {

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -89,6 +91,37 @@ void crowd() {
     });
 }
 
+// Waits for ever, with the first byte of a page as its stack pointer.
+[[noreturn]] void wait_at_a_page() {
+#if defined(__x86_64__)
+  asm volatile(
+      "and $-4096, %%rsp\n"
+      "1: mov %0, %%eax\n"
+      "syscall\n"
+      "jmp 1b\n" ::"i"(SYS_pause)
+      : "rax", "rcx", "r11", "memory");
+  __builtin_unreachable();
+#else
+  give_up("a stack pointer at a page: not known for this processor");
+#endif
+}
+
+// Memory, and a stack pointer that says nothing about which of it is a stack.
+void stack_at_a_page() {
+  std::vector<char>(32 << 20, 'm').swap(*new std::vector<char>);
+  const int pid = must(fork(), "fork");
+  if (pid == 0) wait_at_a_page();
+  // "NUMBER ARGUMENTS STACK-POINTER PROGRAM-COUNTER"; "running" before.
+  const std::string path = "/proc/" + std::to_string(pid) + "/syscall";
+  for (;;) {
+    std::ifstream file(path);
+    std::vector<std::string> words;
+    for (std::string word; file >> word;) words.push_back(word);
+    if (words.size() == 9 && words[7].ends_with("000")) return;
+    sched_yield();
+  }
+}
+
 int install_filter(unsigned flags) {
   sock_filter allow[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
   sock_fprog program{1, allow};
@@ -103,6 +136,7 @@ Animals processes() {
   return {
       {"children", [] { child_that([] { child_that([] {}); }); }},
       {"crowd", crowd},
+      {"stack_at_a_page", stack_at_a_page},
       {"chroot", [] { child_that([] { must(chroot("/tmp"), "chroot"); }); }},
       {"session", [] { child_that([] { must(setsid(), "setsid"); }); }},
       {"traced", traced},
