@@ -146,6 +146,10 @@ void print_memory(Context& context, const json::Object& memory) {
       human_bytes(number_of(memory, "change_bytes_per_second").value_or(0)));
   if (const auto rest = number_of(memory, "rest_bytes"))
     context.out << fmt::format(", {} were left for the end", human_bytes(*rest));
+  const auto in_images = number_of(memory, "image_memory_bytes").value_or(0);
+  if (in_images > 0)
+    context.out << fmt::format("; {} are shared or locked and travelled while it stood still",
+                               human_bytes(in_images));
   context.out << ".\n";
 }
 

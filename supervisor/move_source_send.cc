@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "migration/datagrams.h"
 #include "migration/memory/forecast.h"
+#include "migration/memory/image_memory.h"
 #include "migration/worker.h"
 #include "supervisor/continuity/continuity.h"
 #include "supervisor/host.h"
@@ -171,7 +172,13 @@ Task<Status> SourceMove::send_memory() {
   ICON_CO_CHECK(start_stream(std::move(processes)));
   ICON_CO_CHECK(co_await stream_->until_converged());
   end_stream_phase();
-  const auto expected = migration::forecast(stream_->memory_report()->rounds);
+  auto look = [pids = cgroup.processes()] { return migration::image_memory(pids); };
+  const auto in_images = co_await migration::run_on(worker_pool(), std::move(look));
+  if (!in_images)
+    log::warn("migration.image_memory",
+              {{"migration", id()}, {"error", in_images.error().message}});
+  const auto expected =
+      migration::forecast(stream_->memory_report()->rounds, in_images.value_or(0));
   if (!expected) co_return Status{};
   json::Object memory = expected->to_json();
   memory["mode"] = "hybrid";  // ahead of the freeze, and lazily from icon-pages after it

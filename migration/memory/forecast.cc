@@ -20,7 +20,8 @@ std::string megabytes(std::uint64_t bytes) {
 
 }  // namespace
 
-std::optional<MemoryForecast> forecast(std::span<const PageSource::Round> rounds) {
+std::optional<MemoryForecast> forecast(std::span<const PageSource::Round> rounds,
+                                       std::uint64_t image_bytes) {
   if (rounds.empty()) return std::nullopt;
   MemoryForecast seen;
   seen.memory_bytes = rounds.front().bytes;
@@ -36,8 +37,10 @@ std::optional<MemoryForecast> forecast(std::span<const PageSource::Round> rounds
   seen.rest_bytes = std::min(
       seen.memory_bytes,
       static_cast<std::uint64_t>(static_cast<double>(seen.change_bytes_per_second) * seconds));
-  seen.rest = Millis(static_cast<std::int64_t>(
-      seen.rest_bytes * 1'000 / std::max<std::uint64_t>(seen.link_bytes_per_second, 1)));
+  seen.image_bytes = image_bytes;
+  seen.rest =
+      Millis(static_cast<std::int64_t>((seen.rest_bytes + image_bytes) * 1'000 /
+                                       std::max<std::uint64_t>(seen.link_bytes_per_second, 1)));
   return seen;
 }
 
@@ -45,10 +48,12 @@ Status check_forecast(const MemoryForecast& forecast, Millis gap_max) {
   if (forecast.rest <= gap_max) return {};
   return fail(
       Code::kRefused,
-      fmt::format("its memory changes at {} a second and the link carries {} a second: {} would "
-                  "travel while it stands still, {:.1f} s; the limit is {:.1f} s (gap_max_ms)",
-                  megabytes(forecast.change_bytes_per_second),
-                  megabytes(forecast.link_bytes_per_second), megabytes(forecast.rest_bytes),
+      fmt::format("its memory changes at {} a second, {} of it are shared or locked, and the link "
+                  "carries {} a second: {} would travel while it stands still, {:.1f} s; the limit "
+                  "is {:.1f} s (gap_max_ms)",
+                  megabytes(forecast.change_bytes_per_second), megabytes(forecast.image_bytes),
+                  megabytes(forecast.link_bytes_per_second),
+                  megabytes(forecast.rest_bytes + forecast.image_bytes),
                   static_cast<double>(forecast.rest.count()) / 1e3,
                   static_cast<double>(gap_max.count()) / 1e3));
 }
@@ -58,6 +63,7 @@ json::Object MemoryForecast::to_json() const {
           {"link_bytes_per_second", link_bytes_per_second},
           {"change_bytes_per_second", change_bytes_per_second},
           {"forecast_rest_bytes", rest_bytes},
+          {"image_memory_bytes", image_bytes},
           {"forecast_rest_ms", rest.count()}};
 }
 

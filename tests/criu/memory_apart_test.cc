@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 
+#include "migration/memory/image_memory.h"
 #include "tests/criu/dump_apart.h"
 
 namespace icon::migration {
@@ -36,6 +37,22 @@ TEST_P(MemoryApart, IsNotInTheImages) {
   ASSERT_TRUE(dumped) << dumped.error().message;
   EXPECT_GT(ahead, kAheadMin);
   EXPECT_LT(page_bytes_in((*cage)->dump_request().image_dir), kInImagesMax);
+}
+
+// What cannot go ahead is known beforehand.
+TEST(ImageMemory, IsWhatIsInTheImages) {
+  Cage::Options options;
+  options.animal = "memory_in_images";
+  auto cage = Cage::create(options);
+  ASSERT_TRUE(cage) << cage.error().message;
+  const auto known = image_memory((*cage)->cgroup().processes());
+  ASSERT_TRUE(known) << known.error().message;
+  EXPECT_GE(*known, 20u << 20);
+  auto drop = [](std::span<const char>) -> Task<Status> { co_return Status{}; };
+  const auto dumped = (*cage)->run(test::dump_apart(**cage, drop));
+  ASSERT_TRUE(dumped) << dumped.error().message;
+  EXPECT_NEAR(static_cast<double>(page_bytes_in((*cage)->dump_request().image_dir)),
+              static_cast<double>(*known), static_cast<double>(kInImagesMax));
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, MemoryApart,

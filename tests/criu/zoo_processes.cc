@@ -2,6 +2,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -91,6 +93,18 @@ void crowd() {
     });
 }
 
+void* filled(std::size_t bytes, int flags) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) give_up("mmap");
+  return std::memset(memory, 'm', bytes);
+}
+
+// Memory that two processes see, and some that the kernel keeps in place.
+void memory_in_images() {
+  filled(16 << 20, MAP_SHARED);
+  child_that([] { must(mlock(filled(4 << 20, MAP_PRIVATE), 4 << 20), "mlock"); });
+}
+
 // Waits for ever, with the first byte of a page as its stack pointer.
 [[noreturn]] void wait_at_a_page() {
 #if defined(__x86_64__)
@@ -137,6 +151,7 @@ Animals processes() {
       {"children", [] { child_that([] { child_that([] {}); }); }},
       {"crowd", crowd},
       {"stack_at_a_page", stack_at_a_page},
+      {"memory_in_images", memory_in_images},
       {"chroot", [] { child_that([] { must(chroot("/tmp"), "chroot"); }); }},
       {"session", [] { child_that([] { must(setsid(), "setsid"); }); }},
       {"traced", traced},

@@ -165,7 +165,8 @@ TEST_F(ActionsTest, ExplainTellsPhasesAndEvidenceOfAMigration) {
     "gap_us":61000,"bytes":70000000,"phases":[{"name":"freeze","started_ms":1,"took_us":12000,
     "bytes":0},{"name":"transfer","started_ms":2,"took_us":40000,"bytes":70000000}],
     "error":"","details":{"memory":{"mode":"hybrid","memory_bytes":1200000000,
-    "link_bytes_per_second":280000000,"change_bytes_per_second":800000,"rest_bytes":400000}},
+    "link_bytes_per_second":280000000,"change_bytes_per_second":800000,"rest_bytes":400000,
+    "image_memory_bytes":38000000}},
     "evidence":)") + kEvidence + "}");
   EXPECT_EQ(icon({"explain", "m1"}), kOk) << err();
   EXPECT_THAT(out(), HasSubstr("Migration m1 of cache, from origin to edge-a, epoch 2: done"));
@@ -173,7 +174,8 @@ TEST_F(ActionsTest, ExplainTellsPhasesAndEvidenceOfAMigration) {
   EXPECT_THAT(out(), HasSubstr("transfer  40.0 ms  70.0 MB"));
   EXPECT_THAT(out(), HasSubstr("Hybrid (pre-copy, then post-copy from what the destination has): "
                                "Its memory, 1.20 GB, went ahead while it ran, at 280 MB a second; "
-                               "800 kB a second changed, 400 kB were left for the end."));
+                               "800 kB a second changed, 400 kB were left for the end; 38.0 MB are "
+                               "shared or locked and travelled while it stood still."));
 }
 
 TEST_F(ActionsTest, ExplainFindsDecisionsAndShortIds) {

@@ -1,11 +1,13 @@
 // The parts of migration/memory/ that touch no other process.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <numeric>
 #include <random>
 
 #include "migration/memory/forecast.h"
+#include "migration/memory/image_memory.h"
 #include "migration/memory/lazy_memory.h"
 #include "migration/memory/page_store.h"
 #include "migration/memory/pagemap_image.h"
@@ -137,12 +139,36 @@ TEST(Forecast, SaysWhatIsLeftAndHowLongThatTakes) {
   EXPECT_EQ(refused.error().code, Code::kRefused);
   EXPECT_NE(refused.error().message.find("the link carries 12.5 MB a second"), std::string::npos)
       << refused.error().message;
+  // A gigabyte that cannot go ahead.
+  const auto large = forecast(calm, 1'000'000'000);
+  EXPECT_EQ(large->rest, Millis(4'000));
+  EXPECT_EQ(large->rest_bytes, 80'000u);
+  EXPECT_TRUE(check_forecast(*large, Millis(4'000)));
+  const auto too_large = check_forecast(*large, Millis(3'999));
+  ASSERT_FALSE(too_large);
+  EXPECT_NE(too_large.error().message.find("1000.0 MB of it are shared or locked"),
+            std::string::npos)
+      << too_large.error().message;
   // One round says nothing of what changes: all of it may.
   const Round one[] = {{1'000'000, Millis(100)}};
   EXPECT_EQ(forecast(one)->rest_bytes, 1'000'000u);
   // Rounds of nothing, and of no time.
   const Round none[] = {{0, Micros(0)}, {0, Micros(0)}};
   EXPECT_EQ(forecast(none)->rest, Millis(0));
+}
+
+TEST(ImageMemory, IsSharedOrLocked) {
+  const auto rollup = [](const std::string& shared, const std::string& locked) {
+    return "1-2 ---p 00000000 00:00 0   [rollup]\nRss:   9 kB\nPss_Shmem:  " + shared +
+           "\nLocked:  " + locked + "\n";
+  };
+  EXPECT_EQ(image_memory_of(rollup("1024 kB", "0 kB")).value(), 1u << 20);
+  EXPECT_EQ(image_memory_of(rollup("4 kB", "8 kB")).value(), 8u << 10) << "it may be both";
+  for (const auto& text : {std::string(), std::string("Pss_Shmem: 1 kB\n"), rollup("x kB", "0 kB"),
+                           rollup("0 kB", ""), rollup("99999999999999999999 kB", "0 kB")})
+    EXPECT_EQ(image_memory_of(text).error().code, Code::kInvalid) << text;
+  EXPECT_TRUE(image_memory(std::vector<int>{getpid()}));
+  EXPECT_EQ(image_memory(std::vector<int>{1 << 30}).value(), 0u) << "nobody";
 }
 
 TEST(PageStore, KeepsTheLatestOfEveryPage) {
