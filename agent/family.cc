@@ -36,6 +36,7 @@ json::Object write(const Child& child) {
           {"share_ucredits", child.share_ucredits},
           {"groups", array_of(child.groups)},
           {"may_end", child.may_end},
+          {"ordered_ms", child.ordered_ms},
           {"born_ms", child.born_ms},
           {"heard_ms", child.heard_ms},
           {"reported_ms", child.reported_ms},
@@ -70,6 +71,7 @@ Result<Child> read_child(const json::Object& object) {
   ICON_TRY(child.share_ucredits, number(object, "share_ucredits"));
   ICON_TRY(child.groups, wire::kin_groups(object, "groups"));
   ICON_TRY(child.may_end, json::get_bool(object, "may_end"));
+  ICON_TRY(child.ordered_ms, number(object, "ordered_ms"));
   ICON_TRY(child.born_ms, number(object, "born_ms"));
   ICON_TRY(child.heard_ms, number(object, "heard_ms"));
   ICON_TRY(child.reported_ms, number(object, "reported_ms"));
@@ -86,7 +88,6 @@ json::Object write(const Elders& elders) {
           {"may_end", elders.may_end},
           {"heard_ms", elders.heard_ms},
           {"serves_ms", elders.serves_ms},
-
           {"issued_ms", elders.issued_ms},
           {"acknowledged_ms", elders.acknowledged_ms},
           {"share", elders.share ? json::Value(elders.share->to_json()) : json::Value(nullptr)}};
@@ -214,6 +215,12 @@ bool Family::serves(const Child& child, UtcMillis now_ms) const {
          now_ms - child.heard_ms < kKinSilentMax.count();
 }
 
+bool Family::is_lost(const Child& child, UtcMillis now_ms) const {
+  return child.state != Child::State::kEnded &&
+         now_ms - std::max({child.ordered_ms, child.born_ms, child.heard_ms}) >=
+             kKinLostMax.count();
+}
+
 bool Family::leads_to(const Child& child, UtcMillis now_ms) const {
   return child.may_end && serves(child, now_ms);
 }
@@ -226,11 +233,11 @@ bool Family::is_served_elsewhere(const Prefix& prefix, UtcMillis now_ms) const {
   });
 }
 
-budget::ReplicaView Family::replicas(std::int64_t max) const {
+budget::ReplicaView Family::replicas(std::int64_t max, UtcMillis now_ms) const {
   budget::ReplicaView view;
   view.max = max;
   for (const auto& child : children_) {
-    if (child.state == Child::State::kEnded) continue;
+    if (child.state == Child::State::kEnded || is_lost(child, now_ms)) continue;
     ++view.running;
     view.host_ids.push_back(child.place.host.id());
   }
@@ -259,22 +266,23 @@ Result<Family> Family::from_json(const json::Object& object) {
   return family;
 }
 
-json::Object Family::status() const {
+json::Object Family::status(UtcMillis now_ms) const {
   json::Array children;
   for (const auto& child : children_) {
     json::Array networks;
     for (const auto& group : child.groups) networks.emplace_back(group.prefix.to_string());
-    children.push_back(json::Object{{"icon", child.place.icon.id()},
-                                    {"provider", child.provider_name},
-                                    {"state", to_string(child.state)},
-                                    {"public_address", child.place.public_address.to_string()},
-                                    {"networks", std::move(networks)},
-                                    {"connections", child.connections},
-                                    {"share_ucredits", child.share_ucredits},
-                                    {"left_ucredits", child.left_ucredits},
-                                    {"spent_ucredits", child.spent_ucredits},
-                                    {"born_ms", child.born_ms},
-                                    {"heard_ms", child.heard_ms}});
+    children.push_back(
+        json::Object{{"icon", child.place.icon.id()},
+                     {"provider", child.provider_name},
+                     {"state", is_lost(child, now_ms) ? "lost" : to_string(child.state)},
+                     {"public_address", child.place.public_address.to_string()},
+                     {"networks", std::move(networks)},
+                     {"connections", child.connections},
+                     {"share_ucredits", child.share_ucredits},
+                     {"left_ucredits", child.left_ucredits},
+                     {"spent_ucredits", child.spent_ucredits},
+                     {"born_ms", child.born_ms},
+                     {"heard_ms", child.heard_ms}});
   }
   json::Object status{{"children", std::move(children)}};
   if (!elders_.above.empty())

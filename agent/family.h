@@ -17,6 +17,8 @@ inline constexpr std::size_t kChildrenMax = 64;  // ended ones included
 inline constexpr std::size_t kFamilyBytesMax = 1 << 20;
 // Whoever is silent for so long serves nobody as far as we know.
 inline constexpr Millis kKinSilentMax{60'000};
+// After so long its place is another's. When it speaks again it is heard like before.
+inline constexpr Millis kKinLostMax{600'000};
 
 struct Child {
   enum class State {
@@ -36,6 +38,7 @@ struct Child {
   wire::MicroCredits share_ucredits = 0;
   std::vector<wire::KinGroup> groups;  // whom it was made for; their RTT is the one here
   bool may_end = false;                // it was our own decision
+  UtcMillis ordered_ms = 0;
   UtcMillis born_ms = 0;
   UtcMillis heard_ms = 0;     // by our clock; 0: never
   UtcMillis reported_ms = 0;  // issued_ms of the last report
@@ -81,15 +84,17 @@ class Family {
 
   // It has said lately that it serves.
   bool serves(const Child& child, UtcMillis now_ms) const;
+  // It has neither ended nor been heard of for kKinLostMax: its host has died, or never made it.
+  bool is_lost(const Child& child, UtcMillis now_ms) const;
   // Led to a child at present: it has said lately that it serves.
   bool leads_to(const Child& child, UtcMillis now_ms) const;
   bool is_served_elsewhere(const Prefix& prefix, UtcMillis now_ms) const;
-  budget::ReplicaView replicas(std::int64_t max) const;
+  budget::ReplicaView replicas(std::int64_t max, UtcMillis now_ms) const;
 
   json::Object to_json() const;
   static Result<Family> from_json(const json::Object& object);  // Errors: kInvalid, kLimit
   // For people.
-  json::Object status() const;
+  json::Object status(UtcMillis now_ms) const;
 
  private:
   std::vector<Child> children_;

@@ -86,6 +86,7 @@ void Kinship::forget() {
   talking_ = talk_again_ = resolving_ = draining_ = leads_everybody_ = orphan_ = false;
   rounds_lost_ = last_issued_ms_ = 0;
   guided_.clear();
+  lost_.clear();
 }
 
 Status Kinship::ordered(const Purchase& purchase, const KnownProvider& provider,
@@ -96,6 +97,7 @@ Status Kinship::ordered(const Purchase& purchase, const KnownProvider& provider,
                  provider.view.api.address};
   child.ordered_at = parts_.self->supervisor;
   child.migration = purchase.migration;
+  child.ordered_ms = parts_.clock.utc_ms();
   child.provider_name = purchase.provider_name;
   child.price_ucredits = purchase.price_ucredits;
   child.birth = purchase.replica->birth;
@@ -165,7 +167,7 @@ std::vector<Address> Kinship::serving_addresses() const {
 budget::ReplicaView Kinship::replicas() const {
   // The family is the root's: a child's replicas would be decided without knowing its siblings.
   const bool may = !parts_.identity.is_child && !draining_;
-  return family_.replicas(may ? parts_.policy.replicate.max : 0);
+  return family_.replicas(may ? parts_.policy.replicate.max : 0, parts_.clock.utc_ms());
 }
 
 std::optional<budget::RetireDecision> Kinship::look_back(const HereView& here,
@@ -228,8 +230,25 @@ void Kinship::tick() {
               {{"parent", silent},
                {"next", higher ? short_id(elders.above.front().icon.id()) : "nobody"}});
   }
+  look_for_lost();
   resolve();
   talk();
+}
+
+void Kinship::look_for_lost() {
+  std::set<PublicKey> lost;
+  for (const auto& child : family_.children()) {
+    if (!is_lost(child)) continue;
+    lost.insert(child.place.icon);
+    if (lost_.contains(child.place.icon)) continue;
+    log::warn("kin.child_lost",
+              {{"icon", short_id(child.place.icon.id())},
+               {"provider", child.provider_name},
+               {"state", to_string(child.state)},
+               {"silent_s", kKinLostMax.count() / 1000},
+               {"consequence", "another may be made in its place; its share stays with it"}});
+  }
+  lost_ = std::move(lost);
 }
 
 void Kinship::lead_away() {

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -80,16 +81,19 @@ class Kinship {
                                               std::vector<budget::PrefixView> users) const;
   std::optional<budget::RetireDecision> look_back(const HereView& here,
                                                   std::vector<budget::PrefixView> users);
-  json::Object status() const { return family_.status(); }
+  json::Object status() const { return family_.status(parts_.clock.utc_ms()); }
 
  private:
   budget::Lineage lineage() const;
   const PublicKey& me() const { return parts_.identity.key->public_key(); }
   // Ordered by an earlier process, or given up on: nobody else asks how it ended.
   bool is_unsure(const Child& child) const {
-    return child.state == Child::State::kOrdered && child.migration != parts_.purchase.migration;
+    return child.state == Child::State::kOrdered && child.migration != parts_.purchase.migration &&
+           !is_lost(child);
   }
+  bool is_lost(const Child& child) const { return family_.is_lost(child, parts_.clock.utc_ms()); }
   void resolve();
+  void look_for_lost();
   void settle_child(const std::string& migration, bool runs);
   Status pay_for(const Child& child);
   bool can_speak() const { return parts_.self && parts_.identity.key && !forgotten_; }
@@ -132,6 +136,7 @@ class Kinship {
   bool leads_everybody_ = false;
   bool orphan_ = false;
   std::int64_t rounds_lost_ = 0;
+  std::set<PublicKey> lost_;  // told of in the log
   UtcMillis last_issued_ms_ = 0;
   std::string guided_;  // what this supervisor was told last
 };

@@ -47,8 +47,8 @@ Task<void> Kinship::talk_task() {
     co_await guide();
     std::vector<PublicKey> children;
     for (const auto& child : family_.children())
-      if (child.state == Child::State::kServing || child.state == Child::State::kDraining ||
-          is_unsure(child))
+      if (!is_lost(child) && (child.state == Child::State::kServing ||
+                              child.state == Child::State::kDraining || is_unsure(child)))
         children.push_back(child.place.icon);
     for (const auto& child : children) co_await tell(child);
     if (!family_.elders().above.empty() && family_.elders().heard_ms > 0 && !draining_) {
@@ -157,7 +157,9 @@ void Kinship::hear_report(const wire::Envelope& envelope, const std::vector<wire
     if (const auto adopted = adopt(*report, all); !adopted) return note("not_adopted", adopted);
     known = family_.find(report->child.icon);
   }
-  if (is_unsure(*known)) settle_child(known->migration, true);
+  // Whoever speaks runs, also when we had given it up.
+  if (known->state == Child::State::kOrdered && known->migration != parts_.purchase.migration)
+    settle_child(known->migration, true);
   known = family_.find(report->child.icon);
   const bool is_new = known->heard_ms == 0;
   const auto before = known->state;

@@ -21,6 +21,7 @@ class FamilyTest : public testing::Test {
     child.place = place(child_.public_key(), "192.0.2.1");
     child.ordered_at = me_.public_key();
     child.migration = "m1";
+    child.ordered_ms = kNow;
     child.birth = *wire::seal(me_, "birth", {});
     child.groups = {{kNetwork, 4, 60'000}};
     child.may_end = true;
@@ -47,7 +48,7 @@ class FamilyTest : public testing::Test {
 
 TEST_F(FamilyTest, UsersAreLedToAChildThatSpeaks) {
   // One whose order is under way counts, and nobody is led to it.
-  EXPECT_EQ(family_.replicas(2).running, 1);
+  EXPECT_EQ(family_.replicas(2, kNow).running, 1);
   EXPECT_FALSE(family_.is_served_elsewhere(kNetwork, kNow));
   ASSERT_TRUE(family_.heard(report(kNow), kNow));
   EXPECT_EQ(child().state, Child::State::kServing);
@@ -74,7 +75,24 @@ TEST_F(FamilyTest, WhoDrainsOrHasEndedDoesNotComeBack) {
   ASSERT_TRUE(family_.heard(report(kNow + 3, State::kEnded), kNow));
   ASSERT_TRUE(family_.heard(report(kNow + 4), kNow));
   EXPECT_EQ(child().state, Child::State::kEnded);
-  EXPECT_EQ(family_.replicas(2).running, 0);
+  EXPECT_EQ(family_.replicas(2, kNow).running, 0);
+}
+
+// Its host may have died with it, or its parent moved before it was known to run.
+TEST_F(FamilyTest, WhoIsNotHeardOfLosesItsPlace) {
+  const std::int64_t lost = kKinLostMax.count();
+  EXPECT_EQ(family_.replicas(2, kNow + lost - 1).running, 1);
+  EXPECT_EQ(family_.replicas(2, kNow + lost).running, 0) << "ordered, and never born";
+  EXPECT_TRUE(family_.replicas(2, kNow + lost).host_ids.empty());
+  // It is counted, and shown, as soon as it speaks.
+  ASSERT_TRUE(family_.heard(report(kNow + lost), kNow + lost));
+  EXPECT_EQ(family_.replicas(2, kNow + lost).running, 1);
+  EXPECT_FALSE(family_.is_lost(child(), kNow + 2 * lost - 1));
+  const auto shown = family_.status(kNow + 2 * lost);
+  EXPECT_EQ(shown.at("children").at(0).at("state"), "lost");
+  // Who has ended is not missed.
+  ASSERT_TRUE(family_.heard(report(kNow + lost + 1, wire::KinReport::State::kEnded), kNow + lost));
+  EXPECT_FALSE(family_.is_lost(child(), kNow + 9 * lost));
 }
 
 TEST_F(FamilyTest, StrangersAreNotHeard) {

@@ -152,9 +152,12 @@ TEST_F(KinshipTest, AChildThatIsHeardOfLateIsPaidFor) {
   clock_.advance(kHoldLifetime + Millis(1'000));
   next->wallet->expire(clock_.utc_ms());
   EXPECT_EQ(next->wallet->available(), kBudget);
+  next->policy.replicate.max = 1;
+  EXPECT_EQ(next->kinship->replicas().running, 0) << "another may be made in its place";
   next->kinship->hear({report()});
   EXPECT_EQ(next->wallet->totals().spent_ucredits, 300);
   EXPECT_EQ(next->wallet->totals().held_ucredits, 0);
+  EXPECT_EQ(next->kinship->replicas().running, 1);
   clock_.advance(Millis(1'000));
   next->kinship->hear({report()});
   EXPECT_EQ(next->wallet->totals().spent_ucredits, 300) << "once";
