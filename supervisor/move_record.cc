@@ -36,6 +36,7 @@ void MoveRecord::progress(std::uint64_t bytes) {
 }
 
 void MoveRecord::end(std::uint64_t bytes) {
+  if (phase_.empty()) return;  // begun by a process that has died: nobody knows how long it took
   const auto took = std::chrono::duration_cast<Micros>(host_.clock.steady() - phase_start_).count();
   record_.phases.push_back(json::Object{
       {"name", phase_}, {"started_ms", phase_start_ms_}, {"took_us", took}, {"bytes", bytes}});

@@ -19,6 +19,8 @@ using migration::SourceState;
 
 constexpr Millis kCommitLimit{15'000};
 constexpr Millis kCommitPause{1'000};
+// A lease that ended while we were away: so long its host is asked before we believe it is gone.
+constexpr Millis kAskAtLeast{120'000};
 constexpr Millis kSettleLimit{5'000};
 
 }  // namespace
@@ -113,6 +115,7 @@ Status SourceMove::read_documents() {
   ICON_TRY(api_, Endpoint::parse(api));
   peer_id_ = order_.to.id();
   tunnel_use_ = host_.tunnel_uses.of(peer_id_);
+  if (order_.redirect == "redirect") redirector_use_ = stubs_.use();
   ICON_TRY(const auto icon, host_.journal->find_icon(record_.data().icon));
   if (!icon) return fail(Code::kNotFound, "the ICON of this migration is not in the journal");
   icon_ = *icon;
@@ -187,7 +190,7 @@ Task<Status> SourceMove::perform_one(SourceAction action) {
     case SourceAction::kJournalCommit:
       co_return journal_commit();
     case SourceAction::kDivertTraffic:
-      co_return divert();
+      co_return co_await divert();
     case SourceAction::kDestroyOriginal:
       co_return co_await destroy_original();
     case SourceAction::kSettleUp:
@@ -257,9 +260,12 @@ Task<SourceEvent> SourceMove::send_commit() {
   if (!is_replica()) body["hold"] = is_on_hold();
   request.body = boost::json::serialize(body);
   request.total_timeout = kCommitLimit;
+  if (asking_since_ == SteadyTime{}) asking_since_ = host_.clock.steady();
   const auto answer = co_await host_.peers->call(std::move(request));
   // A lease that is over entitles nobody: the original may serve again.
-  const bool lease_is_over = host_.clock.utc_ms() > lease_.expires_ms + wire::kClockSkewMax.count();
+  const bool lease_is_over =
+      host_.clock.utc_ms() > lease_.expires_ms + wire::kClockSkewMax.count() &&
+      host_.clock.steady() - asking_since_ >= kAskAtLeast;
   if (!answer) {
     error_ = answer.error().message;
     if (lease_is_over) co_return SourceEvent::kPeerAborted;
@@ -279,28 +285,39 @@ Task<SourceEvent> SourceMove::send_commit() {
   co_return SourceEvent::kPeerUnreachable;
 }
 
-Status SourceMove::divert() {
+Task<Status> SourceMove::divert() {
   record_.begin("settle");
   StubRecord stub;
   stub.icon = icon_id();
   stub.icon_name = icon_.name;
   stub.next_host = peer_id_;
   stub.next_api = api_;
-  ICON_TRY(const auto address, json::get_string(record_.data().details, "public_address", 64));
-  ICON_TRY(stub.next_public, Address::parse(address));
+  ICON_CO_TRY(const auto address, json::get_string(record_.data().details, "public_address", 64));
+  ICON_CO_TRY(stub.next_public, Address::parse(address));
   stub.mode = order_.redirect;
   stub.epoch = order_.epoch;
   stub.until_ms = lease_.expires_ms;
   json::Array ports;
   for (const auto& port : icon_.spec.ports) ports.emplace_back(port.to_json());
   stub.details = {{"overlay", icon_.overlay.to_string()}, {"ports", std::move(ports)}};
-  ICON_TRY(const auto target, stubs_.target(stub));
-  ICON_CHECK(host_.network->divert(icon_id(), target));
+  // Prepared long ago, unless one of us has died since.
+  if (const auto prepared = co_await stubs_.prepare(stub.mode); !prepared) {
+    log::error("stub.no_redirector", {{"migration", id()},
+                                      {"error", prepared.error().message},
+                                      {"consequence", "new users are forwarded instead"}});
+    stub.mode = "forward";
+  }
+  ICON_CO_TRY(const auto target, stubs_.target(stub));
+  ICON_CO_CHECK(host_.network->divert(icon_id(), target));
   if (gap_start_ != SteadyTime{})  // after a restart nobody knows
     record_.data().gap_us =
         std::chrono::duration_cast<Micros>(host_.clock.steady() - gap_start_).count();
-  ICON_CHECK(host_.journal->put_stub(stub));
-  return record_.enter(to_string(SourceState::kSettling));
+  ICON_CO_CHECK(host_.journal->put_stub(stub));
+  ICON_CO_CHECK(record_.enter(to_string(SourceState::kSettling)));
+  // Before the cleaning, which can take its time: until then new users are told to wait.
+  if (const auto published = co_await stubs_.publish_routes(); !published)
+    log::error("stub.routes", {{"error", published.error().message}});
+  co_return Status{};
 }
 
 Task<Status> SourceMove::destroy_original() {
@@ -324,8 +341,7 @@ Task<void> SourceMove::settle_up() {
     record_.finish(to_string(SourceState::kDone), "");
     co_return;
   }
-  if (const auto published = co_await stubs_.publish_routes(); !published)
-    log::error("stub.routes", {{"error", published.error().message}});
+  redirector_use_.reset();
   for (const auto& stub : earlier_stubs(host_, icon_id())) co_await tell_stub_host(stub);
   if (!icon_.lease_id.empty()) {
     // The slot here was sold to this ICON: it ends now, and the receipt says what it cost.

@@ -80,7 +80,7 @@ class SourceMove {
   Task<Status> restore_at_peer();
   Status journal_commit();
   Task<migration::SourceEvent> send_commit();
-  Status divert();
+  Task<Status> divert();
   Task<Status> destroy_original();
   Task<void> settle_up();
   Task<void> tell_stub_host(const json::Object& stub);
@@ -115,6 +115,7 @@ class SourceMove {
   Endpoint api_;
   std::string peer_id_;
   TunnelUses::Use tunnel_use_;  // until the end, or until a stub needs the tunnel
+  Stubs::Use redirector_use_;   // the same
   bool peer_has_image_ = false;
   IconRecord icon_;
   migration::TreeSnapshot staged_layer_;
@@ -129,6 +130,7 @@ class SourceMove {
   std::uint64_t dumped_bytes_ = 0;
   std::optional<FreezeGuard> guard_;
   SteadyTime gap_start_{};
+  SteadyTime asking_since_{};  // how the commit ended
   std::string error_;
   bool is_recovered_ = false;
   const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::string_view kRedirect = "redirect";
 constexpr Millis kTunnelLimit{10'000};
+constexpr Millis kStartAgain{5'000};
 constexpr UtcMillis kNoEnd = UtcMillis{1} << 60;  // as long as the ICON leads them
 
 Result<std::vector<PortMapping>> ports_of(const StubRecord& stub) {
@@ -41,6 +42,16 @@ Result<net::IconNetwork> network_of(const StubRecord& stub) {
   return network;
 }
 
+net::Guidance rules_of(const Guided& guided, std::uint16_t stub_port) {
+  net::Guidance rules;
+  rules.stub_port = stub_port;
+  rules.everybody = guided.everybody.has_value();
+  for (const auto& group : guided.groups)
+    rules.networks.insert(rules.networks.end(), group.networks.begin(), group.networks.end());
+  std::sort(rules.networks.begin(), rules.networks.end());
+  return rules;
+}
+
 }  // namespace
 
 stub::StubOptions Stubs::process_options() const {
@@ -53,12 +64,34 @@ stub::StubOptions Stubs::process_options() const {
 }
 
 Task<Status> Stubs::prepare(const std::string& mode) {
-  if (mode != kRedirect || (process_ && process_->running())) co_return Status{};
+  if (mode != kRedirect || is_running()) co_return Status{};
   ICON_CO_CHECK(make_directories(process_options().run_directory, 0700));
   auto options = process_options();
   ICON_CO_TRY(auto process, co_await stub::StubProcess::adopt_or_start(std::move(options)));
+  const bool has_died = process_.has_value();
   process_.emplace(std::move(process));
-  co_return Status{};
+  if (!has_died) co_return Status{};
+  log::warn("stub.redirector_died", {{"port", process_->port()}});
+  lead_to_it();
+  co_return co_await publish_routes();
+}
+
+Result<std::vector<StubRecord>> Stubs::redirecting() const {
+  ICON_TRY(auto stubs, host_.journal->stubs());
+  std::erase_if(stubs, [](const StubRecord& stub) { return stub.mode != kRedirect; });
+  return stubs;
+}
+
+// The rules name its port, and a new process has another one.
+void Stubs::lead_to_it() {
+  const auto note = [](const std::string& icon, const Status& status) {
+    if (!status) log::error("stub.not_led", {{"icon", icon}, {"error", status.error().message}});
+  };
+  if (const auto stubs = redirecting(); stubs)
+    for (const auto& stub : *stubs)
+      if (const auto to = target(stub); to) note(stub.icon, host_.network->repoint(stub.icon, *to));
+  for (const auto& [icon, entry] : guided_)
+    note(icon, host_.network->guide(icon, rules_of(entry.guided, process_->port())));
 }
 
 Result<net::StubTarget> Stubs::target(const StubRecord& stub) const {
@@ -72,10 +105,9 @@ Result<net::StubTarget> Stubs::target(const StubRecord& stub) const {
 }
 
 Task<Status> Stubs::publish_routes() {
-  ICON_CO_TRY(const auto stubs, host_.journal->stubs());
+  ICON_CO_TRY(const auto stubs, redirecting());
   std::vector<stub::Route> routes;
   for (const auto& stub : stubs) {
-    if (stub.mode != kRedirect) continue;
     ICON_CO_TRY(const auto ports, ports_of(stub));
     for (const auto& port : ports) {
       if (port.proto != "tcp") continue;
@@ -89,7 +121,7 @@ Task<Status> Stubs::publish_routes() {
   }
   add_guided_routes(routes);
   if (!process_) co_return Status{};
-  if (routes.empty()) {
+  if (routes.empty() && use_.use_count() == 1) {
     process_->stop();
     process_.reset();
     co_return Status{};
@@ -129,11 +161,7 @@ Task<Status> Stubs::guide(const IconRecord& icon, Guided guided) {
   GuidedIcon entry;
   for (const auto& port : icon.spec.ports)
     if (port.proto == "tcp") entry.ports.push_back(port.published);
-  net::Guidance rules;
-  rules.everybody = guided.everybody.has_value();
-  for (const auto& group : guided.groups)
-    rules.networks.insert(rules.networks.end(), group.networks.begin(), group.networks.end());
-  std::sort(rules.networks.begin(), rules.networks.end());
+  auto rules = rules_of(guided, 0);
   if (std::adjacent_find(rules.networks.begin(), rules.networks.end()) != rules.networks.end())
     co_return fail(Code::kInvalid, "a network is led to two places");
   if (rules.networks.size() > kGuidedNetworksMax ||
@@ -252,7 +280,24 @@ Task<Status> Stubs::remove(const std::string& icon_id) {
   co_return co_await publish_routes();
 }
 
+// Killed, for want of memory say: nobody else would see it before the next move in that mode. Or
+// prepared for a move that came to nothing.
+Task<void> Stubs::keep_redirector() {
+  if (!process_) co_return;
+  const auto stubs = redirecting();
+  if (stubs && stubs->empty() && guided_.empty()) {
+    if (use_.use_count() == 1) (void)co_await publish_routes();
+    co_return;
+  }
+  if (is_running() || host_.clock.steady() < next_start_) co_return;
+  next_start_ = host_.clock.steady() + kStartAgain;
+  if (const auto prepared = co_await prepare(std::string(kRedirect)); !prepared)
+    log::error("stub.no_redirector",
+               {{"error", prepared.error().message}, {"next_try_s", kStartAgain.count() / 1000}});
+}
+
 Task<void> Stubs::expire() {
+  co_await keep_redirector();
   const auto stubs = host_.journal->stubs();
   if (!stubs) co_return;
   for (const auto& stub : *stubs) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,8 +36,13 @@ class Stubs {
  public:
   explicit Stubs(Host& host) : host_(host) {}
 
-  // Starts or finds the redirector when `mode` needs it: before the gap. Errors: kNotFound, kIo.
+  // Starts or finds the redirector when `mode` needs it: before the gap. What was led to one that
+  // has died is led to the new one. Errors: kNotFound, kIo.
   Task<Status> prepare(const std::string& mode);
+  // As long as somebody has it the redirector is not stopped for want of routes: a move that leaves
+  // in that mode has its stub only when it is over.
+  using Use = std::shared_ptr<const bool>;
+  Use use() const { return use_; }
   // The network code's view of a stub. Errors: kInvalid, kUnavailable (redirect without process).
   Result<net::StubTarget> target(const StubRecord& stub) const;
   // Gives the redirector all routes of the journal. Nothing to do without a redirecting stub; the
@@ -59,7 +65,7 @@ class Stubs {
   Task<void> recover();
   // Rules, journal row, tunnel if nobody else needs it. Errors: kNotFound.
   Task<Status> remove(const std::string& icon_id);
-  // Stubs whose time is over.
+  // Stubs whose time is over; and a redirector for those that need one, should it have died.
   Task<void> expire();
 
   // Replaces what the ICON wanted before. Not kept over a restart: its agent says it again.
@@ -74,8 +80,14 @@ class Stubs {
   stub::StubOptions process_options() const;
   void add_guided_routes(std::vector<stub::Route>& routes);
   std::size_t guided_routes(const std::string& but) const;
+  bool is_running() const { return process_ && process_->running(); }
+  Result<std::vector<StubRecord>> redirecting() const;
+  Task<void> keep_redirector();
+  void lead_to_it();
   Host& host_;
   std::optional<stub::StubProcess> process_;
+  const Use use_ = std::make_shared<const bool>(true);
+  SteadyTime next_start_{};  // of one that has died
   struct GuidedIcon {
     std::vector<std::uint16_t> ports;
     Guided guided;
