@@ -100,7 +100,7 @@ void Bidder::load() {
   if (std::exchange(loaded_, true) || live_) return;
   const auto text = read_file(parts_.file, kBidFileBytesMax);
   if (!text) return;
-  const auto object = json::parse_object(*text, kBidFileBytesMax);
+  const auto object = json::parse_object(*text, kBidFileBytesMax, json::kOwnDepthMax);
   auto bid = object ? from_json(*object) : Result<Bid>(fail(object.error()));
   if (!bid) {
     log::error("bid.file_damaged", {{"message", bid.error().message},

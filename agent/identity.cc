@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kBirthBytesMax = 64 << 10;
 
 Status read_birth(std::string_view text, Identity& identity) {
-  ICON_TRY(auto object, json::parse_object(text, kBirthBytesMax));
+  ICON_TRY(auto object, json::parse_object(text, kBirthBytesMax, json::kOwnDepthMax));
   ICON_TRY(auto envelope, wire::parse_envelope(json::Value(std::move(object))));
   ICON_TRY(auto birth, wire::open<wire::Birth>(envelope));
   if (!identity.key || birth.child != identity.key->public_key())

@@ -39,7 +39,7 @@ void Kinship::load() {
   loaded_ = true;
   const auto text = read_file(parts_.file, kFamilyBytesMax);
   if (text) {
-    const auto object = json::parse_object(*text, kFamilyBytesMax);
+    const auto object = json::parse_object(*text, kFamilyBytesMax, json::kOwnDepthMax);
     auto family = object ? Family::from_json(*object) : Result<Family>(fail(object.error()));
     if (family)
       family_ = std::move(*family);

@@ -261,7 +261,7 @@ Status LeaseBook::load() {
   const auto text = read_file(path_, kBookBytesMax);
   if (!text && text.error().code == Code::kNotFound) return {};
   if (!text) return fail(text.error());
-  ICON_TRY(const auto object, json::parse_object(*text, kBookBytesMax));
+  ICON_TRY(const auto object, json::parse_object(*text, kBookBytesMax, json::kOwnDepthMax));
   ICON_TRY([[maybe_unused]] const auto version,
            json::get_int(object, "version", kVersion, kVersion));
   ICON_TRY(const auto* list, json::get_array(object, "leases", kTenanciesMax));

@@ -226,7 +226,8 @@ Result<std::vector<ObservedRound>> read_record(std::string_view text) {
     };
     const auto end = text.find('\n');
     if (end == std::string_view::npos) return wrong("it is torn: its end is missing");
-    const auto object = json::parse_object(text.substr(0, end), kObservedLineBytesMax);
+    const auto object =
+        json::parse_object(text.substr(0, end), kObservedLineBytesMax, json::kOwnDepthMax);
     if (!object) return wrong(object.error().message);
     auto round = observed_round(*object);
     if (!round) return wrong(round.error().message);

@@ -95,7 +95,7 @@ void Promises::load() {
       log::warn("record.unreadable", {{"message", text.error().message}});
     return;
   }
-  const auto object = json::parse_object(*text, kFileBytesMax);
+  const auto object = json::parse_object(*text, kFileBytesMax, json::kOwnDepthMax);
   auto record = object ? budget::PromiseRecord::from_json(*object)
                        : Result<budget::PromiseRecord>(fail(object.error()));
   if (!record) {

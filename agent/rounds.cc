@@ -77,7 +77,7 @@ void Rounds::later(Event event) {
 void Rounds::load_history() {
   const auto text = read_file(options_.state_dir + "/history.json", kHistoryBytesMax);
   if (!text) return;
-  const auto object = json::parse_object(*text, kHistoryBytesMax);
+  const auto object = json::parse_object(*text, kHistoryBytesMax, json::kOwnDepthMax);
   if (!object) return;
   if (const auto history = budget::DecisionHistory::from_json(*object)) history_ = *history;
 }

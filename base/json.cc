@@ -8,8 +8,6 @@
 namespace icon::json {
 namespace {
 
-constexpr std::size_t kDepthMax = 16;
-
 std::string quoted(std::string_view key) { return "field '" + std::string(key) + "'"; }
 
 Result<const Value*> find(const Object& object, std::string_view key) {
@@ -49,22 +47,34 @@ Status append_canonical(const Value& value, std::string& text) {
 
 }  // namespace
 
-Result<Value> parse(std::string_view text, std::size_t bytes_max) {
+Result<Value> parse(std::string_view text, std::size_t bytes_max, std::size_t depth_max) {
   if (text.size() > bytes_max)
     return fail(Code::kLimit, "JSON of more than " + std::to_string(bytes_max) + " bytes");
   boost::json::parse_options options;
-  options.max_depth = kDepthMax;
+  options.max_depth = depth_max;
   boost::json::error_code error;
   Value value = boost::json::parse(text, error, {}, options);
   if (error) return fail(Code::kInvalid, "not JSON: " + error.message());
   return value;
 }
 
-Result<Object> parse_object(std::string_view text, std::size_t bytes_max) {
-  ICON_TRY(Value value, parse(text, bytes_max));
+Result<Object> parse_object(std::string_view text, std::size_t bytes_max, std::size_t depth_max) {
+  ICON_TRY(Value value, parse(text, bytes_max, depth_max));
   auto* object = value.if_object();
   if (object == nullptr) return fail(Code::kInvalid, "not a JSON object");
   return std::move(*object);
+}
+
+std::size_t depth(const Value& value) {
+  std::size_t below = 0;
+  if (const auto* object = value.if_object()) {
+    for (const auto& entry : *object) below = std::max(below, depth(entry.value()));
+  } else if (const auto* array = value.if_array()) {
+    for (const auto& item : *array) below = std::max(below, depth(item));
+  } else {
+    return 0;
+  }
+  return below + 1;
 }
 
 Result<std::string> get_string(const Object& object, std::string_view key, std::size_t bytes_max) {

@@ -16,10 +16,19 @@ using Object = boost::json::object;
 using Array = boost::json::array;
 using Value = boost::json::value;
 
-// At most `bytes_max` bytes and 16 levels, no duplicate keys accepted as different values
+inline constexpr std::size_t kDepthMax = 16;  // of what comes from outside
+// Of what we have written ourselves: what came from outside lies deeper there.
+inline constexpr std::size_t kOwnDepthMax = 2 * kDepthMax;
+
+// At most `bytes_max` bytes and `depth_max` levels, no duplicate keys accepted as different values
 // (the last wins and the canonical form shows it). Errors: kInvalid, kLimit.
-Result<Value> parse(std::string_view text, std::size_t bytes_max);
-Result<Object> parse_object(std::string_view text, std::size_t bytes_max);
+Result<Value> parse(std::string_view text, std::size_t bytes_max,
+                    std::size_t depth_max = kDepthMax);
+Result<Object> parse_object(std::string_view text, std::size_t bytes_max,
+                            std::size_t depth_max = kDepthMax);
+
+// Levels of objects and arrays: 0 for a number or a text.
+std::size_t depth(const Value& value);
 
 // Errors: kInvalid when the field is absent, of another type or out of range.
 Result<std::string> get_string(const Object& object, std::string_view key,

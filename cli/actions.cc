@@ -279,7 +279,7 @@ int stop_icon(Context& context, const std::string& icon, std::int64_t grace_ms) 
     context.out << *text;
     return kOk;
   }
-  const auto answer = json::parse_object(*text, Api::kAnswerBytesMax);
+  const auto answer = json::parse_object(*text, Api::kAnswerBytesMax, json::kOwnDepthMax);
   const auto status = answer ? number_of(*answer, "exit_status") : std::nullopt;
   context.out << icon << " stopped";
   if (status) context.out << ", exit status " << *status;

@@ -14,7 +14,7 @@ constexpr std::size_t kMessageBytesMax = 64 << 10;
 
 Outcome<json::Object> parsed(Outcome<std::string> text) {
   if (!text) return tl::unexpected(std::move(text).error());
-  auto object = json::parse_object(*text, Api::kAnswerBytesMax);
+  auto object = json::parse_object(*text, Api::kAnswerBytesMax, json::kOwnDepthMax);
   if (!object)
     return failure(kFailed, "the supervisor's answer cannot be read: " + object.error().message,
                    "Is the supervisor of the same version as this command?");
@@ -114,7 +114,7 @@ Done Api::stream(const std::string& target, const std::function<bool(const json:
   const auto ended =
       http::stream_lines_blocking(std::move(request), idle_max, [&](std::string_view line) {
         heard = true;
-        const auto object = json::parse_object(line, kAnswerBytesMax);
+        const auto object = json::parse_object(line, kAnswerBytesMax, json::kOwnDepthMax);
         if (object) refusal = refusal_in(*object);
         return !refusal && (!object || on_line(*object));
       });

@@ -86,7 +86,7 @@ Status Asks::load_books() {
   books_ = {};
   ICON_TRY(const auto text, journal_.value(std::string(kDepositsKey)));
   if (!text) return {};
-  ICON_TRY(const auto object, json::parse_object(*text, kJournalBytesMax));
+  ICON_TRY(const auto object, json::parse_object(*text, kJournalBytesMax, json::kOwnDepthMax));
   ICON_TRY(books_.owed, json::get_int(object, "owed_ucredits", 0, wire::kMicroCreditsMax));
   ICON_TRY(books_.due, json::get_int(object, "due_ucredits", 0, wire::kMicroCreditsMax));
   ICON_TRY(const auto* sales, json::get_array(object, "sales", kTradesKept));
@@ -100,7 +100,7 @@ Status Asks::load() {
   ICON_CHECK(load_books());
   ICON_TRY(const auto text, journal_.value(std::string(kLiveKey)));
   if (text) {
-    ICON_TRY(const auto object, json::parse_object(*text, kJournalBytesMax));
+    ICON_TRY(const auto object, json::parse_object(*text, kJournalBytesMax, json::kOwnDepthMax));
     Live live;
     ICON_TRY(const auto state, json::get_int(object, "state", 1, 4));
     live.state = static_cast<State>(state);
@@ -118,7 +118,7 @@ Status Asks::load() {
   }
   ICON_TRY(const auto list, journal_.value(std::string(kTradesKey)));
   if (!list) return {};
-  ICON_TRY(const auto trades, json::parse(*list, kJournalBytesMax));
+  ICON_TRY(const auto trades, json::parse(*list, kJournalBytesMax, json::kOwnDepthMax));
   if (!trades.is_array()) return fail(Code::kInvalid, "the journal's list of trades is damaged");
   for (const auto& value : trades.get_array()) {
     ICON_TRY(auto trade, Trade::from_json(value));

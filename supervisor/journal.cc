@@ -65,7 +65,7 @@ void bind_all(SQLite::Statement& statement, const Values&... values) {
 template <class Record>
 Result<Record> parse_row(const std::string& text) {
   Record record;
-  ICON_TRY(const auto row, json::parse_object(text, kRowBytesMax));
+  ICON_TRY(const auto row, json::parse_object(text, kRowBytesMax, json::kOwnDepthMax));
   ICON_CHECK(from_row(row, record));
   return record;
 }
@@ -290,7 +290,7 @@ Status Journal::put_tunnel(const std::string& peer, const json::Object& data) {
 Result<std::optional<json::Object>> Journal::find_tunnel(const std::string& peer) {
   ICON_TRY(const auto text, database_->text("SELECT data FROM tunnels WHERE peer = ?", peer));
   if (!text) return std::optional<json::Object>();
-  ICON_TRY(auto object, json::parse_object(*text, kRowBytesMax));
+  ICON_TRY(auto object, json::parse_object(*text, kRowBytesMax, json::kOwnDepthMax));
   return std::optional<json::Object>(std::move(object));
 }
 
@@ -300,7 +300,8 @@ Result<std::vector<std::pair<std::string, json::Object>>> Journal::tunnels() {
     Rows rows;
     SQLite::Statement statement(database_->sqlite, "SELECT peer, data FROM tunnels ORDER BY peer");
     while (statement.executeStep()) {
-      ICON_TRY(auto data, json::parse_object(statement.getColumn(1).getString(), kRowBytesMax));
+      ICON_TRY(auto data, json::parse_object(statement.getColumn(1).getString(), kRowBytesMax,
+                                             json::kOwnDepthMax));
       rows.emplace_back(statement.getColumn(0).getString(), std::move(data));
     }
     return rows;

@@ -31,7 +31,7 @@ Status Market::uncordon() { return journal_.remove_value(kCordonKey); }
 Result<std::optional<Market::Cordon>> Market::cordoned() const {
   ICON_TRY(const auto text, journal_.value(kCordonKey));
   if (!text) return std::optional<Cordon>();
-  ICON_TRY(const auto kept, json::parse_object(*text, kCordonBytesMax));
+  ICON_TRY(const auto kept, json::parse_object(*text, kCordonBytesMax, json::kOwnDepthMax));
   Cordon cordon;
   ICON_TRY(cordon.since_ms,
            json::get_int(kept, "since_ms", 0, std::numeric_limits<std::int64_t>::max()));

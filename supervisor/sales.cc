@@ -63,12 +63,13 @@ Status Sales::put(const std::string& id, const Sale& sale) {
   for (const auto& [icon, offer] : sale.offers) offers[icon] = offer;
   json::Object hosts;
   for (const auto& [host, count] : sale.hosts) hosts[host] = count;
-  return journal_.put_value(
-      key_of(id), boost::json::serialize(json::Object{{"state", static_cast<int>(sale.state)},
-                                                      {"secret", sale.secret_hex},
-                                                      {"documents", std::move(documents)},
-                                                      {"offers", std::move(offers)},
-                                                      {"hosts", std::move(hosts)}}));
+  const auto text = boost::json::serialize(json::Object{{"state", static_cast<int>(sale.state)},
+                                                        {"secret", sale.secret_hex},
+                                                        {"documents", std::move(documents)},
+                                                        {"offers", std::move(offers)},
+                                                        {"hosts", std::move(hosts)}});
+  if (text.size() > kSaleBytesMax) return fail(Code::kLimit, "this sale is full");
+  return journal_.put_value(key_of(id), text);
 }
 
 // What a document of a sale means for it; the journal's own were checked before they went there.
@@ -88,7 +89,7 @@ Status Sales::take_up(const wire::Envelope& document, Sale& sale) {
 Result<Sales::Sale> Sales::read(const std::string& id) const {
   ICON_TRY(const auto text, journal_.value(key_of(id)));
   if (!text) return fail(Code::kInvalid, "the journal has lost a sale");
-  ICON_TRY(const auto object, json::parse_object(*text, kSaleBytesMax));
+  ICON_TRY(const auto object, json::parse_object(*text, kSaleBytesMax, json::kOwnDepthMax));
   Sale sale;
   ICON_TRY(const auto state, json::get_int(object, "state", 0, 3));
   sale.state = static_cast<State>(state);
@@ -120,7 +121,7 @@ Status Sales::load() {
   sales_.clear();
   ICON_TRY(const auto text, journal_.value(std::string(kIndexKey)));
   if (!text) return {};
-  ICON_TRY(const auto index, json::parse(*text, kSaleBytesMax));
+  ICON_TRY(const auto index, json::parse(*text, kSaleBytesMax, json::kOwnDepthMax));
   if (!index.is_array()) return fail(Code::kInvalid, "the journal's list of sales is damaged");
   for (const auto& value : index.get_array()) {
     if (!value.is_string()) continue;

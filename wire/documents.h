@@ -163,11 +163,12 @@ Result<Envelope> seal(const KeyPair& key, const Document& document) {
 }
 
 // Verifies type and signature, reads the body, checks that the signer is the one the body names.
-// Times are not checked: see check_times. Errors: kUnauthenticated, kInvalid.
+// Times are not checked: see check_times. Errors: kUnauthenticated, kInvalid, kLimit.
 template <class Document>
 Result<Document> open(const Envelope& envelope) {
   ICON_CHECK(verify(envelope, Document::kType));
   ICON_TRY(Document document, Document::from_json(envelope.body));
+  ICON_CHECK(check_surplus(envelope.body, document.to_json()));
   if (document.must_be_signed_by() != envelope.signer)
     return fail(Code::kUnauthenticated, std::string(Document::kType) + " is signed by " +
                                             short_id(envelope.signer.id()) + ", not by " +

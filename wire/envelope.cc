@@ -44,7 +44,7 @@ Result<Envelope> parse_envelope(const json::Value& value) {
 }
 
 Result<Envelope> parse_envelope(std::string_view text) {
-  ICON_TRY(const auto value, json::parse(text, 2 * kDocumentBytesMax));
+  ICON_TRY(const auto value, json::parse(text, 2 * kDocumentBytesMax, json::kOwnDepthMax));
   return parse_envelope(value);
 }
 
@@ -63,6 +63,18 @@ Status verify(const Envelope& envelope, std::string_view type) {
   if (!icon::verify(envelope.signer, envelope.type, text, envelope.signature))
     return fail(Code::kUnauthenticated, std::string(type) + ": signature does not match signer " +
                                             short_id(envelope.signer.id()));
+  return {};
+}
+
+Status check_surplus(const json::Object& body, const json::Object& known) {
+  if (body.size() == known.size() && body == known) return {};
+  if (json::depth(body) > json::depth(known) + 1)
+    return fail(Code::kLimit, "document with fields that are nested too deeply");
+  ICON_TRY(const auto all, json::canonical(body));
+  ICON_TRY(const auto read, json::canonical(known));
+  if (all.size() > read.size() + kSurplusBytesMax)
+    return fail(Code::kLimit, "document with more than " + std::to_string(kSurplusBytesMax) +
+                                  " bytes that nobody knows");
   return {};
 }
 

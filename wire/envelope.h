@@ -27,7 +27,8 @@ struct Envelope {
   std::string digest() const;
 };
 
-// Shape and sizes only; nothing is believed yet. Errors: kInvalid, kLimit.
+// Shape and sizes only; nothing is believed yet. A text may be one that we have kept ourselves.
+// Errors: kInvalid, kLimit.
 Result<Envelope> parse_envelope(const json::Value& value);
 Result<Envelope> parse_envelope(std::string_view text);
 
@@ -35,6 +36,11 @@ Result<Envelope> parse_envelope(std::string_view text);
 Result<Envelope> seal(const KeyPair& key, std::string type, json::Object body);
 // Checks type and signature. Errors: kInvalid (other type), kUnauthenticated.
 Status verify(const Envelope& envelope, std::string_view type);
+// Beside the fields that we know, a newer version's may be there, but little of them: whoever keeps
+// a stranger's document, or wraps it in his own, knows how large it can be. `known` is what we read
+// out of `body`. Errors: kLimit.
+inline constexpr std::size_t kSurplusBytesMax = 1024;
+Status check_surplus(const json::Object& body, const json::Object& known);
 // "issued_ms" and "expires_ms" against `now`. Errors: kExpired, kInvalid (from the future).
 Status check_times(UtcMillis issued_ms, UtcMillis expires_ms, UtcMillis now_ms);
 

@@ -102,5 +102,18 @@ TEST(Json, FallbacksAreForAbsentFieldsOnly) {
   EXPECT_FALSE(get_int_or(object, "z", 3, 0, 6));
 }
 
+TEST(Json, OursMayBeDeeperThanAStrangers) {
+  const auto nested = [](std::size_t levels) {
+    return std::string(levels, '[') + std::string(levels, ']');
+  };
+  EXPECT_TRUE(parse(nested(kDepthMax), 100));
+  EXPECT_FALSE(parse(nested(kDepthMax + 1), 100));
+  EXPECT_TRUE(parse(nested(kOwnDepthMax), 100, kOwnDepthMax));
+  EXPECT_FALSE(parse(nested(kOwnDepthMax + 1), 100, kOwnDepthMax));
+  EXPECT_EQ(depth(*parse(nested(5), 100)), 5U);
+  EXPECT_EQ(depth(*parse(R"({"a":[1,{"b":2}],"c":{}})", 100)), 3U);
+  EXPECT_EQ(depth(*parse("1", 100)), 0U);
+}
+
 }  // namespace
 }  // namespace icon::json
