@@ -170,7 +170,7 @@ Task<Result<json::Value>> carry_lease(Host& host, http::Request request) {
   ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
   ICON_CO_TRY(const auto object, json::parse_object(text, kPeerAnswerMax));
   ICON_CO_TRY(const auto lease_envelope, get_envelope(object, "lease"));
-  ICON_CO_CHECK(host.market->note_bought(lease_envelope));
+  ICON_CO_CHECK(host.market->note_bought(lease_envelope, bid_envelope));
   co_return json::Object{{"lease", lease_envelope.to_json()}};
 }
 
@@ -241,7 +241,7 @@ Task<Result<json::Value>> carry_confirmation(Host& host, http::Request request) 
               co_await carry(host, body, reserved.provider, "/v2/leases", std::move(question)));
   ICON_CO_TRY(const auto lease, get_envelope(answer, "lease"));
   ICON_CO_TRY(const auto terms, get_envelope(answer, "terms"));
-  ICON_CO_CHECK(host.market->note_bought(lease));
+  ICON_CO_CHECK(host.market->note_bought(lease, reserved.bid));
   co_return json::Object{{"lease", lease.to_json()}, {"terms", terms.to_json()}};
 }
 

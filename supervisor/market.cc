@@ -341,11 +341,24 @@ Result<std::vector<LeaseRecord>> Market::expire() {
   return were_active;
 }
 
-Status Market::note_bought(const wire::Envelope& envelope) {
+Status Market::note_bought(const wire::Envelope& envelope, const wire::Envelope& bid_envelope) {
   ICON_TRY(const auto lease, wire::open<wire::Lease>(envelope));
   ICON_TRY(const auto bid, lease.verified_bid());
   if (lease.provider == key_.public_key())
     return fail(Code::kInvalid, "the lease was sold by this very host");
+  if (lease.bid.digest() != bid_envelope.digest())
+    return fail(Code::kInvalid, "the provider's lease is for another bid");
+  // The id is the seller's choice: he must not overwrite what we have sold, or another bought.
+  ICON_TRY(const auto known, journal_.find_lease(lease.lease_id));
+  if (known && (known->role != "bought" || known->icon != bid.icon.id() ||
+                known->provider != lease.provider.id()))
+    return fail(Code::kConflict, "the provider's lease has the id of another lease of this host");
+  ICON_TRY(const auto open, journal_.open_leases());
+  const auto bought = std::count_if(open.begin(), open.end(), [&](const LeaseRecord& each) {
+    return each.role == "bought" && each.icon == bid.icon.id();
+  });
+  if (!known && bought >= kBoughtPerIconMax)
+    return fail(Code::kLimit, "this ICON has bought slots enough: let some of them end");
   LeaseRecord record{lease.lease_id,
                      bid.icon.id(),
                      lease.provider.id(),

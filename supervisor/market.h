@@ -34,6 +34,7 @@ class Market {
   // A reserved slot is locked for so long.
   static constexpr Millis kConfirmWithin{10'000};
   static constexpr std::ptrdiff_t kReservationsPerIconMax = 4;  // at a time
+  static constexpr std::ptrdiff_t kBoughtPerIconMax = 256;      // elsewhere, and not over yet
   // How long closed leases stay listed.
   static constexpr Millis kClosedLeasesKept{30LL * 24 * 3600 * 1000};
 
@@ -101,11 +102,12 @@ class Market {
   // Errors: kUnauthenticated, kConflict (in use), kNotFound.
   Result<wire::Envelope> give_back(const std::string& lease_id, const wire::Envelope& document);
   // Leases whose slot is over become "expired", sold ones with a receipt; returns the sold ones
-  // that were active. A sold one for which no order came within its terms' time is "released".
+  // that were active. A sold one for which no order came in time is "released".
   Result<std::vector<LeaseRecord>> expire();
 
-  // Notes a lease that an ICON of this host bought elsewhere. Errors: kInvalid, kUnauthenticated.
-  Status note_bought(const wire::Envelope& lease);
+  // Notes a lease that an ICON of this host bought elsewhere with `bid`. Errors: kInvalid,
+  // kUnauthenticated, kConflict (its id is another lease's here), kLimit.
+  Status note_bought(const wire::Envelope& lease, const wire::Envelope& bid);
 
   // Slots set aside for sealed bids (sales.h) that nobody holds now.
   Result<std::int64_t> slots_set_aside() const;

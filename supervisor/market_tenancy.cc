@@ -35,6 +35,10 @@ std::optional<Document> last_of(const LeaseRecord& record) {
   return last;
 }
 
+std::int64_t start_within_ms(std::int64_t slot_ms) {
+  return std::min(kStartWithinMsMax, slot_ms / 2);
+}
+
 wire::LeaseTerms terms_for(const PublicKey& provider, const LeaseRecord& record, UtcMillis now_ms) {
   const auto slot_ms = record.slot_seconds * 1000;
   return {provider,
@@ -44,7 +48,7 @@ wire::LeaseTerms terms_for(const PublicKey& provider, const LeaseRecord& record,
           std::min(kRenewBeforeMsMax, slot_ms / 4),
           std::min(kGraceMsMax, slot_ms / 4),
           now_ms,
-          std::min(kStartWithinMsMax, slot_ms / 2)};
+          start_within_ms(slot_ms)};
 }
 
 // What is new since the last usage, at most what the slot can give in that time.
@@ -238,7 +242,10 @@ Status Market::release_unclaimed(UtcMillis now_ms) {
   for (const auto& lease : leases) {
     if (lease.role != "sold" || lease.state != "held") continue;
     ICON_TRY(const auto terms, terms_of(lease));
-    if (terms.start_within_ms == 0 || now_ms < lease.start_ms + terms.start_within_ms) continue;
+    // One that was sold in one step has none: the same holds, or a bid locks the host for a year.
+    const auto within = terms.start_within_ms > 0 ? terms.start_within_ms
+                                                  : start_within_ms(lease.slot_seconds * 1000);
+    if (now_ms < lease.start_ms + within) continue;
     ICON_TRY(const auto presented, journal_.value(presented_key(lease.lease_id)));
     if (presented) continue;
     if (const auto receipt = close(lease, "released"); receipt)

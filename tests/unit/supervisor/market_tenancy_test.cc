@@ -71,14 +71,20 @@ TEST_F(MarketTest, WhoeverHasComeKeepsTheSlot) {
   ASSERT_TRUE(market_->activate(active.lease_id));
   const auto stranger = KeyPair::generate();
   EXPECT_EQ(market_->present(active.lease_id, stranger.id()).error().code, Code::kUnauthenticated);
-  // Sold in one step, without terms: its end is all that was said.
+  // Sold in one step, without terms: for nobody who has not come either.
   const auto sold = buy(offer(500, 1'000));
   ASSERT_TRUE(sold);
-  clock_.advance(Millis(999'000));
+  clock_.advance(Millis(119'999));
   ASSERT_TRUE(market_->expire());
   EXPECT_EQ(market_->free()->cpu_millis, 500);
-  ASSERT_TRUE(market_->release(presented.lease_id));
+  clock_.advance(Millis(1));
+  ASSERT_TRUE(market_->expire());
   EXPECT_EQ(market_->free()->cpu_millis, 1'000);
+  clock_.advance(Millis(879'000));
+  ASSERT_TRUE(market_->expire());
+  EXPECT_EQ(market_->free()->cpu_millis, 1'000);
+  ASSERT_TRUE(market_->release(presented.lease_id));
+  EXPECT_EQ(market_->free()->cpu_millis, 1'500);
 }
 
 // An hour's slot is not locked for half an hour.

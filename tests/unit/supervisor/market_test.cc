@@ -173,6 +173,7 @@ TEST_F(MarketTest, SlotsEnd) {
   const auto used = open_lease(*buy(offer(100, 10)));
   const auto unused = open_lease(*buy(offer(100, 20)));
   ASSERT_TRUE(market_->activate(used.lease_id));
+  ASSERT_TRUE(market_->present(unused.lease_id, icon_.id()));
   clock_.advance(Millis(9'999));
   EXPECT_TRUE(market_->expire()->empty());
   clock_.advance(Millis(1));
@@ -225,20 +226,65 @@ TEST_F(MarketTest, LocalIconsTakeRoomToo) {
 
 TEST_F(MarketTest, BoughtLeasesAreVerified) {
   const auto lease = *buy(offer(100));
+  const auto bid = open_lease(lease).bid;
   // One cannot move to where one is.
-  EXPECT_EQ(market_->note_bought(lease).error().code, Code::kInvalid);
+  EXPECT_EQ(market_->note_bought(lease, bid).error().code, Code::kInvalid);
   const auto home_key = KeyPair::generate();
   const auto journal = std::move(*Journal::open(directory_ / "home.db"));
   Market home(config_, home_key, clock_, *journal);
-  ASSERT_TRUE(home.note_bought(lease));
+  ASSERT_TRUE(home.note_bought(lease, bid));
+  ASSERT_TRUE(home.note_bought(lease, bid)) << "its answer was lost";
   EXPECT_EQ((*journal->find_lease(open_lease(lease).lease_id))->role, "bought");
   EXPECT_EQ(home.free()->cpu_millis, 2'000);
   auto forged = lease;
   forged.signature[0] ^= 1;
-  EXPECT_EQ(home.note_bought(forged).error().code, Code::kUnauthenticated);
+  EXPECT_EQ(home.note_bought(forged, bid).error().code, Code::kUnauthenticated);
+  const auto other = open_lease(*buy(offer(100))).bid;
+  EXPECT_EQ(home.note_bought(lease, other).error().code, Code::kInvalid);
   clock_.advance(Millis(100'000));
   EXPECT_TRUE(home.expire()->empty());
   EXPECT_EQ((*journal->find_lease(open_lease(lease).lease_id))->state, "expired");
+}
+
+// The provider of a slot that an ICON buys elsewhere chooses its id.
+TEST_F(MarketTest, ABoughtLeaseReplacesNoOther) {
+  const auto sold = take(offer(500));
+  const auto accomplice = KeyPair::generate();
+  const auto buyer = KeyPair::generate();
+  auto bid = bid_on(offer(500));
+  bid.icon = buyer.public_key();
+  bid.provider = accomplice.public_key();
+  const auto buy_elsewhere = [&](const std::string& lease_id) {
+    bid.nonce = random_token(8);
+    const auto envelope = *wire::seal(buyer, bid);
+    const auto now = clock_.utc_ms();
+    const wire::Lease lease{lease_id, accomplice.public_key(),       envelope, now,
+                            now,      now + bid.slot_seconds * 1'000};
+    return market_->note_bought(*wire::seal(accomplice, lease), envelope);
+  };
+  EXPECT_EQ(buy_elsewhere(sold.lease_id).error().code, Code::kConflict);
+  EXPECT_EQ((*journal_->find_lease(sold.lease_id))->role, "sold");
+  EXPECT_EQ(market_->free()->cpu_millis, 1'500);
+  for (std::ptrdiff_t i = 0; i < Market::kBoughtPerIconMax; ++i)
+    ASSERT_TRUE(buy_elsewhere("l" + std::to_string(i)));
+  EXPECT_EQ(buy_elsewhere("one-more").error().code, Code::kLimit);
+}
+
+// What a stranger signs beside what we know is kept, and wrapped: it must stay readable for us.
+TEST_F(MarketTest, WhatIsBeyondMeasureIsNotKept) {
+  const auto reserve_with = [&](json::Value surplus) {
+    const auto envelope = offer(100);
+    auto body = bid_on(envelope).to_json();
+    body["x"] = std::move(surplus);
+    const auto reserved = market_->reserve(*wire::seal(icon_, "bid", body), envelope);
+    return reserved ? Code::kInternal : reserved.error().code;
+  };
+  json::Value deep = 1;
+  for (int i = 0; i < 12; ++i) deep = json::Array{std::move(deep)};
+  EXPECT_EQ(reserve_with(deep), Code::kLimit);
+  EXPECT_EQ(reserve_with(json::Value(std::string(2'000, 'x'))), Code::kLimit);
+  EXPECT_EQ(reserve_with(json::Object{{"of", "a newer version"}}), Code::kInternal) << "taken";
+  EXPECT_TRUE(journal_->leases());
 }
 
 }  // namespace
