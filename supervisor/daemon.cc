@@ -72,7 +72,8 @@ Endpoint Daemon::api_endpoint() const {
 Task<void> Daemon::look_after() {
   asio::steady_timer timer(host_->loop);
   for (std::uint64_t i = 0;; ++i) {
-    if (i % kTidyTurns == 0) co_await host_->containers->docker().remove_left_over();
+    if (i % kTidyTurns == 0)
+      tidying_.begin(host_->loop, host_->containers->docker().remove_left_over());
     timer.expires_after(kLookAfterEvery);
     const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
     if (error) co_return;
@@ -87,7 +88,7 @@ Task<void> Daemon::look_after() {
     asio::co_spawn(host_->loop, host_->containers->clear_left_over(), asio::detached);
     // Of a CRIU that was killed, say: the tree and its helpers come to us.
     reap_orphans([this](int pid) { return host_->containers->awaits(pid); });
-    co_await host_->mover->expire();
+    host_->mover->expire();
   }
 }
 

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "base/task.h"
 #include "supervisor/host.h"
+#include "supervisor/one_at_a_time.h"
 
 namespace icon::supervisor {
 
@@ -21,7 +22,8 @@ class Daemon {
   // Returns when everything is adopted and recovered and the sockets are open. Errors: kConflict
   // (a socket or the port is taken), kIo.
   Task<Status> start();
-  // Once a second, until the coroutine is cancelled: expiries and ends.
+  // Once a second, until the coroutine is cancelled: expiries and ends. Waits for nothing else: a
+  // sale that is looked after too late is void.
   Task<void> look_after();
   // Closes and removes the sockets. ICONs, tunnels and stubs go on, for the next supervisor, unless
   // `stop_icons`.
@@ -40,6 +42,7 @@ class Daemon {
   http::Router peer_router_;
   std::unique_ptr<http::Server> host_server_;
   std::unique_ptr<http::Server> peer_server_;
+  OneAtATime tidying_;  // of what Docker did not remove
 };
 
 }  // namespace icon::supervisor

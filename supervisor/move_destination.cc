@@ -1,5 +1,7 @@
 #include "supervisor/move_destination.h"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <charconv>
 #include <filesystem>
 
@@ -449,20 +451,29 @@ Task<void> DestinationMoves::recover() {
   }
 }
 
-Task<void> DestinationMoves::expire() {
+bool DestinationMoves::is_silent(const Move& move) const {
+  return !move.busy && !move.is_streaming && !move.transaction.finished() &&
+         host_.clock.steady() - move.last_heard > Millis(host_.config.silence_max_ms);
+}
+
+Task<void> DestinationMoves::give_up_silent(MovePtr move) {
+  if (!is_silent(*move)) co_return;  // a request was quicker
+  (void)co_await abort(
+      *move, "the source was silent for " + std::to_string(host_.config.silence_max_ms) + " ms");
+}
+
+void DestinationMoves::expire() {
   const auto now = host_.clock.steady();
-  const Millis silence_max(host_.config.silence_max_ms);
-  std::vector<MovePtr> moves;
-  for (const auto& [id, move] : moves_) moves.push_back(move);
-  for (const auto& move : moves) {
-    if (move->busy || move->is_streaming) continue;
-    if (move->transaction.finished()) {
-      if (now - move->last_heard > kFinishedKept) moves_.erase(move->record.id());
-    } else if (now - move->last_heard > silence_max) {
-      (void)co_await abort(
-          *move, "the source was silent for " + std::to_string(silence_max.count()) + " ms");
-    }
-  }
+  std::erase_if(moves_, [&](const auto& entry) {
+    const Move& move = *entry.second;
+    return !move.busy && !move.is_streaming && move.transaction.finished() &&
+           now - move.last_heard > kFinishedKept;
+  });
+  std::vector<MovePtr> silent;
+  for (const auto& [id, move] : moves_)
+    if (is_silent(*move)) silent.push_back(move);
+  for (const auto& move : silent)
+    boost::asio::co_spawn(host_.loop, give_up_silent(move), boost::asio::detached);
 }
 
 // --- Stubs of other hosts ------------------------------------------------------------------------

@@ -33,8 +33,9 @@ class DestinationMoves {
   // After a restart: what was not committed is discarded; what was committed but did not come to
   // life is too, and the source hears of it when it asks.
   Task<void> recover();
-  // Reservations and held copies whose source has been silent for too long.
-  Task<void> expire();
+  // Reservations and held copies whose source has been silent for too long: each is given up in the
+  // background.
+  void expire();
 
  private:
   struct Move;
@@ -67,6 +68,8 @@ class DestinationMoves {
   Task<Status> until_reseeded(Move& move);
   void forget_tunnel(const Move& move);
 
+  bool is_silent(const Move& move) const;
+  Task<void> give_up_silent(MovePtr move);
   Task<Status> abort(Move& move, std::string reason);
   Task<Status> abort_on_request(Move& move, std::string reason);
   Task<Status> while_busy(MovePtr move, Task<Status> work);

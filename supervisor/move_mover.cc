@@ -16,6 +16,7 @@
 #include "supervisor/move_parts.h"
 #include "supervisor/move_source.h"
 #include "supervisor/mover.h"
+#include "supervisor/one_at_a_time.h"
 #include "supervisor/stubs.h"
 #include "supervisor/traits.h"
 
@@ -80,11 +81,11 @@ class HostMover final : public Mover {
     co_return co_await stubs_.guide(icon, std::move(guided));
   }
 
-  Task<void> expire() override {
-    co_await stubs_.expire();
-    co_await arriving_.expire();
-    co_await host_.continuity->look_after();
-    if (expirations_++ % kForgetTurns == 0) co_await forget_old_images();
+  void expire() override {
+    stubs_ending_.begin(host_.loop, stubs_.expire());
+    arriving_.expire();
+    host_.continuity->look_after();
+    if (expirations_++ % kForgetTurns == 0) images_.begin(host_.loop, forget_old_images());
   }
 
  private:
@@ -158,6 +159,8 @@ class HostMover final : public Mover {
   DestinationMoves arriving_;
   std::map<std::string, std::unique_ptr<SourceMove>> leaving_;  // by ICON
   std::uint64_t expirations_ = 0;
+  OneAtATime stubs_ending_;
+  OneAtATime images_;
 };
 
 }  // namespace

@@ -55,8 +55,9 @@ class Mover {
   virtual Task<bool> carries_other_users() = 0;
   // What this host's kernel, processor and CRIU can do. Found out once; some 0.1 s.
   virtual Task<migration::HostTraits> traits() = 0;
-  // Called about once a second: stubs whose time is over, reservations nobody used.
-  virtual Task<void> expire() = 0;
+  // Called about once a second: stubs whose time is over, reservations nobody used. What takes time
+  // goes on in the background, one thing not waiting for the other.
+  virtual void expire() = 0;
 };
 
 // Implemented by supervisor/move_*.cc. `host` outlives the Mover.

@@ -301,7 +301,9 @@ Task<void> Stubs::expire() {
   const auto stubs = host_.journal->stubs();
   if (!stubs) co_return;
   for (const auto& stub : *stubs) {
-    if (stub.until_ms > host_.clock.utc_ms()) continue;
+    // While another went it may have been given more time.
+    const auto now = host_.journal->find_stub(stub.icon);
+    if (!now || !*now || (*now)->until_ms > host_.clock.utc_ms()) continue;
     if (const auto removed = co_await remove(stub.icon); !removed)
       log::error("stub.expire", {{"icon", stub.icon}, {"error", removed.error().message}});
   }

@@ -62,9 +62,9 @@ Task<void> Continuity::recover() {
     log::error("swarm.not_started", {{"error", started.error().message}});
 }
 
-Task<void> Continuity::look_after() {
-  co_await given_.expire();
-  if (host_.config.continuity.mode == ContinuityMode::kSingle) co_return;
+void Continuity::look_after() {
+  expiring_.begin(host_.loop, given_.expire());
+  if (host_.config.continuity.mode == ContinuityMode::kSingle) return;
   renew_contracts();
   held_.tick(wanted());
 }

@@ -14,6 +14,7 @@
 #include "supervisor/continuity/given_standbys.h"
 #include "supervisor/continuity/held_standbys.h"
 #include "supervisor/continuity/swarm.h"
+#include "supervisor/one_at_a_time.h"
 
 namespace icon::supervisor {
 
@@ -25,8 +26,8 @@ class Continuity {
   void add_peer_routes(http::Router& router);
   // After the stubs', before any socket listens.
   Task<void> recover();
-  // About once a second. Waits for no other host.
-  Task<void> look_after();
+  // About once a second. Waits for nothing.
+  void look_after();
   // An ICON of this host may be prepared for at a sibling. Errors: as HeldStandbys::consented().
   Status consented(const std::string& icon, const wire::Envelope& order);
   json::Object describe() const;
@@ -55,6 +56,7 @@ class Continuity {
   HeldStandbys held_;
   std::unique_ptr<Swarm> swarm_;
   std::map<std::string, Attempt> attempts_;  // contracts, by sibling
+  OneAtATime expiring_;
 };
 
 }  // namespace icon::supervisor

@@ -2,6 +2,10 @@
 //
 //   namespace icon-core-<pid>a: lo 192.0.2.10, icon-supervisor --DNAT--> veth --> ICON (echo)
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/un.h>
+
+#include <cstring>
 
 #include "supervisor/journal.h"
 #include "tests/netns/supervisor_host.h"
@@ -10,6 +14,43 @@ namespace icon::test {
 namespace {
 
 constexpr const char* kEcho = R"(["icon-core-echo","echo","7000"])";
+
+// A Docker Engine that takes every connection and never answers.
+class HungEngine {
+ public:
+  explicit HungEngine(const std::string& path)
+      : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un place{};
+    place.sun_family = AF_UNIX;
+    std::strncpy(place.sun_path, path.c_str(), sizeof place.sun_path - 1);
+    EXPECT_EQ(bind(fd_, reinterpret_cast<const sockaddr*>(&place), sizeof place), 0);
+    EXPECT_EQ(listen(fd_, 16), 0);
+  }
+  HungEngine(const HungEngine&) = delete;
+  HungEngine& operator=(const HungEngine&) = delete;
+  ~HungEngine() { close(fd_); }
+  bool is_asked() const {
+    pollfd asked{fd_, POLLIN, 0};
+    return poll(&asked, 1, 20'000) == 1;
+  }
+
+ private:
+  int fd_;
+};
+
+supervisor::LeaseRecord active_lease(const std::string& icon, std::int64_t start_ms,
+                                     std::int64_t expires_ms) {
+  supervisor::LeaseRecord lease;
+  lease.lease_id = "lease-1";
+  lease.icon = icon;
+  lease.role = "sold";
+  lease.state = "active";
+  lease.slot_seconds = 10;
+  lease.price_ucredits = 100;
+  lease.start_ms = start_ms;
+  lease.expires_ms = expires_ms;
+  return lease;
+}
 
 class SupervisorDaemonTest : public ::testing::Test {
  protected:
@@ -185,15 +226,8 @@ TEST_F(SupervisorDaemonTest, WhenItsSlotIsOverAnIconEnds) {
     const auto journal = supervisor::Journal::open(host_.directory() + "/state/journal.db");
     ASSERT_TRUE(journal) << journal.error().message;
     auto icon = **(*journal)->find_icon(id);
-    supervisor::LeaseRecord lease;
-    lease.lease_id = icon.lease_id = "lease-1";
-    lease.icon = id;
-    lease.role = "sold";
-    lease.state = "active";
-    lease.slot_seconds = 10;
-    lease.price_ucredits = 100;
-    lease.start_ms = icon.started_ms;
-    lease.expires_ms = icon.started_ms + 1;
+    const auto lease = active_lease(id, icon.started_ms, icon.started_ms + 1);
+    icon.lease_id = lease.lease_id;
     ASSERT_TRUE((*journal)->put_lease(lease));
     ASSERT_TRUE((*journal)->put_icon(icon));
   }
@@ -207,6 +241,31 @@ TEST_F(SupervisorDaemonTest, WhenItsSlotIsOverAnIconEnds) {
   EXPECT_EQ(leases.at(0).at("state"), "expired");
   EXPECT_FALSE(leases.at(0).at("receipt").as_object().empty());
   remove("echo", "null");
+}
+
+// Each container that it does not remove is waited for 60 s.
+TEST_F(SupervisorDaemonTest, ADockerThatHangsKeepsNoLeaseOpen) {
+  const std::string state = host_.directory() + "/state";
+  const HungEngine docker(host_.directory() + "/engine.sock");
+  host_.write_config("docker_socket: " + host_.directory() + "/engine.sock\n");
+  std::filesystem::create_directories(state + "/docker-left-over");
+  for (const char* container : {"/docker-left-over/c1", "/docker-left-over/c2"})
+    std::ofstream(state + container) << "an ICON";
+  {
+    const auto journal = supervisor::Journal::open(state + "/journal.db");
+    ASSERT_TRUE(journal) << journal.error().message;
+    const auto now = SystemClock().utc_ms();
+    const auto lease = active_lease(std::string(52, 'a'), now, now + 5'000);
+    ASSERT_TRUE((*journal)->put_lease(lease));
+  }
+  host_.start();
+  ASSERT_TRUE(docker.is_asked()) << host_.log();
+  const auto lease_is = [&](const char* expected) {
+    const auto leases = host_.get("/v1/leases").at("leases").as_array();
+    return leases.size() == 1 && leases.at(0).at("state") == expected;
+  };
+  EXPECT_TRUE(eventually([&] { return lease_is("expired"); }, Millis(60'000))) << host_.log();
+  EXPECT_TRUE(std::filesystem::exists(state + "/docker-left-over/c2"));
 }
 
 #ifdef ICON_HAS_DHT
