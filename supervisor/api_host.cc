@@ -181,11 +181,23 @@ Task<void> stream_migration(Host& host, http::Request request, http::LineWriter&
   }
 }
 
+// Decisions outlive their ICON's row. Then its name, or the beginning of its id, is found in what
+// is kept of its moves; its whole id always.
+std::string past_icon(Host& host, const std::string& text) {
+  const auto migrations = host.journal->migrations();  // the newest first
+  if (!migrations) return text;
+  for (const auto& migration : *migrations)
+    if (migration.icon_name == text ||
+        (text.size() >= Icons::kIdPrefixMin && migration.icon.starts_with(text)))
+      return migration.icon;
+  return text;
+}
+
 Result<json::Value> list_decisions(Host& host, http::Request request) {
   std::string icon_id;
   if (const auto& text = request.query["icon"]; !text.empty()) {
     const auto icon = host.icons->find(text);
-    icon_id = icon ? icon->id : text;  // decisions outlive their ICON
+    icon_id = icon ? icon->id : past_icon(host, text);
   }
   ICON_TRY(const auto decisions, host.journal->decisions(icon_id, kDecisionsMax));
   json::Array list;

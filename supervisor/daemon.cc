@@ -12,13 +12,16 @@
 #include "base/tls.h"
 #include "supervisor/api.h"
 #include "supervisor/docker/docker_containers.h"
+#include "supervisor/forgetting.h"
 
 namespace icon::supervisor {
 namespace {
 
 namespace asio = boost::asio;
 constexpr Millis kLookAfterEvery{1'000};
-constexpr std::uint64_t kTidyTurns = 60;  // what is seldom, once in so many
+// What is seldom, once in so many.
+constexpr std::uint64_t kTidyTurns = 60;
+constexpr std::uint64_t kForgetTurns = 3'600;
 constexpr Millis kStopGrace{5'000};
 constexpr unsigned kHostSocketMode = 0600;
 
@@ -69,11 +72,19 @@ Endpoint Daemon::api_endpoint() const {
   return peer_server_ ? peer_server_->local_endpoint() : Endpoint{};
 }
 
+void Daemon::tidy(std::uint64_t turn) {
+  if (turn % kTidyTurns == 0)
+    tidying_.begin(host_->loop, host_->containers->docker().remove_left_over());
+  if (turn < forget_at_) return;
+  const auto more = forget_past(*host_);
+  if (!more) log::error("journal.not_tidied", {{"error", more.error().message}});
+  forget_at_ = turn + (more && *more ? 1 : kForgetTurns);
+}
+
 Task<void> Daemon::look_after() {
   asio::steady_timer timer(host_->loop);
   for (std::uint64_t i = 0;; ++i) {
-    if (i % kTidyTurns == 0)
-      tidying_.begin(host_->loop, host_->containers->docker().remove_left_over());
+    tidy(i);
     timer.expires_after(kLookAfterEvery);
     const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
     if (error) co_return;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/asio/ssl/context.hpp>
+#include <cstdint>
 #include <memory>
 
 #include "base/http_server.h"
@@ -33,6 +34,7 @@ class Daemon {
   Endpoint api_endpoint() const;
 
  private:
+  void tidy(std::uint64_t turn);
   explicit Daemon(std::unique_ptr<Host> host) : host_(std::move(host)) {}
 
   std::unique_ptr<Host> host_;
@@ -42,7 +44,8 @@ class Daemon {
   http::Router peer_router_;
   std::unique_ptr<http::Server> host_server_;
   std::unique_ptr<http::Server> peer_server_;
-  OneAtATime tidying_;  // of what Docker did not remove
+  OneAtATime tidying_;           // of what Docker did not remove
+  std::uint64_t forget_at_ = 0;  // the turn
 };
 
 }  // namespace icon::supervisor

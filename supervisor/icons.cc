@@ -20,7 +20,6 @@
 namespace icon::supervisor {
 namespace {
 
-constexpr std::size_t kIdPrefixMin = 4;
 constexpr unsigned kSocketMode = 0666;  // the directory above is for the container alone
 constexpr Millis kEndGrace{0};
 constexpr Millis kEvictGrace{5'000};
@@ -100,7 +99,14 @@ Task<Result<IconRecord>> Icons::run(RunRequest request) {
 
 Task<void> Icons::forget_half_made(std::string icon_id) {
   warn_unless(co_await clear_away(icon_id, kEndGrace), icon_id, "half-made");
-  warn_unless(host_.journal->remove_icon(icon_id), icon_id, "journal");
+  warn_unless(forget(icon_id), icon_id, "journal");
+}
+
+Status Icons::forget(const std::string& icon_id) {
+  return host_.journal->transaction([&]() -> Status {
+    ICON_CHECK(forget_earlier_stubs(host_, icon_id));
+    return host_.journal->remove_icon(icon_id);
+  });
 }
 
 Status Icons::put_together(const IconRecord& icon, const KeyPair& key, const RunRequest& request) {
@@ -164,15 +170,13 @@ Task<Result<std::optional<int>>> Icons::remove(const std::string& icon_id, Milli
   settling_.erase(icon_id);
   ICON_CO_CHECK(cleared);
   if (!icon->lease_id.empty()) (void)host_.market->release(icon->lease_id);
-  ICON_CO_CHECK(host_.journal->remove_icon(icon_id));
-  statuses_.erase(icon_id);
+  ICON_CO_CHECK(forget(icon_id));
   log::info("icon.removed", {{"icon", icon_id}, {"name", icon->name}});
   co_return exit_status;
 }
 
 Task<Status> Icons::clear_away(const std::string& icon_id, Millis grace) {
-  close_socket(icon_id);
-  maps_.erase(icon_id);
+  left(icon_id);
   host_.events.close(EventHub::icon_topic(icon_id));
   Status first;
   const auto note = [&](Status status) {
@@ -198,6 +202,12 @@ Status Icons::open_socket(const std::string& icon_id) {
 }
 
 void Icons::close_socket(const std::string& icon_id) { sockets_.erase(icon_id); }
+
+void Icons::left(const std::string& icon_id) {
+  close_socket(icon_id);
+  statuses_.erase(icon_id);
+  maps_.erase(icon_id);
+}
 
 Status Icons::watch(const std::string& icon_id) {
   return host_.containers->watch(

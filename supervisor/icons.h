@@ -31,6 +31,8 @@ struct RunRequest {
 
 class Icons {
  public:
+  static constexpr std::size_t kIdPrefixMin = 4;  // characters, where an id's beginning will do
+
   // `host` owns this object.
   explicit Icons(Host& host);
   ~Icons();
@@ -67,6 +69,8 @@ class Icons {
   // The ICON's own socket in its run directory. Idempotent. Errors: kIo.
   Status open_socket(const std::string& icon_id);
   void close_socket(const std::string& icon_id);
+  // Its processes are not here any more: no socket, and nothing of what its agent told.
+  void left(const std::string& icon_id);
   // From now on the end of PID 1 makes the ICON "stopped": network and mounts go, lease and journal
   // are settled, the logs stay until DELETE. Errors: kNotFound.
   Status watch(const std::string& icon_id);
@@ -74,11 +78,14 @@ class Icons {
   // reason) if memory_arrived() says so, which it must in the end.
   void memory_arrives(const std::string& icon_id);
   void memory_arrived(const std::string& icon_id, const Status& outcome);
+  // The row of an ICON that is not here goes, with what only served it. Errors: kIo.
+  Status forget(const std::string& icon_id);
   // Frees container, network and socket of an ICON that has left or failed, not its journal row.
   // What is gone already is fine. Errors: the first thing that could not be removed.
   Task<Status> clear_away(const std::string& icon_id, Millis grace);
 
-  // The agent's last PUT /v1/self/status; empty when none came since our start.
+  // The agent's last PUT /v1/self/status; empty when none came since our start, or when the ICON is
+  // no longer here.
   const json::Object& status(const std::string& icon_id) const;
   void set_status(const std::string& icon_id, json::Object status);
   // The agent's last PUT /v1/self/map as checked JSON; empty when none came since our start, or

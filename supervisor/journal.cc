@@ -7,6 +7,7 @@
 #include <boost/json/serialize.hpp>
 #include <filesystem>
 
+#include "base/assert.h"
 #include "supervisor/journal_rows.h"
 
 namespace icon::supervisor {
@@ -70,6 +71,10 @@ Result<Record> parse_row(const std::string& text) {
   return record;
 }
 
+// Beside the schema: they change nothing for an older supervisor.
+constexpr const char* kIndexes =
+    "CREATE INDEX IF NOT EXISTS leases_by_state ON leases (state, expires_ms)";
+
 Status prepare_schema(SQLite::Database& database, const std::string& path) {
   const int version = database.execAndGet("PRAGMA user_version").getInt();
   const int application = database.execAndGet("PRAGMA application_id").getInt();
@@ -115,12 +120,23 @@ struct Journal::Database {
   int depth = 0;
 
   template <class... Values>
-  Status run(const char* sql, const Values&... values) {
+  Status run(const std::string& sql, const Values&... values) {
     return guarded([&]() -> Status {
       SQLite::Statement statement(sqlite, sql);
       bind_all(statement, values...);
       statement.exec();
       return {};
+    });
+  }
+  // Rows, by the last run().
+  std::size_t changed() { return static_cast<std::size_t>(sqlite3_changes(sqlite.getHandle())); }
+
+  template <class... Values>
+  Result<bool> any(const std::string& sql, const Values&... values) {
+    return guarded([&]() -> Result<bool> {
+      SQLite::Statement statement(sqlite, sql);
+      bind_all(statement, values...);
+      return statement.executeStep();
     });
   }
 
@@ -174,6 +190,7 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::string& path) {
                                       "): restore a copy, or move it away and start anew; running "
                                       "ICONs are then not adopted");
     ICON_CHECK(prepare_schema(sqlite, path));
+    sqlite.exec(kIndexes);
     std::filesystem::permissions(
         path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
     return std::unique_ptr<Journal>(new Journal(std::move(database)));
@@ -333,17 +350,39 @@ Result<std::vector<LeaseRecord>> Journal::open_leases() {
 }
 
 Status Journal::forget_closed_leases(UtcMillis ended_before_ms) {
+  const std::string closed =
+      "FROM leases WHERE state = 'lapsed' OR (state IN ('released', 'expired') AND expires_ms < ?)";
+  // Every second, and for nothing nearly always.
+  ICON_TRY(const bool any, database_->any("SELECT 1 " + closed + " LIMIT 1", ended_before_ms));
+  if (!any) return {};
   return transaction([&]() -> Status {
     ICON_CHECK(database_->run(
-        "DELETE FROM kv WHERE (key LIKE 'bid/%' OR key LIKE 'reservation/%') AND value IN (SELECT "
-        "lease_id FROM leases WHERE state = 'lapsed' OR (state NOT IN ('reserved', 'held', "
-        "'active') AND expires_ms < ?))",
+        "DELETE FROM kv WHERE ((key >= 'bid/' AND key < 'bid0') OR (key >= 'reservation/' AND key "
+        "< 'reservation0')) AND value IN (SELECT lease_id " +
+            closed + ")",
         ended_before_ms));
-    return database_->run(
-        "DELETE FROM leases WHERE state = 'lapsed' OR (state NOT IN ('reserved', 'held', 'active') "
-        "AND expires_ms < ?)",
-        ended_before_ms);
+    return database_->run("DELETE " + closed, ended_before_ms);
   });
+}
+
+Result<Journal::Forgotten> Journal::forget_past(UtcMillis before_ms, std::size_t count_max) {
+  const auto most = static_cast<std::int64_t>(count_max);
+  Forgotten gone;
+  ICON_CHECK(transaction([&]() -> Status {
+    // What has ended began before: so the index by time serves.
+    ICON_CHECK(database_->run(
+        "DELETE FROM migrations WHERE id IN (SELECT id FROM migrations WHERE started_ms < ?1 AND "
+        "ended_ms > 0 AND ended_ms < ?1 ORDER BY started_ms LIMIT ?2)",
+        before_ms, most));
+    gone.migrations = database_->changed();
+    ICON_CHECK(database_->run(
+        "DELETE FROM decisions WHERE id IN (SELECT id FROM decisions WHERE time_ms < ?1 AND icon "
+        "NOT IN (SELECT id FROM icons) LIMIT ?2)",
+        before_ms, most));
+    gone.decisions = database_->changed();
+    return {};
+  }));
+  return gone;
 }
 
 Status Journal::put_decision(const DecisionRecord& decision) {
@@ -368,7 +407,7 @@ Result<std::vector<DecisionRecord>> Journal::decisions(const std::string& icon,
 Status Journal::use_nonce(const std::string& kind, const std::string& nonce, UtcMillis expires_ms) {
   ICON_CHECK(
       database_->run("INSERT OR IGNORE INTO nonces VALUES (?, ?, ?)", kind, nonce, expires_ms));
-  if (sqlite3_changes(database_->sqlite.getHandle()) == 1) return {};
+  if (database_->changed() == 1) return {};
   return fail(Code::kConflict, "this " + kind + " was used before");
 }
 
@@ -382,6 +421,22 @@ Status Journal::put_value(const std::string& key, const std::string& value) {
 
 Result<std::optional<std::string>> Journal::value(const std::string& key) {
   return database_->text("SELECT value FROM kv WHERE key = ?", key);
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> Journal::values(std::string_view prefix) {
+  using Rows = std::vector<std::pair<std::string, std::string>>;
+  ICON_ASSERT(prefix.ends_with('/'));
+  const std::string from(prefix);
+  const std::string to = from.substr(0, from.size() - 1) + '0';  // what follows '/'
+  return guarded([&]() -> Result<Rows> {
+    Rows rows;
+    SQLite::Statement statement(database_->sqlite,
+                                "SELECT key, value FROM kv WHERE key >= ? AND key < ?");
+    bind_all(statement, from, to);
+    while (statement.executeStep())
+      rows.emplace_back(statement.getColumn(0).getString(), statement.getColumn(1).getString());
+    return rows;
+  });
 }
 
 Status Journal::remove_value(const std::string& key) {

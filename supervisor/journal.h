@@ -8,6 +8,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
@@ -157,11 +159,20 @@ class Journal {
   Result<std::vector<LeaseRecord>> leases();       // by their end, the earliest first
   Result<std::vector<LeaseRecord>> open_leases();  // held or active; the same order
   // Closed leases of which nobody will ask any more. A bid's replay is refused by its own expiry.
+  // Cheap when there are none.
   Status forget_closed_leases(UtcMillis ended_before_ms);
 
   Status put_decision(const DecisionRecord& decision);
   // Newest first; of all ICONs when `icon` is empty.
   Result<std::vector<DecisionRecord>> decisions(const std::string& icon, std::size_t count_max);
+
+  // Migrations that ended before `before_ms`, and decisions from before then whose ICON has no row;
+  // at most `count_max` of each. How many went.
+  struct Forgotten {
+    std::size_t migrations = 0;
+    std::size_t decisions = 0;
+  };
+  Result<Forgotten> forget_past(UtcMillis before_ms, std::size_t count_max);
 
   // Remembers a nonce until it expires. Errors: kConflict when it was seen before (a replay).
   Status use_nonce(const std::string& kind, const std::string& nonce, UtcMillis expires_ms);
@@ -169,6 +180,8 @@ class Journal {
 
   Status put_value(const std::string& key, const std::string& value);
   Result<std::optional<std::string>> value(const std::string& key);
+  // Those whose keys begin with `prefix`, which ends with '/'.
+  Result<std::vector<std::pair<std::string, std::string>>> values(std::string_view prefix);
   Status remove_value(const std::string& key);
 
  private:

@@ -119,6 +119,8 @@ class Market {
   // An offer that only that ICON may take, at what it won for; it draws on what is set aside.
   Result<wire::Envelope> offer_of_sale(const SaleOffer& of, const wire::Resources& resources,
                                        std::int64_t slot_seconds, wire::MicroCredits price);
+  // Once in a while: what was noted of such offers goes with them, and with their leases.
+  Status forget_sales();
   // Whether it has reserved by that offer.
   bool has_taken(const std::string& sale, const std::string& icon) const;
 

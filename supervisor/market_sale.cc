@@ -1,4 +1,6 @@
 // What the market owes to sales by sealed bids: slots set aside, and offers to those who won.
+#include <cstdlib>
+
 #include "base/encoding.h"
 #include "supervisor/market.h"
 #include "supervisor/market_rules.h"
@@ -7,11 +9,25 @@ namespace icon::supervisor {
 namespace {
 
 constexpr std::size_t kNonceBytes = 12;
+// How long after its offer a sale, here or in an exchange, may ask whether the slot was taken.
+constexpr Millis kMarksKept{3'600'000};
+constexpr std::string_view kOffers = "sale_offer/";
+constexpr std::string_view kLeases = "sale_lease/";
+constexpr std::string_view kTaken = "sale_taken/";
 
-std::string offer_key(const std::string& digest) { return "sale_offer/" + digest; }
-std::string lease_key(const std::string& lease_id) { return "sale_lease/" + lease_id; }
+std::string offer_key(const std::string& digest) { return std::string(kOffers) + digest; }
+std::string lease_key(const std::string& lease_id) { return std::string(kLeases) + lease_id; }
 std::string taken_key(const std::string& sale, const std::string& icon) {
-  return "sale_taken/" + sale + "/" + icon;
+  return std::string(kTaken) + sale + "/" + icon;
+}
+
+// The last word of a mark is when it may go.
+std::string until(const std::string& mark, UtcMillis end_ms) {
+  return mark + " " + std::to_string(end_ms);
+}
+UtcMillis end_of(const std::string& mark) {
+  const auto space = mark.rfind(' ');
+  return space == std::string::npos ? 0 : std::strtoll(mark.c_str() + space, nullptr, 10);
 }
 
 }  // namespace
@@ -44,7 +60,9 @@ Result<wire::Envelope> Market::offer_of_sale(const SaleOffer& of, const wire::Re
   offer.issued_ms = clock_.utc_ms();
   offer.expires_ms = offer.issued_ms + kOfferLifetime.count();
   ICON_TRY(auto envelope, wire::seal(key_, offer));
-  ICON_CHECK(journal_.put_value(offer_key(envelope.digest()), of.sale + " " + of.icon));
+  ICON_CHECK(
+      journal_.put_value(offer_key(envelope.digest()),
+                         until(of.sale + " " + of.icon, offer.expires_ms + kMarksKept.count())));
   return envelope;
 }
 
@@ -54,14 +72,32 @@ std::optional<Market::SaleOffer> Market::sale_of(const wire::Envelope& offer) co
   if (!text || !*text) return std::nullopt;
   const auto space = (*text)->find(' ');
   if (space == std::string::npos) return std::nullopt;
-  return SaleOffer{(*text)->substr(0, space), (*text)->substr(space + 1)};
+  const auto icon = (*text)->substr(space + 1);
+  return SaleOffer{(*text)->substr(0, space), icon.substr(0, icon.find(' '))};
 }
 
 Status Market::note_taken(const wire::Envelope& offer, const std::string& lease_id) {
   const auto sale = sale_of(offer);
   if (!sale) return {};
   ICON_CHECK(journal_.put_value(lease_key(lease_id), sale->sale));
-  return journal_.put_value(taken_key(sale->sale, sale->icon), lease_id);
+  return journal_.put_value(taken_key(sale->sale, sale->icon),
+                            until(lease_id, clock_.utc_ms() + kMarksKept.count()));
+}
+
+Status Market::forget_sales() {
+  return journal_.transaction([&]() -> Status {
+    for (const auto prefix : {kOffers, kTaken}) {
+      ICON_TRY(const auto marks, journal_.values(prefix));
+      for (const auto& [key, mark] : marks)
+        if (end_of(mark) <= clock_.utc_ms()) ICON_CHECK(journal_.remove_value(key));
+    }
+    ICON_TRY(const auto leases, journal_.values(kLeases));
+    for (const auto& [key, sale] : leases) {
+      ICON_TRY(const auto lease, journal_.find_lease(key.substr(kLeases.size())));
+      if (!lease) ICON_CHECK(journal_.remove_value(key));
+    }
+    return {};
+  });
 }
 
 bool Market::has_taken(const std::string& sale, const std::string& icon) const {

@@ -401,13 +401,14 @@ Task<void> DestinationMoves::discard(Move& move) {
           "migration.discard",
           {{"migration", move.record.id()}, {"what", what}, {"error", status.error().message}});
   };
-  if (move.birth) host_.icons->close_socket(id);
+  if (move.birth) host_.icons->left(id);
   note("container", co_await host_.containers->destroy(id));
   note("network", host_.network->detach(id));
   move.memory.reset();
   MemoryDirectory::remove_left_over(checkpoint_path(host_, move.record.id()));
   // What the ICON left here earlier (a stub) stays; a reservation does not.
   const auto stub = host_.journal->find_stub(id);
+  note("journal", forget_earlier_stubs(host_, id));
   if (stub && *stub)
     note("journal", host_.journal->set_icon_state(id, icon_state::kMoved));
   else

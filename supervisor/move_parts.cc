@@ -23,7 +23,9 @@ constexpr Millis kBackgroundLimit{5'000};
 constexpr Millis kRetryFirst{2'000};
 constexpr Millis kRetryMax{60'000};
 
-std::string stub_hosts_key(const std::string& icon_id) { return "stub_hosts/" + icon_id; }
+std::string stub_hosts_key(const std::string& icon_id) {
+  return std::string(kStubHostsPrefix) + icon_id;
+}
 
 }  // namespace
 
@@ -85,6 +87,10 @@ std::vector<json::Object> earlier_stubs(const Host& host, const std::string& ico
 
 Status note_earlier_stubs(const Host& host, const std::string& icon_id, json::Array stubs) {
   return host.journal->put_value(stub_hosts_key(icon_id), boost::json::serialize(stubs));
+}
+
+Status forget_earlier_stubs(const Host& host, const std::string& icon_id) {
+  return host.journal->remove_value(stub_hosts_key(icon_id));
 }
 
 net::IconNetwork icon_network(const Host& host, const IconRecord& icon) {

@@ -4,6 +4,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/address.h"
@@ -43,6 +44,9 @@ json::Object tunnel_row(const Endpoint& api, const net::TunnelEnd& remote);
 // Hosts that hold a stub of an ICON which runs here: {"host","api","epoch"} each.
 std::vector<json::Object> earlier_stubs(const Host& host, const std::string& icon_id);
 Status note_earlier_stubs(const Host& host, const std::string& icon_id, json::Array stubs);
+// It is not here any more. None is fine.
+Status forget_earlier_stubs(const Host& host, const std::string& icon_id);
+inline constexpr std::string_view kStubHostsPrefix = "stub_hosts/";  // in the journal, with its id
 
 // The ICON's ports and addresses for the network code. `stub_hosts` as known, less this host.
 net::IconNetwork icon_network(const Host& host, const IconRecord& icon);

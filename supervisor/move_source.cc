@@ -321,7 +321,7 @@ Task<Status> SourceMove::divert() {
 }
 
 Task<Status> SourceMove::destroy_original() {
-  host_.icons->close_socket(icon_id());
+  host_.icons->left(icon_id());
   host_.containers->unwatch(icon_id());
   // First what is true, whatever becomes of the cleaning: the ICON is somewhere else. What cannot
   // be removed now is tried again when the supervisor starts.
@@ -348,6 +348,8 @@ Task<void> SourceMove::settle_up() {
     if (const auto receipt = host_.market->release(icon_.lease_id); !receipt)
       log::warn("migration.receipt", {{"migration", id()}, {"error", receipt.error().message}});
   }
+  if (const auto gone = forget_earlier_stubs(host_, icon_id()); !gone)
+    log::warn("migration.journal", {{"migration", id()}, {"error", gone.error().message}});
   record_.end(0);
   record_.finish(to_string(SourceState::kDone), "");
 }

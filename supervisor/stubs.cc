@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "supervisor/continuity/continuity.h"
+#include "supervisor/forgetting.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
 #include "supervisor/tunnel_uses.h"
@@ -273,7 +274,10 @@ Task<void> Stubs::recover() {
 Task<Status> Stubs::remove(const std::string& icon_id) {
   ICON_CO_TRY(const auto stub, host_.journal->find_stub(icon_id));
   if (!stub) co_return fail(Code::kNotFound, "no stub of " + short_id(icon_id) + " here");
-  ICON_CO_CHECK(host_.network->remove_stub(icon_id));
+  // One that could not be set up again after a restart has no rules.
+  if (auto removed = host_.network->remove_stub(icon_id);
+      !removed && removed.error().code != Code::kNotFound)
+    co_return removed;
   ICON_CO_CHECK(host_.journal->remove_stub(icon_id));
   close_unused_tunnel(host_, stub->next_host);
   log::info("stub.removed", {{"icon", icon_id}});
@@ -306,6 +310,8 @@ Task<void> Stubs::expire() {
     if (!now || !*now || (*now)->until_ms > host_.clock.utc_ms()) continue;
     if (const auto removed = co_await remove(stub.icon); !removed)
       log::error("stub.expire", {{"icon", stub.icon}, {"error", removed.error().message}});
+    else if (const auto forgotten = forget_moved(host_); !forgotten)
+      log::error("icon.not_forgotten", {{"error", forgotten.error().message}});
   }
 }
 

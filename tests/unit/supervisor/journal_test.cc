@@ -163,6 +163,72 @@ TEST_F(JournalTest, OldDecisionsGo) {
   EXPECT_EQ(journal_->decisions("", 10)->size(), 10u);
 }
 
+// A month and a day later, with what is kept for a month.
+TEST_F(JournalTest, ThePastIsForgottenAfterItsTime) {
+  constexpr UtcMillis kDay = 24LL * 3600 * 1000;
+  constexpr UtcMillis kNow = 31 * kDay;
+  const auto move = [&](const std::string& id, UtcMillis started_ms, UtcMillis ended_ms) {
+    MigrationRecord record;
+    record.id = id;
+    record.icon = "gone";
+    record.started_ms = started_ms;
+    record.ended_ms = ended_ms;
+    EXPECT_TRUE(journal_->put_migration(record));
+  };
+  const auto decision = [&](const std::string& id, const std::string& icon, UtcMillis time_ms) {
+    EXPECT_TRUE(journal_->put_decision({id, icon, time_ms, "move", {}}));
+  };
+  move("old", 1, 2);
+  move("old too", 2, 3);
+  move("never ended", 3, 0);
+  move("long", 4, 2 * kDay);
+  decision("old", "gone", 1);
+  decision("new", "gone", 2 * kDay);
+  decision("of one that is here", "here", 1);
+  ASSERT_TRUE(journal_->put_icon(icon("here")));
+
+  const auto first = journal_->forget_past(kNow - 30 * kDay, 1);
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(first->migrations, 1u) << "not more than that at once";
+  EXPECT_EQ(first->decisions, 1u);
+  EXPECT_FALSE(*journal_->find_migration("old")) << "the oldest first";
+  const auto rest = journal_->forget_past(kNow - 30 * kDay, 10);
+  ASSERT_TRUE(rest) << rest.error().message;
+  EXPECT_EQ(rest->migrations, 1u);
+  EXPECT_EQ(rest->decisions, 0u);
+  EXPECT_TRUE(*journal_->find_migration("never ended"));
+  EXPECT_TRUE(*journal_->find_migration("long"));
+  EXPECT_EQ(journal_->decisions("gone", 10)->size(), 1u);
+  EXPECT_EQ(journal_->decisions("here", 10)->size(), 1u);
+  ASSERT_TRUE(journal_->remove_icon("here"));
+  EXPECT_EQ(journal_->forget_past(kNow - 30 * kDay, 10)->decisions, 1u);
+}
+
+TEST_F(JournalTest, WithALeaseGoesWhatNamesIt) {
+  const auto lease = [&](const std::string& id, const std::string& state, UtcMillis end_ms) {
+    LeaseRecord record;
+    record.lease_id = id;
+    record.state = state;
+    record.expires_ms = end_ms;
+    EXPECT_TRUE(journal_->put_lease(record));
+    EXPECT_TRUE(journal_->put_value("bid/of " + id, id));
+    EXPECT_TRUE(journal_->put_value("reservation/of " + id, id));
+  };
+  lease("open", "active", 10);
+  lease("new", "released", 200);
+  ASSERT_TRUE(journal_->forget_closed_leases(100));
+  EXPECT_EQ(journal_->leases()->size(), 2u);
+  lease("lapsed", "lapsed", 1'000);
+  lease("old", "expired", 99);
+  ASSERT_TRUE(journal_->put_value("other/of old", "old"));
+  ASSERT_TRUE(journal_->forget_closed_leases(100));
+  EXPECT_EQ(journal_->leases()->size(), 2u);
+  using Rows = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(*journal_->values("bid/"), (Rows{{"bid/of new", "new"}, {"bid/of open", "open"}}));
+  EXPECT_EQ(journal_->values("reservation/")->size(), 2u);
+  EXPECT_EQ(journal_->values("other/")->size(), 1u);
+}
+
 TEST_F(JournalTest, ASecondSupervisorIsAConflict) {
   const auto second = Journal::open(path());
   ASSERT_FALSE(second);

@@ -57,6 +57,20 @@ class SalesTest : public ::testing::Test {
     return *wire::seal(by,
                        wire::AuctionCommit{sale, by.public_key(), bid.digest(), clock_.utc_ms()});
   }
+  Result<wire::Envelope> take(const KeyPair& by, const wire::Envelope& offer) {
+    wire::Bid bid;
+    bid.icon = by.public_key();
+    bid.provider = provider_.public_key();
+    bid.offer_digest = offer.digest();
+    bid.resources = config_.sealed_bids.resources;
+    bid.slot_seconds = 100;
+    bid.price_ucredits = wire::open<wire::Offer>(offer)->price_ucredits;
+    bid.epoch = 2;
+    bid.nonce = random_token(8);
+    bid.issued_ms = clock_.utc_ms();
+    bid.expires_ms = bid.issued_ms + 30'000;
+    return market_->reserve(*wire::seal(by, bid), offer);
+  }
   static Code code(const Status& status) { return status ? Code::kInternal : status.error().code; }
   static Code code(const Result<wire::Envelope>& result) {
     return result ? Code::kInternal : result.error().code;
@@ -118,22 +132,8 @@ TEST_F(SalesTest, TheHighestBidWinsAtTheSecondPriceAndGetsItsLease) {
   EXPECT_EQ(sales_->claim(sale, a_.id())->digest(), offer->digest());
   const auto price = wire::open<wire::Offer>(*offer)->price_ucredits;
   EXPECT_EQ(price, 300);
-  const auto take = [&](const KeyPair& by) {
-    wire::Bid bid;
-    bid.icon = by.public_key();
-    bid.provider = provider_.public_key();
-    bid.offer_digest = offer->digest();
-    bid.resources = config_.sealed_bids.resources;
-    bid.slot_seconds = 100;
-    bid.price_ucredits = price;
-    bid.epoch = 2;
-    bid.nonce = random_token(8);
-    bid.issued_ms = clock_.utc_ms();
-    bid.expires_ms = bid.issued_ms + 30'000;
-    return market_->reserve(*wire::seal(by, bid), *offer);
-  };
-  EXPECT_EQ(code(take(b_)), Code::kRefused) << "another's offer";
-  ASSERT_TRUE(take(a_));
+  EXPECT_EQ(code(take(b_, *offer)), Code::kRefused) << "another's offer";
+  ASSERT_TRUE(take(a_, *offer));
   EXPECT_EQ(*market_->slots_set_aside(), 0);
   EXPECT_EQ(market_->free()->cpu_millis, 2'000) << "what was set aside is what was taken";
 }
@@ -200,6 +200,36 @@ TEST_F(SalesTest, WithoutBidsASaleIsVoidAndTheNextOneComesLater) {
   EXPECT_NE(sales_->list().back().at("sale").as_string(), sale);
   for (int i = 0; i < 40; ++i) wait(60'000);
   EXPECT_LE(sales_->list().size(), Sales::kKept);
+}
+
+TEST_F(SalesTest, WhatIsNotedOfASaleGoesWithIt) {
+  const auto noted = [&] {
+    std::size_t count = 0;
+    for (const char* prefix : {"sale_offer/", "sale_lease/", "sale_taken/"})
+      count += journal_->values(prefix)->size();
+    return count;
+  };
+  const auto sale = call();
+  const auto mine = bid(a_, 500, sale);
+  ASSERT_TRUE(sales_->commit(commit_to(a_, mine, sale), kHost));
+  wait(10'000);
+  ASSERT_TRUE(sales_->reveal(mine));
+  wait(10'000);
+  const auto offer = sales_->claim(sale, a_.id());
+  ASSERT_TRUE(offer) << offer.error().message;
+  ASSERT_TRUE(take(a_, *offer));
+  ASSERT_TRUE(market_->forget_sales());
+  EXPECT_EQ(noted(), 3U);
+  EXPECT_EQ(*market_->slots_set_aside(), 0);
+  // It is not confirmed, so its lease lapses; whose slot it was is still known.
+  clock_.advance(Market::kConfirmWithin);
+  ASSERT_TRUE(market_->expire());
+  ASSERT_TRUE(market_->forget_sales());
+  EXPECT_EQ(noted(), 2U);
+  EXPECT_TRUE(market_->has_taken(sale, a_.id()));
+  clock_.advance(Millis(2 * 3'600'000));
+  ASSERT_TRUE(market_->forget_sales());
+  EXPECT_EQ(noted(), 0U);
 }
 
 TEST_F(SalesTest, WhatWasWonAndNotClaimedIsSoldAgain) {
