@@ -4,7 +4,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/json/serialize.hpp>
 
 #include "base/log.h"
 #include "discovery/pinger.h"
@@ -108,32 +107,30 @@ void Swarm::read_reports() {
     if (report && (report->host == host_.key.public_key() || contracts_.sibling(report->host)))
       reports_.push_back(std::move(*report));
   }
-  standing_.clear();
-  for (const auto& [icon, decision] : view_.decisions) {
-    const auto object = json::parse_object(decision.text, SwarmBoard::kTextBytesMax);
-    const auto read =
-        object ? SwarmDecision::from_json(*object) : Result<SwarmDecision>(fail(object.error()));
-    if (read && read->icon == icon) standing_[icon] = *read;
-  }
+  standing_ = view_.standing();
   places_.decided(standing_);
 }
 
 Task<void> Swarm::orchestrate() {
   const auto decisions = chooser_.step(reports_, standing_, host_.clock.steady());
-  for (auto decision : decisions) {
-    decision.term = view_.term;
-    auto work = [this, icon = decision.icon, seen = view_,
-                 text = boost::json::serialize(decision.to_json())] {
-      return board_->decide(icon, text, seen);
-    };
-    const auto decided = co_await migration::run_on(pool_, std::move(work));
+  if (decisions.empty()) co_return;
+  auto work = [this, decisions, seen = view_] {
+    return board_->decide_all(decisions, seen, host_.clock);
+  };
+  const auto written = co_await migration::run_on(pool_, std::move(work));
+  for (std::size_t i = 0; i < written.count; ++i) {
+    const auto& decision = decisions[i];
+    chooser_.written(decision, host_.clock.steady());
     log::info("swarm.decided", {{"icon", decision.icon},
                                 {"to", decision.to.id()},
                                 {"move", decision.move},
-                                {"term", decision.term},
-                                {"error", decided ? "" : decided.error().message}});
-    if (!decided) co_return;  // the next meeting shows who is who
+                                {"term", view_.term}});
   }
+  // The rest comes again after the next meeting, which shows who is who.
+  if (written.count < decisions.size())
+    log::info("swarm.undecided", {{"icons", decisions.size() - written.count},
+                                  {"term", view_.term},
+                                  {"error", written.ended ? "" : written.ended.error().message}});
 }
 
 HostReport Swarm::report() const {

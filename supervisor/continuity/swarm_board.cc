@@ -1,5 +1,6 @@
 #include "supervisor/continuity/swarm_board.h"
 
+#include <boost/json/serialize.hpp>
 #include <cstdlib>
 
 namespace icon::supervisor {
@@ -63,6 +64,17 @@ json::Object range_of(const std::string& prefix) {
 }
 
 }  // namespace
+
+std::map<std::string, SwarmDecision> SwarmView::standing() const {
+  std::map<std::string, SwarmDecision> standing;
+  for (const auto& [icon, decision] : decisions) {
+    const auto object = json::parse_object(decision.text, SwarmBoard::kTextBytesMax);
+    const auto read =
+        object ? SwarmDecision::from_json(*object) : Result<SwarmDecision>(fail(object.error()));
+    if (read && read->icon == icon) standing[icon] = *read;
+  }
+  return standing;
+}
 
 Result<SwarmBoard> SwarmBoard::create(budget::ledger::EtcdOptions options, std::string host_id) {
   options.answer_bytes_max = kAnswerBytesMax;
@@ -149,6 +161,20 @@ Status SwarmBoard::decide(const std::string& icon, const std::string& text, cons
   ICON_TRY(const auto answer, etcd_.call("/v3/kv/txn", request));
   if (answer.contains("succeeded")) return {};  // false is left out
   return fail(Code::kConflict, "another host is the orchestrator, or has decided since");
+}
+
+SwarmBoard::Written SwarmBoard::decide_all(const std::vector<SwarmDecision>& decisions,
+                                           const SwarmView& seen, const Clock& clock) {
+  Written written;
+  const auto end = clock.steady() + kDecideFor;
+  for (auto decision : decisions) {
+    if (clock.steady() >= end) break;
+    decision.term = seen.term;
+    written.ended = decide(decision.icon, boost::json::serialize(decision.to_json()), seen);
+    if (!written.ended) break;
+    ++written.count;
+  }
+  return written;
 }
 
 }  // namespace icon::supervisor

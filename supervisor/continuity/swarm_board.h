@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "budget/ledger/etcd_gateway.h"
+#include "supervisor/continuity/swarm_choice.h"
 
 namespace icon::supervisor {
 
@@ -22,6 +24,9 @@ struct SwarmView {
     std::int64_t revision = 0;
   };
   std::map<std::string, Decision> decisions;  // by ICON
+
+  // The decisions that can be read, by ICON.
+  std::map<std::string, SwarmDecision> standing() const;
 };
 
 // Blocking; one thread at a time.
@@ -29,6 +34,9 @@ class SwarmBoard {
  public:
   static constexpr std::size_t kTextBytesMax = 256 << 10;
   static constexpr std::int64_t kLeaseSeconds = 3;
+  // Only a meeting keeps the lease, and with it the election: so long at most it is decided between
+  // two of them, a call that hangs not counted.
+  static constexpr Millis kDecideFor{1'000};
 
   // `options.prefix` names the swarm. Errors: kInvalid.
   static Result<SwarmBoard> create(budget::ledger::EtcdOptions options, std::string host_id);
@@ -38,6 +46,13 @@ class SwarmBoard {
   Result<SwarmView> meet(const std::string& report);
   // Errors: kConflict (no orchestrator any more, or another has decided since), and as above.
   Status decide(const std::string& icon, const std::string& text, const SwarmView& seen);
+  // One after the other, as many of them as there is time for, in the term of `seen`.
+  struct Written {
+    std::size_t count = 0;  // the first ones
+    Status ended;           // why the next was refused
+  };
+  Written decide_all(const std::vector<SwarmDecision>& decisions, const SwarmView& seen,
+                     const Clock& clock);
   const budget::ledger::EtcdGateway::Traffic& traffic() const { return etcd_.traffic(); }
 
  private:

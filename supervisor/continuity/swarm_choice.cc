@@ -307,12 +307,23 @@ std::vector<SwarmDecision> SwarmChooser::step(const std::vector<HostReport>& rep
         decision->sequence = before->second.sequence;
       }
       ++decision->sequence;
-      memory.decided = now;
       decisions.push_back(*decision);
     }
   }
   std::erase_if(memory_, [&](const auto& entry) { return !seen.contains(entry.first); });
+  std::sort(decisions.begin(), decisions.end(),
+            [](const auto& left, const auto& right) { return left.icon < right.icon; });
+  const auto next = std::find_if(decisions.begin(), decisions.end(), [&](const auto& decision) {
+    return decision.icon > written_last_;
+  });
+  std::rotate(decisions.begin(), next, decisions.end());
   return decisions;
+}
+
+void SwarmChooser::written(const SwarmDecision& decision, SteadyTime now) {
+  written_last_ = decision.icon;
+  if (const auto memory = memory_.find(decision.icon); memory != memory_.end())
+    memory->second.decided = now;
 }
 
 }  // namespace icon::supervisor

@@ -76,16 +76,19 @@ class SwarmChooser {
  public:
   explicit SwarmChooser(ChoiceLimits limits = {}) : limits_(limits) {}
 
-  // `standing`: what was decided before, by whomever. Only what is new comes back, without a term.
+  // `standing`: what was decided before, by whomever. Only what is new comes back, without a term:
+  // in turn, beginning behind the ICON for which something was written last.
   std::vector<SwarmDecision> step(const std::vector<HostReport>& reports,
                                   const std::map<std::string, SwarmDecision>& standing,
                                   SteadyTime now);
+  // A decision of the last step that stands now. What is not written is decided anew.
+  void written(const SwarmDecision& decision, SteadyTime now);
 
  private:
   struct Memory {
     std::optional<PublicKey> winner;
     int rounds_won = 0;
-    SteadyTime decided{};
+    SteadyTime decided{};  // when what stands was written
     SteadyTime arrived{};
     std::optional<SteadyTime> since;                       // it is seen where it is
     std::optional<PublicKey> host;                         // where it was
@@ -113,6 +116,7 @@ class SwarmChooser {
 
   ChoiceLimits limits_;
   std::map<std::string, Memory> memory_;  // by ICON
+  std::string written_last_;
 };
 
 // The users' weighted mean distance from a host; nullopt where it does not know them all.

@@ -1,7 +1,10 @@
 // The hosts of a swarm and their election on three etcd: one of them at a time, also when the
 // orchestrator falls silent and comes back.
+#include <set>
+
 #include "supervisor/continuity/swarm_board.h"
 #include "tests/ledger/etcd_cluster.h"
+#include "tests/ledger/slow_relay.h"
 
 namespace icon::supervisor {
 namespace {
@@ -73,6 +76,45 @@ TEST_F(SwarmTest, WhatOneMakesTooLargeIsNothingToTheOthers) {
   ASSERT_TRUE(view) << view.error().message;
   EXPECT_EQ(view->orchestrator, "a");
   EXPECT_EQ(view->reports, std::vector<std::string>{"report of b"});
+}
+
+// An etcd that is 50 ms away, and more to decide than there is time for under one lease of 3 s:
+//
+//   board --TCP--> relay, 50 ms a request --TCP--> etcd
+TEST_F(SwarmTest, ASlowEtcdLeavesNoIconUndecided) {
+  constexpr std::size_t kIcons = 100;
+  const test::SlowRelay relay(clients_[0], Millis(50));
+  auto far = options("/icon/swarm/slow/");
+  far.endpoints = {relay.url()};
+  auto board = std::move(*SwarmBoard::create(far, "a"));
+  std::vector<HostReport> reports(2);
+  for (auto& report : reports) {
+    report.host = KeyPair::generate().public_key();
+    report.free = {1'000, 1 << 30, 1 << 20};
+  }
+  for (std::size_t i = 0; i < kIcons; ++i)
+    reports[0].icons.push_back({KeyPair::generate().id(), 1, {1, 1, 1}, false, {}});
+
+  const SystemClock clock;
+  SwarmChooser chooser;
+  std::set<std::int64_t> terms;
+  std::map<std::string, SwarmDecision> standing;
+  // As the orchestrator's loop.
+  const auto round = [&] {
+    const auto view = board.meet("report of a");
+    if (!view) return false;
+    terms.insert(view->term);
+    standing = view->standing();
+    if (standing.size() == kIcons) return true;
+    const auto decisions = chooser.step(reports, standing, clock.steady());
+    const auto written = board.decide_all(decisions, *view, clock);
+    EXPECT_TRUE(written.ended) << written.ended.error().message;
+    for (std::size_t i = 0; i < written.count; ++i) chooser.written(decisions[i], clock.steady());
+    return false;
+  };
+  EXPECT_TRUE(test::eventually(round, Millis(60'000)));
+  EXPECT_EQ(standing.size(), kIcons);
+  EXPECT_EQ(terms.size(), 1u) << "the election stood all the time";
 }
 
 }  // namespace

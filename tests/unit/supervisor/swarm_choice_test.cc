@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/json/serialize.hpp>
+#include <set>
 
 #include "supervisor/continuity/swarm_distances.h"
 
@@ -27,8 +28,13 @@ class SwarmChoiceTest : public ::testing::Test {
   std::vector<SwarmDecision> step(Millis later = Millis(500)) {
     now_ += later;
     auto decided = chooser_.step(reports_, standing_, now_);
-    for (const auto& decision : decided) standing_[decision.icon] = decision;
+    for (const auto& decision : decided) stands(decision);
     return decided;
+  }
+
+  void stands(const SwarmDecision& decision) {
+    standing_[decision.icon] = decision;
+    chooser_.written(decision, now_);
   }
 
   const Address user_ = *Address::parse("192.0.2.7");
@@ -63,6 +69,39 @@ TEST_F(SwarmChoiceTest, PreparesAtTheNextBestAndMovesOnceItPays) {
   ASSERT_EQ(decided.size(), 1u);
   EXPECT_TRUE(decided[0].move);
   EXPECT_EQ(decided[0].sequence, 4);
+}
+
+// etcd is slow: of all that is decided one is written at a time.
+TEST_F(SwarmChoiceTest, WhatWasNotWrittenComesAgainAndEachHasItsTurn) {
+  for (int i = 0; i < 4; ++i) {
+    auto other = icon();
+    other.id = KeyPair::generate().id();
+    reports_[0].icons.push_back(other);
+  }
+  std::set<std::string> written;
+  for (std::size_t left = 5; left > 0; --left) {
+    const auto decided = chooser_.step(reports_, standing_, now_ += Millis(500));
+    ASSERT_EQ(decided.size(), left);
+    EXPECT_EQ(decided[0].sequence, 1);
+    stands(decided[0]);
+    written.insert(decided[0].icon);
+  }
+  EXPECT_EQ(written.size(), 5u);
+
+  // All are to move, and none of them is written twice before all others.
+  reports_[1].rtt_us[user_] = 4 * kMs;
+  written.clear();
+  chooser_.step(reports_, standing_, now_ += Millis(500));
+  for (int i = 0; i < 5; ++i) {
+    const auto decided = chooser_.step(reports_, standing_, now_ += Millis(500));
+    ASSERT_FALSE(decided.empty());
+    EXPECT_TRUE(decided[0].move);
+    EXPECT_TRUE(written.insert(decided[0].icon).second);
+    // As if it were out of date at once: the first alone could have all the time there is.
+    stands(decided[0]);
+    standing_[decided[0].icon].epoch = 2;
+  }
+  EXPECT_EQ(written.size(), 5u);
 }
 
 TEST_F(SwarmChoiceTest, NoRoomNoMoveAndTheOwnersBrake) {
