@@ -9,8 +9,9 @@ namespace icon::supervisor {
 namespace {
 
 constexpr std::size_t kNonceBytes = 12;
-// How long after its offer a sale, here or in an exchange, may ask whether the slot was taken.
-constexpr Millis kMarksKept{3'600'000};
+// So long after its offer a sale, here or in an exchange, may ask whether the slot was taken:
+// longer than any sale goes on.
+constexpr Millis kMarksKept{2LL * 24 * 3600 * 1000};
 constexpr std::string_view kOffers = "sale_offer/";
 constexpr std::string_view kLeases = "sale_lease/";
 constexpr std::string_view kTaken = "sale_taken/";

@@ -227,7 +227,7 @@ TEST_F(SalesTest, WhatIsNotedOfASaleGoesWithIt) {
   ASSERT_TRUE(market_->forget_sales());
   EXPECT_EQ(noted(), 2U);
   EXPECT_TRUE(market_->has_taken(sale, a_.id()));
-  clock_.advance(Millis(2 * 3'600'000));
+  clock_.advance(Millis(3LL * 24 * 3600 * 1000));
   ASSERT_TRUE(market_->forget_sales());
   EXPECT_EQ(noted(), 0U);
 }
