@@ -10,28 +10,12 @@
 
 #include "base/fd.h"
 #include "migration/archive_parts.h"
+#include "migration/beneath.h"
 
 namespace icon::migration {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Paths below `directory`, parents before children, sorted: the order is the same on each host.
-Result<std::vector<std::string>> list_tree(const std::string& directory) {
-  std::error_code error;
-  std::vector<std::string> paths;
-  fs::recursive_directory_iterator walk(directory, fs::directory_options::none, error);
-  if (error) return fail(Code::kIo, "read " + directory + ": " + error.message());
-  for (const fs::recursive_directory_iterator end; walk != end; walk.increment(error)) {
-    if (error) break;
-    paths.push_back(walk->path().lexically_relative(directory).string());
-  }
-  // A running service may remove a directory under the walk; what is left is still worth having.
-  if (error && error != std::errc::no_such_file_or_directory)
-    return fail(Code::kIo, "read " + directory + ": " + error.message());
-  std::sort(paths.begin(), paths.end());
-  return paths;
-}
 
 class TarWriter {
  public:
@@ -55,7 +39,8 @@ class TarWriter {
     else {
       ICON_TRY(paths, list_tree(part.directory));
     }
-    for (const auto& path : paths) ICON_CHECK(add_path(part, path));
+    ICON_TRY(const UniqueFd tree, open_tree(part.directory));
+    for (const auto& path : paths) ICON_CHECK(add_path(part, tree, path));
     return {};
   }
 
@@ -71,13 +56,17 @@ class TarWriter {
     void operator()(archive_entry_linkresolver* l) const { archive_entry_linkresolver_free(l); }
   };
 
-  Status add_path(const TreePart& part, const std::string& relative) {
-    const std::string source = part.directory + "/" + relative;
+  Status add_path(const TreePart& part, const UniqueFd& tree, const std::string& relative) {
+    const std::string name = part.directory + "/" + relative;
+    const auto place = find_place(tree, relative);
+    if (!place && place.error().code == Code::kNotFound) return {};  // gone since the listing
+    if (!place) return fail(place.error());
+    const std::string& source = place->path;
     UniqueFd file(open(source.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct stat info {};
     if (lstat(source.c_str(), &info) != 0) {
-      if (errno == ENOENT) return {};  // gone since the listing
-      return fail_errno("stat " + source);
+      if (errno == ENOENT) return {};
+      return fail_errno("stat " + name);
     }
     if (S_ISSOCK(info.st_mode)) return {};
     EntryPtr entry(archive_entry_new());
@@ -86,12 +75,12 @@ class TarWriter {
     const bool regular = S_ISREG(info.st_mode) && file;
     if (archive_read_disk_entry_from_file(disk_.get(), entry.get(), regular ? file.get() : -1,
                                           &info) < ARCHIVE_WARN)
-      return archive_error(disk_.get(), "read " + source);
+      return archive_error(disk_.get(), "read " + name);
     archive_entry* linked = entry.get();
     archive_entry* spare = nullptr;
     archive_entry_linkify(links_.get(), &linked, &spare);
     if (archive_write_header(out_.get(), entry.get()) < ARCHIVE_WARN)
-      return archive_error(out_.get(), "write header of " + source);
+      return archive_error(out_.get(), "write header of " + name);
     if (regular && archive_entry_hardlink(entry.get()) == nullptr)
       return copy_content(file.get(), part.prefix + "/" + relative, info.st_size);
     return {};
@@ -189,6 +178,12 @@ Result<TreeSnapshot> scan_tree(const std::string& directory) {
   return snapshot;
 }
 
+std::set<std::string> paths_of(const TreeSnapshot& snapshot) {
+  std::set<std::string> paths;
+  for (const auto& [path, stamp] : snapshot) paths.insert(paths.end(), path);
+  return paths;
+}
+
 TreeDifference difference(const TreeSnapshot& before, const TreeSnapshot& after) {
   TreeDifference result;
   for (const auto& [path, stamp] : after) {
@@ -201,19 +196,17 @@ TreeDifference difference(const TreeSnapshot& before, const TreeSnapshot& after)
 }
 
 Status remove_paths(const std::string& directory, const std::vector<std::string>& relative) {
+  ICON_TRY(const UniqueFd tree, open_tree(directory));
   for (const auto& path : relative) {
     for (const auto& part : fs::path(path))
       if (part == ".." || fs::path(path).is_absolute())
         return fail(Code::kInvalid, "path leaves its directory: " + path);
+    const auto place = find_place(tree, path);
+    // Its directory went, too, or a link or a file has come in its place.
+    if (!place && place.error().code == Code::kNotFound) continue;
+    if (!place) return fail(place.error());
     std::error_code error;
-    const fs::path target = fs::path(directory) / path;
-    const auto parent = fs::weakly_canonical(target.parent_path(), error);
-    const auto root = fs::weakly_canonical(directory, error);
-    const auto [root_end, parent_at] =
-        std::mismatch(root.begin(), root.end(), parent.begin(), parent.end());
-    if (root_end != root.end())
-      return fail(Code::kInvalid, "path leaves its directory by a link: " + path);
-    fs::remove_all(target, error);
+    fs::remove_all(place->path, error);
     if (error) return fail(Code::kIo, "remove " + path + ": " + error.message());
   }
   return {};

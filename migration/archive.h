@@ -31,9 +31,9 @@ struct ArchiveReport {
 using Progress = std::function<void(std::uint64_t bytes)>;
 
 // Keeps owners, modes, times, links, devices and extended attributes (overlay whiteouts and opaque
-// marks included); sockets are left out: they cannot be restored from a file. A file that shrinks
-// while it is read is padded with zeroes, one that grows is cut: the reader sees a whole archive.
-// Errors: kIo.
+// marks included); sockets are left out: they cannot be restored from a file. What vanishes while
+// it goes on is left out, too, and what comes to lie behind a link; a file that shrinks while it is
+// read is padded with zeroes, one that grows is cut: the reader sees a whole archive. Errors: kIo.
 Result<ArchiveReport> write_tar(int fd, const std::vector<TreePart>& parts,
                                 const Progress& progress);
 
@@ -45,7 +45,8 @@ struct ExtractLimits {
 // Extracts entries "prefix/..." into the directory of that prefix (which must exist, and may lie
 // behind links of the operator's). Refused: other prefixes, absolute paths, "..", a prefix itself
 // that is no directory, hard links out of their prefix, more than the limits allow. A symbolic link
-// on the way to an entry is removed, not followed. Owners, set-id bits and devices are kept: where
+// on the way to an entry is removed, not followed; a directory gives way to an entry that is none,
+// with all that it holds. Owners, set-id bits and devices are kept: where
 // the trees are mounted decides what they may do. Errors: kInvalid, kLimit, kIo.
 Result<ArchiveReport> read_tar(int fd, const std::map<std::string, std::string>& directories,
                                ExtractLimits limits);
@@ -64,7 +65,10 @@ struct FileStamp {
   auto operator<=>(const FileStamp&) const = default;
 };
 using TreeSnapshot = std::map<std::string, FileStamp>;
+// Of a tree that changes meanwhile, everything that stays is in it. Errors: kIo.
 Result<TreeSnapshot> scan_tree(const std::string& directory);
+// For TreePart::only: what has been looked at is what is sent, and difference() knows of all of it.
+std::set<std::string> paths_of(const TreeSnapshot& snapshot);
 
 struct TreeDifference {
   std::set<std::string> changed;  // new or different
@@ -72,8 +76,8 @@ struct TreeDifference {
 };
 TreeDifference difference(const TreeSnapshot& before, const TreeSnapshot& after);
 
-// Removes `relative` paths below `directory`, never following a link out of it. Errors: kInvalid
-// for paths that leave the directory.
+// Removes `relative` paths below `directory`; what a link on the way leads to stays. Errors:
+// kInvalid for paths that leave the directory.
 Status remove_paths(const std::string& directory, const std::vector<std::string>& relative);
 
 }  // namespace icon::migration

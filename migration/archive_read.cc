@@ -6,6 +6,7 @@
 
 #include "migration/archive.h"
 #include "migration/archive_parts.h"
+#include "migration/beneath.h"
 
 namespace icon::migration {
 namespace {
@@ -137,6 +138,22 @@ class TarReader {
     return {};
   }
 
+  // A directory of an earlier archive, where something else is now: libarchive removes it only if
+  // it is empty.
+  Status clear_directory(const EntryPlace& place) const {
+    const auto& root = roots_.find(place.part)->second;
+    ICON_TRY(const UniqueFd tree, open_tree(root.path));
+    const auto way = find_place(tree, place.relative);
+    if (!way && way.error().code == Code::kNotFound) return {};
+    if (!way) return fail(way.error());
+    struct stat info {};
+    if (lstat(way->path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) return {};
+    std::error_code error;
+    fs::remove_all(way->path, error);
+    if (error) return fail(Code::kIo, "replace " + place.name() + ": " + error.message());
+    return {};
+  }
+
   Status extract(archive_entry* entry) {
     ICON_TRY(const EntryPlace place, parse_place(archive_entry_pathname(entry)));
     ICON_TRY(const auto target, path_of(place));
@@ -148,6 +165,7 @@ class TarReader {
       return fail(Code::kInvalid, "archive: '" + name + "' must be a directory");
     archive_entry_set_pathname(entry, target.c_str());
     if (hardlink != nullptr) ICON_CHECK(set_hardlink(entry, place, hardlink));
+    if (archive_entry_filetype(entry) != AE_IFDIR) ICON_CHECK(clear_directory(place));
     const bool has_content = archive_entry_filetype(entry) == AE_IFREG && hardlink == nullptr;
     if (has_content) ICON_CHECK(count_content(archive_entry_size(entry)));
     if (archive_write_header(out_.get(), entry) < ARCHIVE_WARN)

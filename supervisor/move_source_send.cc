@@ -220,7 +220,10 @@ Task<Status> SourceMove::send_layer() {
   record_.begin("layer");
   auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
   ICON_CO_TRY(staged_layer_, co_await migration::run_on(worker_pool(), std::move(scan)));
-  std::vector<migration::TreePart> parts{{"upper", paths.upper}, {"bin", paths.run + "/bin"}};
+  // No more and no less than what was seen: what else there is in the gap is told from that.
+  const auto seen = migration::paths_of(staged_layer_);
+  std::vector<migration::TreePart> parts{{"upper", paths.upper, &seen},
+                                         {"bin", paths.run + "/bin"}};
   migration::TreeDifference since;
   if (standby_layer_) {  // all but what has changed is there
     since = migration::difference(*standby_layer_, staged_layer_);

@@ -180,7 +180,10 @@ Task<Status> HeldStandbys::fill_in(Key key, Standby& standby, wire::Envelope ord
   const auto paths = host_.containers->paths(key.first);
   auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
   ICON_CO_TRY(standby.layer, co_await migration::run_on(worker_pool(), std::move(scan)));
-  std::vector<migration::TreePart> layer{{"upper", paths.upper}, {"bin", paths.run + "/bin"}};
+  // No more and no less than what was seen: a move tells the rest from that.
+  const auto seen = migration::paths_of(standby.layer);
+  std::vector<migration::TreePart> layer{{"upper", paths.upper, &seen},
+                                         {"bin", paths.run + "/bin"}};
   ICON_CO_CHECK(co_await upload(key, target + "/layer", std::move(layer)));
   log::info("standby.held", {{"icon", key.first},
                              {"sibling", peer},
