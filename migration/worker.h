@@ -5,13 +5,21 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/task.h"
@@ -28,6 +36,31 @@ Task<std::invoke_result_t<Work>> run_on(boost::asio::thread_pool& pool, Work wor
   auto task = [work = std::move(work)]() mutable -> Task<Value> { co_return work(); };
   co_return co_await boost::asio::co_spawn(pool.get_executor(), std::move(task),
                                            boost::asio::use_awaitable);
+}
+
+// The same, for `limit` at most: then the work goes on, and what comes of it is forgotten. `work`
+// returns a Result or a Status and must not throw. Errors: those of `work`; kTimeout.
+template <class Work>
+Task<std::invoke_result_t<Work>> run_within(boost::asio::thread_pool& pool, Millis limit,
+                                            std::string what, Work work) {
+  struct State {
+    State(const boost::asio::any_io_executor& loop, Millis limit) : done(loop, limit) {}
+    boost::asio::steady_timer done;
+    std::optional<std::invoke_result_t<Work>> value;
+  };
+  const auto loop = co_await boost::asio::this_coro::executor;
+  const auto state = std::make_shared<State>(loop, limit);
+  boost::asio::post(pool, [loop, given = state, work = std::move(work)]() mutable {
+    // The state ends where it belongs, on the loop.
+    boost::asio::post(loop, [state = std::move(given), value = work()]() mutable {
+      state->value = std::move(value);
+      state->done.cancel();
+    });
+  });
+  co_await state->done.async_wait(kNoThrow);
+  if (state->value) co_return std::move(*state->value);
+  co_return fail(Code::kTimeout,
+                 what + ": not done within " + std::to_string(limit.count()) + " ms");
 }
 
 // Between a worker and the loop.

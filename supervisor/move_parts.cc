@@ -34,6 +34,11 @@ boost::asio::thread_pool& worker_pool() {
   return pool;
 }
 
+boost::asio::thread_pool& gap_pool() {
+  static boost::asio::thread_pool pool(1);
+  return pool;
+}
+
 std::string program_path(std::string_view name) {
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);

@@ -26,8 +26,11 @@ inline constexpr std::size_t kStubsMax = 16;  // hosts that forward to one ICON
 inline constexpr std::uint64_t kCheckpointBytesMax = 16ull << 30;
 inline constexpr std::uint64_t kImageBytesMax = 32ull << 30;
 
-// For hashing and scanning; one thread, so that bulk work never takes both cores.
+// For hashing, scanning and removing; one thread, so that bulk work never takes both cores. It may
+// take minutes, for anybody's ICON.
 boost::asio::thread_pool& worker_pool();
+// Another thread, for what a frozen service waits for: never behind strangers' bulk work.
+boost::asio::thread_pool& gap_pool();
 // A program that is installed beside this one: "/usr/lib/icon/icon-criu-hold".
 std::string program_path(std::string_view name);
 // Where the tmpfs of a migration is mounted.

@@ -75,7 +75,7 @@ class SourceMove {
   Task<void> let_datagrams_be_read();
   Task<Status> freeze();
   Task<Status> dump();
-  Task<Result<MoveStream::Rest>> collect_files();
+  Task<Result<MoveStream::Rest>> collect_files(Millis limit);
   Task<Status> transfer();
   Task<Status> restore_at_peer();
   Status journal_commit();

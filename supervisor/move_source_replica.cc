@@ -13,6 +13,8 @@
 namespace icon::supervisor {
 namespace {
 
+constexpr Millis kCollectLimit{60'000};
+
 // What makes the parent itself: never part of a copy.
 bool is_own(const std::string& path) {
   return path == "icon.key" || path == "birth.json" || path == "generation" || path == "state" ||
@@ -47,7 +49,7 @@ Status SourceMove::check_replica(const MoveRequest& request, const wire::MoveOrd
 // The tree is frozen. Copies on the checkpoint's tmpfs of what would change under the transfer.
 Task<Status> SourceMove::keep_files() {
   if (stream_) ICON_CO_CHECK(co_await stream_->until_memory_read());
-  ICON_CO_TRY(auto rest, co_await collect_files());
+  ICON_CO_TRY(auto rest, co_await collect_files(kCollectLimit));
   std::erase_if(rest.run_files, is_own);
   const std::map<std::string, std::string> kept{{"upper", memory_.path() + "/upper"},
                                                 {"run", memory_.path() + "/run"}};

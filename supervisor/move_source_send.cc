@@ -1,8 +1,9 @@
 // The source's work from RESERVE to RESTORE: what is sent, in which order, and what is stopped for
-// it. move_source.cc decides when.
+// it. move_source.cc decides when, move_source_files.cc has the files.
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -38,6 +39,13 @@ constexpr Millis kTransferLimit{60'000};
 constexpr std::uint64_t kTransferBytesPerMillisecond = 8'000;
 constexpr Millis kDocumentLifetime{3600'000};
 
+// A thread of its own for work on the memory of processes, some ms per GB: behind bulk work a move
+// would not end, or its service would write on what then travels in the gap.
+asio::thread_pool& memory_pool() {
+  static asio::thread_pool pool(1);
+  return pool;
+}
+
 json::Object stub_of(const Host& host, std::int64_t epoch) {
   return {{"host", host.id}, {"api", host.config.api.to_string()}, {"epoch", epoch}};
 }
@@ -57,23 +65,6 @@ Task<Result<json::Object>> SourceMove::call_peer(std::string method, std::string
   ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
   if (text.empty()) co_return json::Object{};
   co_return json::parse_object(text, kPeerAnswerBytesMax);
-}
-
-Task<Status> SourceMove::upload(std::string target, std::vector<migration::TreePart> parts) {
-  ICON_CO_TRY(auto source,
-              migration::TarSource::start(co_await asio::this_coro::executor, std::move(parts)));
-  UploadOf body(*source);
-  PeerRequest request;
-  request.api = api_;
-  request.peer = order_.to;
-  request.method = "PUT";
-  request.target = std::move(target);
-  request.upload = &body;
-  request.on_progress = [this](std::uint64_t bytes) { record_.progress(bytes); };
-  ICON_CO_TRY(const auto answer, co_await host_.peers->call(std::move(request)));
-  ICON_CO_TRY(const auto text, http::body_or_error(answer.response));
-  record_.end(answer.bytes_sent);
-  co_return Status{};
 }
 
 Task<Status> SourceMove::reserve() {
@@ -173,7 +164,7 @@ Task<Status> SourceMove::send_memory() {
   ICON_CO_CHECK(co_await stream_->until_converged());
   end_stream_phase();
   auto look = [pids = cgroup.processes()] { return migration::image_memory(pids); };
-  const auto in_images = co_await migration::run_on(worker_pool(), std::move(look));
+  const auto in_images = co_await migration::run_on(memory_pool(), std::move(look));
   if (!in_images)
     log::warn("migration.image_memory",
               {{"migration", id()}, {"error", in_images.error().message}});
@@ -206,35 +197,6 @@ Status SourceMove::start_stream(std::optional<migration::PageSource::Processes> 
 void SourceMove::end_stream_phase() {
   record_.end(stream_sent_ - stream_counted_);
   stream_counted_ = stream_sent_;
-}
-
-Task<Status> SourceMove::send_image() {
-  record_.begin("image");
-  std::vector<migration::TreePart> parts{{"image", icon_.lower_dir}};
-  co_return co_await upload("/v1/images/" + icon_.image_digest + "?migration=" + id(),
-                            std::move(parts));
-}
-
-Task<Status> SourceMove::send_layer() {
-  const auto paths = host_.containers->paths(icon_id());
-  record_.begin("layer");
-  auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
-  ICON_CO_TRY(staged_layer_, co_await migration::run_on(worker_pool(), std::move(scan)));
-  // No more and no less than what was seen: what else there is in the gap is told from that.
-  const auto seen = migration::paths_of(staged_layer_);
-  std::vector<migration::TreePart> parts{{"upper", paths.upper, &seen},
-                                         {"bin", paths.run + "/bin"}};
-  migration::TreeDifference since;
-  if (standby_layer_) {  // all but what has changed is there
-    since = migration::difference(*standby_layer_, staged_layer_);
-    removed_ = std::move(since.removed);
-    if (since.changed.empty()) {
-      record_.end(0);
-      co_return Status{};
-    }
-    parts = {{"upper", paths.upper, &since.changed}};
-  }
-  co_return co_await upload("/v1/migrations/" + id() + "/layer", std::move(parts));
 }
 
 Task<Status> SourceMove::quiesce() {
@@ -313,38 +275,17 @@ Task<Status> SourceMove::dump() {
   co_return Status{};
 }
 
-// What of the ICON's files has changed since they were sent ahead.
-Task<Result<MoveStream::Rest>> SourceMove::collect_files() {
-  const auto paths = host_.containers->paths(icon_id());
-  auto scan = [upper = paths.upper] { return migration::scan_tree(upper); };
-  ICON_CO_TRY(const auto now, co_await migration::run_on(worker_pool(), std::move(scan)));
-  auto delta = migration::difference(staged_layer_, now);
-  ICON_CO_TRY(const auto run_tree, migration::scan_tree(paths.run));
-  MoveStream::Rest rest;
-  rest.checkpoint = memory_.path() + "/images";
-  rest.upper = paths.upper;
-  rest.run = paths.run;
-  rest.upper_changed = std::move(delta.changed);
-  for (const auto& [path, stamp] : run_tree)
-    if (path != "bin" && !path.starts_with("bin/")) rest.run_files.insert(path);
-  rest.manifest = manifest();
-  for (const auto& path : delta.removed) rest.manifest.removed.emplace_back(path);
-  for (const auto& path : removed_)
-    if (!now.contains(path)) rest.manifest.removed.emplace_back(path);
-  co_return rest;
-}
-
 Task<Status> SourceMove::transfer() {
   record_.begin("transfer");
-  if (!kept_files_) {
-    ICON_CO_TRY(kept_files_, co_await collect_files());
-  }
-  if (!stream_) ICON_CO_CHECK(start_stream(std::nullopt));
-  ICON_CO_CHECK(stream_->give(std::move(*kept_files_)));
   const Millis limit =
       kTransferLimit +
       Millis(static_cast<std::int64_t>(dumped_bytes_ / kTransferBytesPerMillisecond));
-  asio::steady_timer timer(co_await asio::this_coro::executor, limit);
+  asio::steady_timer timer(co_await asio::this_coro::executor, limit);  // of all that follows
+  if (!kept_files_) {
+    ICON_CO_TRY(kept_files_, co_await collect_files(limit));
+  }
+  if (!stream_) ICON_CO_CHECK(start_stream(std::nullopt));
+  ICON_CO_CHECK(stream_->give(std::move(*kept_files_)));
   auto sent = co_await (stream_->until_sent() || timer.async_wait(asio::use_awaitable));
   if (sent.index() == 1)
     co_return fail(Code::kTimeout, "the checkpoint did not arrive within " +
@@ -380,7 +321,7 @@ Task<void> SourceMove::drop_stream() {
   stream_.reset();
   memory_.reset();
   auto let_go = [tracking = std::move(tracking)]() mutable { tracking.clear(); };
-  co_await migration::run_on(worker_pool(), std::move(let_go));
+  co_await migration::run_on(memory_pool(), std::move(let_go));
 }
 
 wire::Manifest SourceMove::manifest() const {

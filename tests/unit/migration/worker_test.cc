@@ -5,8 +5,10 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 namespace icon::migration {
 namespace {
@@ -67,6 +69,33 @@ TEST_F(WorkerTest, AbandonedEndsLeaveNoThreadBehind) {
     const auto report = co_await (*sink)->finish();
     EXPECT_FALSE(report);
   }(base_));
+}
+
+TEST_F(WorkerTest, WorkThatMustNotLastIsGivenUpAndTheNextIsDone) {
+  asio::thread_pool pool(1);
+  std::promise<void> released;
+  run([](asio::thread_pool& pool, std::promise<void>& released) -> Task<void> {
+    auto quick = []() -> Result<int> { return 7; };
+    const auto done = co_await run_within(pool, Millis(60'000), "quick", std::move(quick));
+    EXPECT_EQ(done.value_or(0), 7);
+    auto endless = [&released]() -> Status {
+      released.get_future().wait();
+      return {};
+    };
+    const auto given_up = co_await run_within(pool, Millis(10), "look at it", std::move(endless));
+    EXPECT_FALSE(given_up);
+    if (!given_up) {
+      EXPECT_EQ(given_up.error().code, Code::kTimeout);
+      EXPECT_EQ(given_up.error().message, "look at it: not done within 10 ms");
+    }
+    released.set_value();
+    auto failing = []() -> Status { return fail(Code::kIo, "no"); };
+    const auto failed = co_await run_within(pool, Millis(60'000), "failing", std::move(failing));
+    EXPECT_FALSE(failed);
+    if (!failed) {
+      EXPECT_EQ(failed.error().code, Code::kIo);
+    }
+  }(pool, released));
 }
 
 }  // namespace
