@@ -37,9 +37,15 @@ using Progress = std::function<void(std::uint64_t bytes)>;
 Result<ArchiveReport> write_tar(int fd, const std::vector<TreePart>& parts,
                                 const Progress& progress);
 
+struct PartLimit {
+  std::uint64_t bytes_max = 0;
+  std::string whose;  // for the error: "a slot of 4 GiB"
+};
+
 struct ExtractLimits {
   std::uint64_t bytes_max = 0;  // what the files hold together, holes included
   std::uint64_t entries_max = 1'000'000;
+  std::map<std::string, PartLimit> parts = {};  // of those that have one
 };
 
 // Extracts entries "prefix/..." into the directory of that prefix (which must exist, and may lie

@@ -129,12 +129,21 @@ class TarReader {
   }
 
   // What a file claims to be, holes included: a sparse one of a few bytes may claim the disk.
-  Status count_content(std::int64_t bytes) {
-    const std::uint64_t room = limits_.bytes_max - content_bytes_;
-    if (bytes < 0 || static_cast<std::uint64_t>(bytes) > room)
-      return fail(Code::kLimit,
-                  "archive holds more than " + std::to_string(limits_.bytes_max) + " bytes");
-    content_bytes_ += static_cast<std::uint64_t>(bytes);
+  Status count_content(const std::string& part, std::int64_t bytes) {
+    ICON_CHECK(count_up_to(limits_.bytes_max, content_bytes_, bytes, "archive"));
+    const auto own = limits_.parts.find(part);
+    if (own == limits_.parts.end()) return {};
+    const auto counted = count_up_to(own->second.bytes_max, part_bytes_[part], bytes,
+                                     "part '" + part + "' of the archive");
+    if (counted) return {};
+    return fail(counted.error().code,
+                counted.error().message + ", the limit of " + own->second.whose);
+  }
+  static Status count_up_to(std::uint64_t bytes_max, std::uint64_t& sum, std::int64_t bytes,
+                            const std::string& what) {
+    if (bytes < 0 || static_cast<std::uint64_t>(bytes) > bytes_max - sum)
+      return fail(Code::kLimit, what + " holds more than " + std::to_string(bytes_max) + " bytes");
+    sum += static_cast<std::uint64_t>(bytes);
     return {};
   }
 
@@ -167,7 +176,7 @@ class TarReader {
     if (hardlink != nullptr) ICON_CHECK(set_hardlink(entry, place, hardlink));
     if (archive_entry_filetype(entry) != AE_IFDIR) ICON_CHECK(clear_directory(place));
     const bool has_content = archive_entry_filetype(entry) == AE_IFREG && hardlink == nullptr;
-    if (has_content) ICON_CHECK(count_content(archive_entry_size(entry)));
+    if (has_content) ICON_CHECK(count_content(place.part, archive_entry_size(entry)));
     if (archive_write_header(out_.get(), entry) < ARCHIVE_WARN)
       return archive_error(out_.get(), "create " + name);
     if (has_content) ICON_CHECK(copy_content(name, archive_entry_size(entry)));
@@ -206,6 +215,7 @@ class TarReader {
   ArchivePtr out_;
   ArchiveReport report_;
   std::uint64_t content_bytes_ = 0;
+  std::map<std::string, std::uint64_t> part_bytes_;
 };
 
 }  // namespace

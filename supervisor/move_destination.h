@@ -55,6 +55,7 @@ class DestinationMoves {
   Task<Status> receive_stream(Move& move, http::BodyReader& body);
   Task<http::Response> answer_mark(MovePtr move, std::uint32_t mark);
   void watch_pages(const Move& move, std::shared_ptr<migration::PageDaemon> pages);
+  static std::uint64_t images_bytes_max(const Move& move);
   Status verify_checkpoint(Move& move, std::string_view manifest);
   Task<Status> prepare_restore(Move& move);
   Task<Status> restore(Move& move);

@@ -1,5 +1,6 @@
 // STAGE and TRANSFER at the destination: what arrives, where it is put, and whether it is what was
 // signed.
+#include <algorithm>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -21,12 +22,30 @@ namespace {
 // After that the source is told how far it is, and asks again.
 constexpr Millis kMarkPatience{10'000};
 
+// What the images may hold beside the ICON's memory: tables, names, files without a name (up to
+// migration::kNamelessBytesMax each).
+constexpr std::uint64_t kImagesBesideMemory = 256 << 20;
+// Pages that forked processes share count once for the ICON's limit, and are in the images of each
+// where they do not travel apart.
+constexpr std::uint64_t kImagesOfOnePage = 4;
+// So that it is the archive that ends, and says why.
+constexpr std::uint64_t kTmpfsSpare = 64 << 20;
+
 using Directories = std::map<std::string, std::string>;
 
 }  // namespace
 
 std::uint64_t DestinationMoves::staging_left(const Move& move) {
   return kImageBytesMax - std::min(move.staged_bytes, kImageBytesMax);
+}
+
+// A tmpfs is in nobody's cgroup: a small slot must not fill the host's memory through one. What may
+// be used here is never 0: such a lease is refused.
+std::uint64_t DestinationMoves::images_bytes_max(const Move& move) {
+  const auto memory = static_cast<std::uint64_t>(move.allowed.memory_bytes);
+  const auto most = kCheckpointBytesMax / kImagesOfOnePage;
+  return std::min(kCheckpointBytesMax,
+                  std::min(memory, most) * kImagesOfOnePage + kImagesBesideMemory);
 }
 
 // Nothing is written into an ICON's files once its checkpoint is here.
@@ -137,6 +156,9 @@ class DestinationMoves::Stream {
                                     {"run", paths.run}};
       migration::ExtractLimits limits;
       limits.bytes_max = kCheckpointBytesMax;
+      limits.parts["checkpoint"] = {
+          images_bytes_max(move_),
+          "a slot of " + std::to_string(move_.allowed.memory_bytes) + " bytes of memory"};
       ICON_CO_TRY(sink_, migration::TarSink::start(co_await boost::asio::this_coro::executor,
                                                    directories, limits));
     }
@@ -164,7 +186,7 @@ Task<http::Response> DestinationMoves::answer_stream(MovePtr move, http::BodyRea
 Task<Status> DestinationMoves::receive_stream(Move& move, http::BodyReader& body) {
   ICON_CO_CHECK(still_staging(move));
   ICON_CO_TRY(move.memory, MemoryDirectory::create(checkpoint_path(host_, move.record.id()),
-                                                   kCheckpointBytesMax));
+                                                   images_bytes_max(move) + kTmpfsSpare));
   ICON_CO_CHECK(make_directories(move.memory.path() + "/images", 0700));
   ICON_CO_CHECK(co_await checkpointer_.prepare(move.memory.path()));
   migration::FrameReader frames;

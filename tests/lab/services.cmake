@@ -16,9 +16,11 @@ icon_service_root(memcached ${image_files}/make-rootfs ${service_roots}/memcache
 get_property(stamps GLOBAL PROPERTY icon_service_stamps)
 add_custom_target(service_roots DEPENDS ${stamps} image_nginx)
 
-icon_test(services_lab_test SOURCES services_test.cc LINKS icon_lab TIMEOUT 200)
-target_compile_definitions(services_lab_test PRIVATE ICON_CRIU="${ICON_CRIU}"
-  ICON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ICON_SERVICE_ROOTS="${service_roots}"
-  ICON_IMAGES_DIR="${ICON_IMAGES}")
-add_dependencies(services_lab_test service_roots icon icon-agent icon-supervisor icon-tunnel
-  icon-stub icon-criu-hold icon-pages icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)
+foreach(test services small_slot)
+  icon_test(${test}_lab_test SOURCES ${test}_test.cc LINKS icon_lab TIMEOUT 200)
+  target_compile_definitions(${test}_lab_test PRIVATE ICON_CRIU="${ICON_CRIU}"
+    ICON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ICON_SERVICE_ROOTS="${service_roots}"
+    ICON_IMAGES_DIR="${ICON_IMAGES}")
+  add_dependencies(${test}_lab_test service_roots icon icon-agent icon-supervisor icon-tunnel
+    icon-stub icon-criu-hold icon-pages icon-freeze-guard icon-lab-relay icon-lab-guard icon-lab-load)
+endforeach()

@@ -210,6 +210,27 @@ TEST_F(ArchiveTest, ASparseFileCountsWithItsHoles) {
   EXPECT_TRUE(extract({{"upper/one", AE_IFREG, "", "x", half}}, "", 15 << 20));
 }
 
+TEST_F(ArchiveTest, APartMayHaveALimitOfItsOwn) {
+  fs::create_directories(base_ + "/run");
+  write_file(source() + "/a", std::string(600, 'x'));
+  write_file(source() + "/b", std::string(600, 'x'));
+  auto file = archive_file();
+  ASSERT_TRUE(write_tar(file.get(), {{"upper", source()}, {"run", source()}}, nullptr));
+  const auto extract_within = [&](std::uint64_t run_bytes_max) {
+    lseek(file.get(), 0, SEEK_SET);
+    ExtractLimits limits;
+    limits.bytes_max = 2400;
+    limits.parts = {{"run", {run_bytes_max, "a test"}}};
+    return read_tar(file.get(), {{"upper", target()}, {"run", base_ + "/run"}}, limits);
+  };
+  EXPECT_TRUE(extract_within(1200));
+  const auto refused = extract_within(1199);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kLimit);
+  EXPECT_EQ(refused.error().message,
+            "part 'run' of the archive holds more than 1199 bytes, the limit of a test");
+}
+
 TEST_F(ArchiveTest, RefusesToWriteThroughALink) {
   fs::create_directory(base_ + "/outside");
   fs::create_directory_symlink(base_ + "/outside", target() + "/dir");
