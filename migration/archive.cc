@@ -195,8 +195,10 @@ TreeDifference difference(const TreeSnapshot& before, const TreeSnapshot& after)
   return result;
 }
 
-Status remove_paths(const std::string& directory, const std::vector<std::string>& relative) {
+Status remove_paths(const std::string& directory, const std::vector<std::string>& relative,
+                    const std::string& aside) {
   ICON_TRY(const UniqueFd tree, open_tree(directory));
+  std::size_t moved = 0;
   for (const auto& path : relative) {
     for (const auto& part : fs::path(path))
       if (part == ".." || fs::path(path).is_absolute())
@@ -206,6 +208,11 @@ Status remove_paths(const std::string& directory, const std::vector<std::string>
     if (!place && place.error().code == Code::kNotFound) continue;
     if (!place) return fail(place.error());
     std::error_code error;
+    if (!aside.empty() && fs::is_directory(fs::symlink_status(place->path, error))) {
+      fs::create_directories(aside, error);
+      fs::rename(place->path, aside + "/" + std::to_string(moved++), error);
+      if (!error) continue;  // else at once: on another file system
+    }
     fs::remove_all(place->path, error);
     if (error) return fail(Code::kIo, "remove " + path + ": " + error.message());
   }

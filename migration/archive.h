@@ -82,8 +82,10 @@ struct TreeDifference {
 };
 TreeDifference difference(const TreeSnapshot& before, const TreeSnapshot& after);
 
-// Removes `relative` paths below `directory`; what a link on the way leads to stays. Errors:
-// kInvalid for paths that leave the directory.
-Status remove_paths(const std::string& directory, const std::vector<std::string>& relative);
+// Removes `relative` paths below `directory`; what a link on the way leads to stays. With `aside`,
+// a directory that is made here on the same file system, whole directories are only moved into it:
+// to remove them may take long. Errors: kInvalid for paths that leave the directory.
+Status remove_paths(const std::string& directory, const std::vector<std::string>& relative,
+                    const std::string& aside = "");
 
 }  // namespace icon::migration

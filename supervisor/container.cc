@@ -18,6 +18,7 @@
 #include "base/subprocess.h"
 #include "supervisor/docker/docker_containers.h"
 #include "supervisor/docker/image_root.h"
+#include "supervisor/removal.h"
 #include "supervisor/safe_path.h"
 
 namespace icon::supervisor {
@@ -311,10 +312,8 @@ Task<Status> Containers::try_to_destroy(const std::string& icon_id) {
     first = std::move(unmounted);
   // A mount that stayed keeps the directory: removing would go into what is mounted.
   if (root_mounted(icon_id)) co_return first;
-  const std::string directory = paths(icon_id).directory;
-  std::error_code error;
-  std::filesystem::remove_all(directory, error);
-  if (error && first) first = fail(Code::kIo, "remove " + directory + ": " + error.message());
+  if (auto removed = remove_later(config_.state_dir, paths(icon_id).directory); !removed && first)
+    first = std::move(removed);
   co_return first;
 }
 

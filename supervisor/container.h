@@ -146,8 +146,9 @@ class Containers {
   // SIGKILL to whoever is left, unmounts, removes cgroups and runc's state; the directories, with
   // the logs, stay. What is already gone is fine.
   Task<Status> release_processes(const std::string& icon_id);
-  // That, and the directories. What is already gone is fine. Errors: the first thing that could not
-  // be removed; the rest is tried, and all of it again by clear_left_over().
+  // That, and the directories (removal.h: their contents go later). What is already gone is fine.
+  // Errors: the first thing that could not be removed; the rest is tried, and all of it again by
+  // clear_left_over().
   Task<Status> destroy(const std::string& icon_id);
   // About once a second: what could not be removed before. A task may hang in the kernel for longer
   // than anybody waits for it.

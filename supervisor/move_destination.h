@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/http_server.h"
 #include "base/task.h"
@@ -56,7 +57,9 @@ class DestinationMoves {
   Task<http::Response> answer_mark(MovePtr move, std::uint32_t mark);
   void watch_pages(const Move& move, std::shared_ptr<migration::PageDaemon> pages);
   static std::uint64_t images_bytes_max(const Move& move);
-  Status verify_checkpoint(Move& move, std::string_view manifest);
+  Task<Status> remove_from_layer(Move& move, std::vector<std::string> paths);
+  // The paths that have been removed from the layer since it was sent.
+  Result<std::vector<std::string>> verify_checkpoint(Move& move, std::string_view manifest);
   Task<Status> prepare_restore(Move& move);
   Task<Status> restore(Move& move);
   Task<Status> commit(Move& move, const json::Object& body);

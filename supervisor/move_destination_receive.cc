@@ -13,6 +13,7 @@
 #include "migration/worker.h"
 #include "supervisor/move_destination_move.h"
 #include "supervisor/move_parts.h"
+#include "supervisor/removal.h"
 #include "supervisor/staging.h"
 #include "supervisor/upload_pace.h"
 
@@ -30,6 +31,8 @@ constexpr std::uint64_t kImagesBesideMemory = 256 << 20;
 constexpr std::uint64_t kImagesOfOnePage = 4;
 // So that it is the archive that ends, and says why.
 constexpr std::uint64_t kTmpfsSpare = 64 << 20;
+// In the gap: what the source's ICON has removed.
+constexpr Millis kRemoveLimit{30'000};
 
 using Directories = std::map<std::string, std::string>;
 
@@ -61,7 +64,8 @@ Task<Status> DestinationMoves::receive_image(Move& move, std::string digest,
   ICON_CO_CHECK(still_staging(move));
   if (digest != move.digest) co_return fail(Code::kInvalid, "that image was not announced");
   move.record.begin("image");
-  ArrivingImage image{move.icon.lower_dir, std::move(digest), move.record.id(), staging_left(move)};
+  ArrivingImage image{move.icon.lower_dir, std::move(digest), move.record.id(), staging_left(move),
+                      host_.config.state_dir};
   ICON_CO_TRY(const auto bytes, co_await store_image(std::move(image), body));
   move.staged_bytes += bytes;
   move.record.end(bytes);
@@ -206,8 +210,25 @@ Task<Status> DestinationMoves::receive_stream(Move& move, http::BodyReader& body
   }
   if (!frames.is_complete()) co_return fail(Code::kInvalid, "the stream broke off");
   ICON_CO_TRY(const auto manifest, co_await stream.finish());
-  ICON_CO_CHECK(verify_checkpoint(move, manifest));
+  ICON_CO_TRY(auto removed, verify_checkpoint(move, manifest));
+  ICON_CO_CHECK(co_await remove_from_layer(move, std::move(removed)));
+  ICON_CO_CHECK(still_staging(move));  // it may have been given up meanwhile
+  ICON_CO_CHECK(host_.market->usable_lease(move.lease.lease_id, move.icon.id));
+  ICON_CO_CHECK(host_.journal->check_epoch(move.icon.id, move.order.epoch));
   co_return co_await restore(move);
+}
+
+// In the gap: whole directories are only moved aside here.
+Task<Status> DestinationMoves::remove_from_layer(Move& move, std::vector<std::string> paths) {
+  if (paths.empty()) co_return Status{};
+  ICON_CO_CHECK(make_directories(host_.config.state_dir + "/" + kRemovedDirectory, 0700));
+  const std::string aside = place_aside(host_.config.state_dir, move.record.id());
+  auto remove = [upper = host_.containers->paths(move.icon.id).upper, paths = std::move(paths),
+                 aside] { return migration::remove_paths(upper, paths, aside); };
+  const auto removed = co_await migration::run_within(
+      gap_pool(), kRemoveLimit, "remove what is gone at the source", std::move(remove));
+  remove_aside(aside);
+  co_return removed;
 }
 
 Task<http::Response> DestinationMoves::answer_mark(MovePtr move, std::uint32_t mark) {
@@ -227,7 +248,8 @@ Task<http::Response> DestinationMoves::answer_mark(MovePtr move, std::uint32_t m
   co_return http::json_response(200, json::Object{{"mark", move->mark}});
 }
 
-Status DestinationMoves::verify_checkpoint(Move& move, std::string_view text) {
+Result<std::vector<std::string>> DestinationMoves::verify_checkpoint(Move& move,
+                                                                     std::string_view text) {
   ICON_TRY(auto envelope_json, json::parse_object(text, migration::kManifestBytesMax));
   ICON_TRY(const auto envelope, wire::parse_envelope(json::Value(std::move(envelope_json))));
   ICON_TRY(const auto manifest, wire::open<wire::Manifest>(envelope));
@@ -246,9 +268,7 @@ Status DestinationMoves::verify_checkpoint(Move& move, std::string_view text) {
   }
   std::vector<std::string> removed;
   for (const auto& path : manifest.removed) removed.emplace_back(path.as_string());
-  ICON_CHECK(host_.market->usable_lease(move.lease.lease_id, move.icon.id));
-  ICON_CHECK(host_.journal->check_epoch(move.icon.id, move.order.epoch));
-  return migration::remove_paths(host_.containers->paths(move.icon.id).upper, removed);
+  return removed;
 }
 
 }  // namespace icon::supervisor

@@ -5,6 +5,8 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "migration/criu_checkpointer.h"
@@ -17,6 +19,7 @@
 #include "supervisor/move_source.h"
 #include "supervisor/mover.h"
 #include "supervisor/one_at_a_time.h"
+#include "supervisor/removal.h"
 #include "supervisor/stubs.h"
 #include "supervisor/traits.h"
 
@@ -52,6 +55,7 @@ class HostMover final : public Mover {
   }
 
   Task<void> recover() override {
+    remove_left_aside(host_.config.state_dir);
     remove_half_images();
     co_await recover_tunnels();
     co_await stubs_.recover();
@@ -102,9 +106,13 @@ class HostMover final : public Mover {
     std::error_code error;
     std::filesystem::directory_iterator images(host_.config.state_dir + "/images", error);
     if (error) return;
+    std::vector<std::string> half;
     for (const auto& entry : images)
       if (entry.path().filename().string().find('.') != std::string::npos)
-        std::filesystem::remove_all(entry.path(), error);
+        half.push_back(entry.path());
+    for (const auto& path : half)
+      if (const auto removed = remove_later(host_.config.state_dir, path); !removed)
+        log::warn("images.left_over", {{"path", path}, {"error", removed.error().message}});
   }
 
   Task<void> forget_old_images() {

@@ -5,8 +5,10 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "migration/worker.h"
 #include "supervisor/move_parts.h"
+#include "supervisor/removal.h"
 #include "supervisor/upload_pace.h"
 
 namespace icon::supervisor {
@@ -34,7 +36,10 @@ Task<Result<std::uint64_t>> store_image(ArrivingImage image, http::BodyReader& b
   const std::string partial = directory + "." + image.suffix;
   ICON_CO_CHECK(make_directories(partial + "/rootfs"));
   std::error_code error;
-  const auto clean = [&] { std::filesystem::remove_all(partial, error); };
+  const auto clean = [&] {
+    if (const auto removed = remove_later(image.state_dir, partial); !removed)
+      log::warn("images.left_over", {{"path", partial}, {"error", removed.error().message}});
+  };
   std::map<std::string, std::string> directories{{"image", partial + "/rootfs"}};
   const auto report = co_await extract_body(body, std::move(directories), image.bytes_max);
   if (!report) {

@@ -22,6 +22,7 @@ struct ArrivingImage {
   std::string digest;
   std::string suffix;  // of its temporary name; nobody else's
   std::uint64_t bytes_max = 0;
+  std::string state_dir;  // Config's, for what becomes of one that is not wanted
 };
 
 // Under its name only once its digest is right. How many bytes came. Errors: kUnauthenticated (it

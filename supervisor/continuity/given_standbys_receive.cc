@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "supervisor/continuity/given_standby.h"
 #include "supervisor/host.h"
 #include "supervisor/move_parts.h"
+#include "supervisor/removal.h"
 #include "supervisor/staging.h"
 
 namespace icon::supervisor {
@@ -51,7 +53,8 @@ Task<Status> GivenStandbys::receive(StandbyPtr standby, std::string part, http::
   });
   if (part == "image") {
     ArrivingImage image{standby->icon.lower_dir, standby->icon.image_digest,
-                        standby->order.standby_id, static_cast<std::uint64_t>(left)};
+                        standby->order.standby_id, static_cast<std::uint64_t>(left),
+                        host_.config.state_dir};
     bytes = co_await store_image(std::move(image), counted);
   } else if (part == "layer") {
     bytes = co_await receive_layer(standby, counted, static_cast<std::uint64_t>(left));
@@ -93,7 +96,8 @@ Task<Result<std::uint64_t>> GivenStandbys::receive_layer(StandbyPtr standby, htt
     bytes = report ? report->bytes : 0;
     done = report ? place() : Status(fail(report.error()));
   }
-  std::filesystem::remove_all(aside, error);
+  if (const auto removed = remove_later(host_.config.state_dir, aside); !removed)
+    log::warn("standby.left_over", {{"path", aside}, {"error", removed.error().message}});
   std::filesystem::remove(paths.directory, error);  // where its end found it in use
   if (!done) co_return fail(done.error());
   co_return bytes;

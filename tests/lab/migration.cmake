@@ -5,7 +5,7 @@ target_compile_options(icon_window_world PRIVATE ${ICON_TEST_OPTIONS})
 target_compile_definitions(icon_window_world PUBLIC ICON_CRIU="${ICON_CRIU}"
   ICON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ICON_REDIS_ROOTFS="${ICON_IMAGES}/redis/rootfs")
 target_link_libraries(icon_window_world PUBLIC icon_lab GTest::gtest)
-foreach(test migration endurance redirect replica_deaths)
+foreach(test migration busy_host endurance redirect replica_deaths)
   icon_test(${test}_lab_test SOURCES ${test}_test.cc LINKS icon_window_world TIMEOUT 300)
   target_compile_definitions(${test}_lab_test PRIVATE ICON_CRIU="${ICON_CRIU}"
     ICON_SOURCE_DIR="${CMAKE_SOURCE_DIR}" ICON_REDIS_ROOTFS="${ICON_IMAGES}/redis/rootfs")

@@ -9,6 +9,7 @@
 
 #include "supervisor/journal.h"
 #include "tests/netns/supervisor_host.h"
+#include "tests/open_gate.h"
 
 namespace icon::test {
 namespace {
@@ -128,6 +129,33 @@ TEST_F(SupervisorDaemonTest, KilledAndStartedAgainItAdopts) {
   })) << host_.log();
   close(open_connection);
   remove(id, "null");  // somebody else's child by now: nobody told us
+}
+
+// A tenant may leave millions of files; one of its directories is held for all of them.
+TEST_F(SupervisorDaemonTest, NobodyWaitsForTheRemovalOfAnIconsFiles) {
+  host_.start();
+  const std::string many = host_.icon_dir(run_echo()) + "/run/many";
+  std::filesystem::create_directory(many);
+  for (int i = 0; i < 2'000; ++i) std::ofstream(many + "/" + std::to_string(i)) << "x";
+  const auto removed_is_empty = [&] {
+    return std::filesystem::is_empty(host_.directory() + "/state/removed");
+  };
+  OpenGate gate(many);
+  ASSERT_TRUE(gate.is_set());
+  remove("echo", "7");
+  ASSERT_TRUE(gate.wait_for_visitor(Millis(20'000))) << host_.log();
+  EXPECT_FALSE(removed_is_empty());
+  EXPECT_EQ(host_.get("/v1/icons").at("icons").as_array().size(), 0u);
+  run_echo();
+  EXPECT_TRUE(host_.reachable(9000)) << host_.log();
+  remove("echo", "7");
+  // Killed over it, the next one goes on.
+  EXPECT_EQ(host_.stop(SIGKILL), 137);
+  gate.open();
+  EXPECT_FALSE(removed_is_empty());
+  host_.start();
+  EXPECT_TRUE(eventually(removed_is_empty)) << host_.log();
+  EXPECT_EQ(host_.left_overs(), "");
 }
 
 // An agent that was away when the operator let go must not stay held for ever.

@@ -174,6 +174,16 @@ TEST_F(ChangingTreeTest, NothingBehindALinkIsSentOrRemoved) {
   EXPECT_EQ(read_file(base_ + "/outside/secret"), "the host's");
 }
 
+TEST_F(ChangingTreeTest, DirectoriesMayBeMovedAsideInPlaceOfBeingRemoved) {
+  write_file(source() + "/a/b/file", "1");
+  write_file(source() + "/a/file", "2");
+  write_file(source() + "/file", "3");
+  ASSERT_TRUE(remove_paths(source(), {"a", "a/b", "a/b/file", "a/file", "file"}, base_ + "/aside"));
+  EXPECT_TRUE(fs::is_empty(source()));
+  EXPECT_EQ(read_file(base_ + "/aside/0/b/file"), "1");
+  EXPECT_EQ(read_file(base_ + "/aside/0/file"), "2");
+}
+
 TEST_F(ChangingTreeTest, ATreeThatIsNotThereIsAnError) {
   EXPECT_FALSE(scan_tree(base_ + "/nothing"));
   write_file(base_ + "/file", "x");
