@@ -83,7 +83,7 @@ void Kinship::resolve() {
 void Kinship::forget() {
   family_ = {};
   loaded_ = forgotten_ = false;
-  talking_ = talk_again_ = resolving_ = draining_ = leads_everybody_ = orphan_ = false;
+  talking_ = talk_again_ = resolving_ = draining_ = ending_ = leads_everybody_ = orphan_ = false;
   rounds_lost_ = last_issued_ms_ = 0;
   guided_.clear();
   lost_.clear();
@@ -253,6 +253,7 @@ void Kinship::look_for_lost() {
 
 void Kinship::lead_away() {
   draining_ = true;
+  ending_ = false;
   parts_.tasks.spawn("lead_away", lead_away_task());
 }
 

@@ -133,6 +133,7 @@ class Kinship {
   bool talk_again_ = false;
   bool resolving_ = false;
   bool draining_ = false;
+  bool ending_ = false;  // its last words are said
   bool leads_everybody_ = false;
   bool orphan_ = false;
   std::int64_t rounds_lost_ = 0;

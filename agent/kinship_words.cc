@@ -51,8 +51,11 @@ Task<void> Kinship::talk_task() {
                               child.state == Child::State::kDraining || is_unsure(child)))
         children.push_back(child.place.icon);
     for (const auto& child : children) co_await tell(child);
-    if (!family_.elders().above.empty() && family_.elders().heard_ms > 0 && !draining_) {
-      const auto told = co_await report(wire::KinReport::State::kServing, {});
+    // Also while its users leave, which may take an hour: who is silent is given up.
+    if (!family_.elders().above.empty() && family_.elders().heard_ms > 0 && !ending_) {
+      const auto state =
+          draining_ ? wire::KinReport::State::kDraining : wire::KinReport::State::kServing;
+      const auto told = co_await report(state, {});
       if (!told) log::debug("kin.not_reported", {{"message", told.error().message}});
     }
   }
@@ -372,7 +375,8 @@ Task<bool> Kinship::until_acknowledged(wire::KinReport::State state,
                                        std::vector<wire::Envelope> beside) {
   const auto deadline = parts_.clock.steady() + kAnswerMax;
   UtcMillis first = 0;
-  while (parts_.clock.steady() < deadline && !orphan_) {
+  // Also to one that was silent for long: it may hear us all the same.
+  while (parts_.clock.steady() < deadline) {
     const auto said = co_await report(state, beside);
     if (said && first == 0) first = last_issued_ms_;
     if (first != 0 && family_.elders().acknowledged_ms >= first) co_return true;
@@ -429,6 +433,8 @@ Task<void> Kinship::lead_away_task() {
   }
   co_await until_users_left();
   if (has_parent) {
+    // No other report may be later than the last one: it would be acknowledged in its place.
+    ending_ = true;
     const auto rest = rest_of_purse();
     const bool taken = co_await until_acknowledged(State::kEnded, rest);
     log::info("kin.ended", {{"taken", taken}});

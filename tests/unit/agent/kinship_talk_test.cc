@@ -1,0 +1,192 @@
+// Parent and replica in conversation, each through its own host's socket.
+//
+//   parent -- parent/supervisor.sock --> its host ==> the child's   (and the other way round)
+//
+// A host carries words, and says how a replication ended, as a test has it.
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <map>
+#include <set>
+
+#include "base/http_server.h"
+#include "tests/unit/agent/kinship_fixture.h"
+
+namespace icon::agent {
+namespace {
+
+constexpr std::size_t kBodyBytesMax = 1 << 20;
+constexpr Millis kTick{5'000};
+
+class KinshipTalkTest : public KinshipTest {
+ protected:
+  KinshipTalkTest() {
+    router_.on("POST", "/v1/self/kin",
+               [this](http::Request request) { return carry(std::move(request)); });
+    router_.on("GET", "/v1/self/migrations/{id}",
+               [this](http::Request request) { return show(std::move(request)); });
+    router_.on("PUT", "/v1/self/guidance",
+               [this](http::Request request) { return guide(std::move(request)); });
+    for (const char* name : {"parent", "child"}) serve(name);
+  }
+  void TearDown() override {
+    here_.clear();
+    the_parent_.reset();
+    the_child_.reset();
+    for (const auto& server : servers_) server->stop();
+    loop_.restart();
+    while (loop_.poll_one() > 0) continue;
+  }
+
+  KinProcess& parent_begins() {
+    the_parent_ = parent();
+    here_[parent_.public_key().id()] = the_parent_.get();
+    return *the_parent_;
+  }
+  KinProcess& child_begins() {
+    the_child_ = child();
+    here_[child_.public_key().id()] = the_child_.get();
+    return *the_child_;
+  }
+  void parent_ends() {
+    here_.erase(parent_.public_key().id());
+    the_parent_.reset();
+  }
+  // Parent and child serve, and know of each other.
+  void make_family() {
+    auto& parent = parent_begins();
+    auto& child = child_begins();
+    order_child(parent, true);
+    parent.kinship->ended("m1", true);
+    ASSERT_TRUE(until([&] { return heard_of("serving"); }));
+    ASSERT_GT(child.wallet->totals().budget_ucredits, 0);
+  }
+
+  template <class Condition>
+  bool until(Condition condition) {
+    const auto end = std::chrono::steady_clock::now() + Millis(20'000);
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      loop_.restart();
+      loop_.run_one_for(Millis(100));
+    }
+    return true;
+  }
+  // Everything is said, and all questions are answered.
+  bool is_quiet(KinProcess& process) {
+    return until([&] { return process.tasks.empty(); });
+  }
+  // Of the first child, as its parent knows it.
+  json::Object shown() {
+    const auto status = the_parent_->kinship->status();
+    return status.at("children").as_array().at(0).as_object();
+  }
+  UtcMillis heard_ms() { return shown().at("heard_ms").as_int64(); }
+  bool heard_of(std::string_view state) {
+    return heard_ms() > 0 && shown().at("state").as_string() == state;
+  }
+
+  std::map<std::string, int> told_;          // words that left for whom, heard or not
+  std::map<std::string, int> asked_;         // after which migration
+  std::map<std::string, std::string> ends_;  // of a migration; nothing: the host cannot say yet
+  std::string guided_;                       // the last that a host was told
+  std::set<std::string> cut_off_;            // words to whom are refused
+  std::set<std::string> swallowed_;          // words to whom get no answer
+  std::unique_ptr<KinProcess> the_parent_;
+  std::unique_ptr<KinProcess> the_child_;
+
+ private:
+  void serve(const std::string& name) {
+    auto server = http::serve_unix(loop_, directory_ / (name + "/supervisor.sock"), 0600, name,
+                                   router_, http::Limits{});
+    ASSERT_TRUE(server) << server.error().message;
+    servers_.push_back(std::move(*server));
+  }
+  Task<http::Response> carry(http::Request request) {
+    const auto body = json::parse_object(request.body, kBodyBytesMax);
+    const std::string to(body->at("to").as_string());
+    ++told_[to];
+    if (swallowed_.contains(to)) {
+      boost::asio::steady_timer never(co_await boost::asio::this_coro::executor, SteadyTime::max());
+      co_await never.async_wait(boost::asio::use_awaitable);
+    }
+    if (cut_off_.contains(to))
+      co_return http::error_response(Error{Code::kUnavailable, "nobody answers there"});
+    std::vector<wire::Envelope> documents;
+    for (const auto& document : body->at("documents").as_array())
+      documents.push_back(*wire::parse_envelope(document));
+    boost::asio::post(loop_, [this, to, documents = std::move(documents)] {
+      if (here_.contains(to)) here_[to]->kinship->hear(documents);
+    });
+    json::Object answer{{"delivered", true}};
+    co_return http::json_response(200, std::move(answer));
+  }
+  Task<http::Response> guide(http::Request request) {
+    guided_ = request.body;
+    json::Object nothing;
+    co_return http::json_response(200, std::move(nothing));
+  }
+  Task<http::Response> show(http::Request request) {
+    const std::string id = request.params["id"];
+    ++asked_[id];
+    if (!ends_.contains(id))
+      co_return http::error_response(Error{Code::kUnavailable, "the host begins"});
+    json::Object answer{{"state", ends_[id]}};
+    co_return http::json_response(200, std::move(answer));
+  }
+
+  http::Router router_;
+  std::vector<std::unique_ptr<http::Server>> servers_;
+  std::map<std::string, KinProcess*> here_;
+};
+
+// Users may take an hour to leave. Who says nothing for ten minutes of it is given up.
+TEST_F(KinshipTalkTest, AReplicaThatDrainsForLongIsHeardOfUntilItsEnd) {
+  make_family();
+  auto& child = *the_child_;
+  child.policy.replicate.drain_ms = 20 * 60'000;
+  child.policy.redirect = RedirectMode::kRedirect;
+  TcpSample user;
+  user.user = *Address::parse("198.51.100.7");
+  child.table.begin_dump();
+  child.table.add(user);
+  child.table.end_dump();
+  child.kinship->lead_away();
+  ASSERT_TRUE(until([&] { return guided_.find("everybody") != std::string::npos; }));
+  for (Millis passed{0}; passed < Millis(15 * 60'000); passed += kTick) {
+    clock_.advance(kTick);
+    child.kinship->tick();
+    ASSERT_TRUE(until([&] { return heard_ms() == clock_.utc_ms(); })) << "after " << passed.count();
+    the_parent_->kinship->tick();
+    EXPECT_TRUE(heard_of("draining"));
+  }
+  clock_.advance(Millis(6 * 60'000));
+  ASSERT_TRUE(until([&] { return heard_of("ended") && !child.told.empty(); }));
+  EXPECT_EQ(the_parent_->wallet->available(), kKinBudget - 300) << "its share is back";
+  EXPECT_TRUE(std::holds_alternative<event::ConnectionsGone>(child.told.front()));
+}
+
+// Its parent was silent for a minute, and may hear it all the same.
+TEST_F(KinshipTalkTest, WhoHasNobodyLeftTriesToReturnItsPurse) {
+  make_family();
+  auto& child = *the_child_;
+  child.policy.replicate.remember_ms = child.policy.replicate.drain_ms = 0;
+  ASSERT_TRUE(is_quiet(child));
+  ASSERT_TRUE(is_quiet(*the_parent_));
+  const auto parent = parent_.public_key().id();
+  cut_off_ = {parent, child_.public_key().id()};
+  clock_.advance(kKinSilentMax + Millis(1));
+  child.kinship->tick();
+  ASSERT_TRUE(is_quiet(child));
+  const int told = told_[parent];
+  child.kinship->lead_away();
+  ASSERT_TRUE(until([&] { return told_[parent] > told; }));
+  clock_.advance(Millis(11'000));  // no longer: the parent is not to be agreed with
+  ASSERT_TRUE(until([&] { return told_[parent] > told + 1; })) << "the purse goes back";
+  cut_off_.clear();
+  ASSERT_TRUE(until([&] { return heard_of("ended") && !child.told.empty(); }));
+  EXPECT_EQ(the_parent_->wallet->available(), kKinBudget - 300);
+}
+
+}  // namespace
+}  // namespace icon::agent
