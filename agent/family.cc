@@ -126,6 +126,11 @@ Child::State state_of(wire::KinReport::State state) {
   return Child::State::kServing;
 }
 
+// When something was last known of it.
+UtcMillis known_ms(const Child& child) {
+  return std::max({child.ordered_ms, child.born_ms, child.heard_ms});
+}
+
 }  // namespace
 
 std::string_view to_string(Child::State state) {
@@ -146,14 +151,22 @@ Child* Family::by_migration(const std::string& migration) {
   return found == children_.end() ? nullptr : &*found;
 }
 
-Status Family::ordered(Child child) {
-  if (children_.size() >= kChildrenMax) {
-    const auto oldest = std::find_if(children_.begin(), children_.end(), [](const Child& known) {
-      return known.state == Child::State::kEnded;
-    });
-    if (oldest == children_.end()) return fail(Code::kLimit, "this ICON has children enough");
-    children_.erase(oldest);
+bool Family::make_room(UtcMillis now_ms) {
+  auto goes = std::find_if(children_.begin(), children_.end(),
+                           [](const Child& known) { return known.state == Child::State::kEnded; });
+  if (goes == children_.end()) {
+    goes = std::min_element(
+        children_.begin(), children_.end(),
+        [](const Child& one, const Child& other) { return known_ms(one) < known_ms(other); });
+    if (goes == children_.end() || !is_lost(*goes, now_ms)) return false;
   }
+  children_.erase(goes);
+  return true;
+}
+
+Status Family::ordered(Child child, UtcMillis now_ms) {
+  if (children_.size() >= kChildrenMax && !make_room(now_ms))
+    return fail(Code::kLimit, "this ICON has children enough");
   children_.push_back(std::move(child));
   return {};
 }
@@ -216,9 +229,7 @@ bool Family::serves(const Child& child, UtcMillis now_ms) const {
 }
 
 bool Family::is_lost(const Child& child, UtcMillis now_ms) const {
-  return child.state != Child::State::kEnded &&
-         now_ms - std::max({child.ordered_ms, child.born_ms, child.heard_ms}) >=
-             kKinLostMax.count();
+  return child.state != Child::State::kEnded && now_ms - known_ms(child) >= kKinLostMax.count();
 }
 
 bool Family::leads_to(const Child& child, UtcMillis now_ms) const {

@@ -70,8 +70,9 @@ class Family {
   Child* find(const PublicKey& icon);
   Child* by_migration(const std::string& migration);
 
-  // Before the order leaves. Errors: kLimit.
-  Status ordered(Child child);
+  // Before the order leaves. Of too many, one that has ended goes, or the one that was lost first.
+  // Errors: kLimit.
+  Status ordered(Child child, UtcMillis now_ms);
   void drop(const std::string& migration);
 
   // A genuine report addressed to us. Errors: kNotFound (no child of ours), kExpired (older than
@@ -97,6 +98,7 @@ class Family {
   json::Object status(UtcMillis now_ms) const;
 
  private:
+  bool make_room(UtcMillis now_ms);
   std::vector<Child> children_;
   Elders elders_;
 };

@@ -67,24 +67,44 @@ void Kinship::save() {
 void Kinship::arrived() {
   forgotten_ = false;
   guided_.clear();
+  lost_told_ms_ = lost_asked_ms_ = 0;
   if (!can_speak()) return;
   load();
   resolve();
   talk();
+  tell_lost();
+}
+
+// The question is for our own host, and cheap: whether the child is heard of does not matter.
+std::vector<std::string> Kinship::to_ask_after() const {
+  const bool lost_too = is_turn_of_lost(lost_asked_ms_);
+  std::vector<std::string> unsure;
+  for (const auto& child : family_.children())
+    if (is_unsure(child) && (lost_too || !is_lost(child))) unsure.push_back(child.migration);
+  return unsure;
 }
 
 void Kinship::resolve() {
-  const auto& children = family_.children();
-  const bool unsure = std::any_of(children.begin(), children.end(),
-                                  [&](const Child& child) { return is_unsure(child); });
-  if (unsure && !resolving_) parts_.tasks.spawn("children", resolve_task());
+  if (!resolving_ && !to_ask_after().empty()) parts_.tasks.spawn("children", resolve_task());
+}
+
+// Apart from the others: hosts that are gone do not delay the words to those that live.
+void Kinship::tell_lost() {
+  if (telling_lost_ || !is_turn_of_lost(lost_told_ms_)) return;
+  std::vector<PublicKey> children;
+  for (const auto& child : family_.children())
+    if (is_lost(child) && is_spoken_to(child)) children.push_back(child.place.icon);
+  if (children.empty()) return;
+  lost_told_ms_ = parts_.clock.utc_ms();
+  parts_.tasks.spawn("kin_lost", tell_lost_task(std::move(children)));
 }
 
 void Kinship::forget() {
   family_ = {};
   loaded_ = forgotten_ = false;
-  talking_ = talk_again_ = resolving_ = draining_ = ending_ = leads_everybody_ = orphan_ = false;
-  rounds_lost_ = last_issued_ms_ = 0;
+  talking_ = talk_again_ = telling_lost_ = resolving_ = draining_ = ending_ = leads_everybody_ =
+      orphan_ = false;
+  rounds_lost_ = last_issued_ms_ = lost_told_ms_ = lost_asked_ms_ = 0;
   guided_.clear();
   lost_.clear();
 }
@@ -104,7 +124,7 @@ Status Kinship::ordered(const Purchase& purchase, const KnownProvider& provider,
   if (groups.size() > wire::kKinGroupsMax) groups.resize(wire::kKinGroupsMax);
   child.groups = std::move(groups);
   child.may_end = may_end;
-  ICON_CHECK(family_.ordered(std::move(child)));
+  ICON_CHECK(family_.ordered(std::move(child), parts_.clock.utc_ms()));
   // From here on no crash makes us forget it, or its money.
   return write_file_atomic(parts_.file, boost::json::serialize(family_.to_json()), 0600);
 }
@@ -233,6 +253,7 @@ void Kinship::tick() {
   look_for_lost();
   resolve();
   talk();
+  tell_lost();
 }
 
 void Kinship::look_for_lost() {

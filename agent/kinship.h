@@ -55,7 +55,7 @@ class Kinship {
   // This process is somebody else now.
   void forget();
   // Descriptors are being closed: what was under way is said again afterwards.
-  void closed() { talking_ = false; }
+  void closed() { talking_ = telling_lost_ = false; }
 
   // Before the order for a child leaves; durable when it returns. Errors: kLimit, kIo.
   Status ordered(const Purchase& purchase, const KnownProvider& provider,
@@ -88,10 +88,16 @@ class Kinship {
   const PublicKey& me() const { return parts_.identity.key->public_key(); }
   // Ordered by an earlier process, or given up on: nobody else asks how it ended.
   bool is_unsure(const Child& child) const {
-    return child.state == Child::State::kOrdered && child.migration != parts_.purchase.migration &&
-           !is_lost(child);
+    return child.state == Child::State::kOrdered && child.migration != parts_.purchase.migration;
   }
   bool is_lost(const Child& child) const { return family_.is_lost(child, parts_.clock.utc_ms()); }
+  // Who is lost may be there again, and it may be we who were not: each is told and asked after so
+  // often.
+  static constexpr Millis kLostAgain{60'000};
+  bool is_turn_of_lost(UtcMillis last_ms) const {
+    return parts_.clock.utc_ms() - last_ms >= kLostAgain.count();
+  }
+  std::vector<std::string> to_ask_after() const;
   void resolve();
   void look_for_lost();
   void settle_child(const std::string& migration, bool runs);
@@ -105,7 +111,10 @@ class Kinship {
 
   // kinship_words.cc
   void talk();
+  bool is_spoken_to(const Child& child) const;
   Task<void> talk_task();
+  void tell_lost();
+  Task<void> tell_lost_task(std::vector<PublicKey> children);
   Task<void> tell(PublicKey child);
   Task<Status> report(wire::KinReport::State state, std::vector<wire::Envelope> beside);
   Task<Status> say(wire::KinPlace* to, std::vector<wire::Envelope> what);
@@ -131,6 +140,7 @@ class Kinship {
   bool forgotten_ = false;
   bool talking_ = false;
   bool talk_again_ = false;
+  bool telling_lost_ = false;
   bool resolving_ = false;
   bool draining_ = false;
   bool ending_ = false;  // its last words are said
@@ -138,6 +148,8 @@ class Kinship {
   bool orphan_ = false;
   std::int64_t rounds_lost_ = 0;
   std::set<PublicKey> lost_;  // told of in the log
+  UtcMillis lost_told_ms_ = 0;
+  UtcMillis lost_asked_ms_ = 0;  // after them
   UtcMillis last_issued_ms_ = 0;
   std::string guided_;  // what this supervisor was told last
 };

@@ -38,6 +38,11 @@ void Kinship::talk() {
   parts_.tasks.spawn("kin", talk_task());
 }
 
+bool Kinship::is_spoken_to(const Child& child) const {
+  return child.state == Child::State::kServing || child.state == Child::State::kDraining ||
+         is_unsure(child);
+}
+
 Task<void> Kinship::talk_task() {
   struct Done {
     bool& talking;
@@ -47,9 +52,7 @@ Task<void> Kinship::talk_task() {
     co_await guide();
     std::vector<PublicKey> children;
     for (const auto& child : family_.children())
-      if (!is_lost(child) && (child.state == Child::State::kServing ||
-                              child.state == Child::State::kDraining || is_unsure(child)))
-        children.push_back(child.place.icon);
+      if (!is_lost(child) && is_spoken_to(child)) children.push_back(child.place.icon);
     for (const auto& child : children) co_await tell(child);
     // Also while its users leave, which may take an hour: who is silent is given up.
     if (!family_.elders().above.empty() && family_.elders().heard_ms > 0 && !ending_) {
@@ -59,6 +62,16 @@ Task<void> Kinship::talk_task() {
       if (!told) log::debug("kin.not_reported", {{"message", told.error().message}});
     }
   }
+}
+
+// A child speaks only to a parent that it has heard: else both would be silent for ever.
+Task<void> Kinship::tell_lost_task(std::vector<PublicKey> children) {
+  struct Done {
+    bool& telling;
+    ~Done() { telling = false; }
+  } done{telling_lost_};
+  telling_lost_ = true;
+  for (const auto& child : children) co_await tell(child);
 }
 
 Task<Status> Kinship::say(wire::KinPlace* to, std::vector<wire::Envelope> what) {
@@ -225,7 +238,7 @@ Status Kinship::adopt(const wire::KinReport& report, const std::vector<wire::Env
   child.provider_name = "adopted";
   child.birth = *document;
   child.born_ms = birth.issued_ms;
-  ICON_CHECK(family_.ordered(std::move(child)));
+  ICON_CHECK(family_.ordered(std::move(child), parts_.clock.utc_ms()));
   log::info("kin.adopted",
             {{"icon", short_id(report.child.icon.id())}, {"parent", short_id(birth.parent.id())}});
   return {};
@@ -350,10 +363,9 @@ Task<void> Kinship::resolve_task() {
   } done{resolving_};
   resolving_ = true;
   for (;;) {
-    std::vector<std::string> unsure;
-    for (const auto& child : family_.children())
-      if (is_unsure(child)) unsure.push_back(child.migration);
+    const auto unsure = to_ask_after();
     if (unsure.empty()) co_return;
+    if (is_turn_of_lost(lost_asked_ms_)) lost_asked_ms_ = parts_.clock.utc_ms();
     for (const auto& migration : unsure) {
       const auto state = co_await parts_.link.migration_state(migration);
       const Child* child = family_.by_migration(migration);

@@ -25,7 +25,7 @@ class FamilyTest : public testing::Test {
     child.birth = *wire::seal(me_, "birth", {});
     child.groups = {{kNetwork, 4, 60'000}};
     child.may_end = true;
-    ASSERT_TRUE(family_.ordered(child));
+    ASSERT_TRUE(family_.ordered(child, kNow));
   }
 
   wire::KinReport report(UtcMillis issued_ms, wire::KinReport::State state = {}) const {
@@ -38,6 +38,17 @@ class FamilyTest : public testing::Test {
     return report;
   }
   const Child& child() { return *family_.find(child_.public_key()); }
+  static Child another(UtcMillis born_ms) {
+    Child another;
+    another.place = place(KeyPair::generate().public_key(), "192.0.2.8");
+    another.state = Child::State::kServing;
+    another.born_ms = born_ms;
+    return another;
+  }
+  void fill(UtcMillis born_ms) {
+    while (family_.children().size() < kChildrenMax)
+      ASSERT_TRUE(family_.ordered(another(born_ms), born_ms));
+  }
 
   const KeyPair me_ = KeyPair::generate();
   const KeyPair child_ = KeyPair::generate();
@@ -147,18 +158,24 @@ TEST_F(FamilyTest, TravelsAsJson) {
 }
 
 TEST_F(FamilyTest, EndedOnesMakeRoom) {
-  for (std::size_t i = family_.children().size(); i < kChildrenMax; ++i) {
-    Child more;
-    more.place = place(KeyPair::generate().public_key(), "192.0.2.8");
-    more.state = Child::State::kServing;
-    ASSERT_TRUE(family_.ordered(more));
-  }
-  Child last;
-  last.place = place(KeyPair::generate().public_key(), "192.0.2.9");
-  EXPECT_EQ(family_.ordered(last).error().code, Code::kLimit);
+  fill(kNow);
+  EXPECT_EQ(family_.ordered(another(kNow), kNow).error().code, Code::kLimit);
   ASSERT_TRUE(family_.heard(report(kNow, wire::KinReport::State::kEnded), kNow));
-  EXPECT_TRUE(family_.ordered(last));
+  EXPECT_TRUE(family_.ordered(another(kNow), kNow));
   EXPECT_EQ(family_.children().size(), kChildrenMax);
+}
+
+// As many as there is room for, and all of them on hosts that are gone.
+TEST_F(FamilyTest, WhoWasLostFirstMakesRoom) {
+  const UtcMillis later = kNow + kKinLostMax.count();
+  fill(kNow + 1);
+  ASSERT_TRUE(family_.heard(report(kNow), later));
+  EXPECT_EQ(family_.ordered(another(later), later).error().code, Code::kLimit) << "nobody is lost";
+  const auto second = family_.children().at(1).place.icon;
+  EXPECT_TRUE(family_.ordered(another(later), later + 1));
+  EXPECT_EQ(family_.children().size(), kChildrenMax);
+  EXPECT_EQ(family_.find(second), nullptr);
+  EXPECT_NE(family_.find(child_.public_key()), nullptr) << "it was heard of";
 }
 
 }  // namespace

@@ -188,5 +188,57 @@ TEST_F(KinshipTalkTest, WhoHasNobodyLeftTriesToReturnItsPurse) {
   EXPECT_EQ(the_parent_->wallet->available(), kKinBudget - 300);
 }
 
+// The host goes down right after the order, and is back when the child is lost already.
+TEST_F(KinshipTalkTest, WhoIsLostBeforeItWasHeardOfIsAskedAfterAndTold) {
+  order_child(parent_begins(), true);
+  parent_ends();
+  auto& child = child_begins();
+  clock_.advance(kKinLostMax + kTick);
+  ends_["m1"] = "done";
+  auto& parent = parent_begins();
+  ASSERT_TRUE(until([&] { return heard_of("serving"); }));
+  EXPECT_EQ(parent.wallet->totals().spent_ucredits, 300);
+  EXPECT_GT(child.wallet->totals().budget_ucredits, 0) << "it has its share";
+  EXPECT_EQ(asked_["m1"], 1);
+}
+
+TEST_F(KinshipTalkTest, WhoIsLostIsToldAndAskedAfterOnceAMinute) {
+  order_child(parent_begins(), true);
+  parent_ends();
+  clock_.advance(kKinLostMax);
+  auto& parent = parent_begins();
+  const auto child = child_.public_key().id();
+  for (int minute = 1; minute <= 3; ++minute) {
+    for (Millis passed{0}; passed < Millis(60'000); passed += kTick) {
+      parent.kinship->tick();
+      ASSERT_TRUE(is_quiet(parent));
+      EXPECT_EQ(asked_["m1"], minute);
+      EXPECT_EQ(told_[child], minute);
+      clock_.advance(kTick);
+    }
+  }
+}
+
+// A host that is gone answers nothing for seconds.
+TEST_F(KinshipTalkTest, TheLostDoNotDelayTheWordsToTheLiving) {
+  const auto second = KeyPair::generate();
+  auto& parent = parent_begins();
+  order_child(parent, true);
+  parent.kinship->ended("m1", true);
+  clock_.advance(kKinLostMax);
+  order(parent, second.public_key(), "m2", true);
+  parent.kinship->ended("m2", true);
+  const auto lost = child_.public_key().id();
+  const auto living = second.public_key().id();
+  ASSERT_TRUE(is_quiet(parent));
+  swallowed_ = {lost};
+  told_.clear();
+  for (int i = 1; i <= 3; ++i) {
+    parent.kinship->tick();
+    ASSERT_TRUE(until([&] { return told_[living] == i && told_[lost] == 1; }));
+    clock_.advance(kTick);
+  }
+}
+
 }  // namespace
 }  // namespace icon::agent
