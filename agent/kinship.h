@@ -120,11 +120,7 @@ class Kinship {
   Task<Status> say(wire::KinPlace* to, std::vector<wire::Envelope> what);
   Task<void> guide();
   Task<void> resolve_task();
-  Task<void> lead_away_task();
-  Task<bool> until_acknowledged(wire::KinReport::State state, std::vector<wire::Envelope> beside);
-  Task<void> until_users_left();
   Task<void> pause(Millis time);
-  std::vector<wire::Envelope> rest_of_purse();
 
   void give_share(Child& child);
   void hear_report(const wire::Envelope& envelope, const std::vector<wire::Envelope>& all);
@@ -133,6 +129,12 @@ class Kinship {
   Status credit(const std::vector<wire::Envelope>& all, const PublicKey& child);
   Status adopt(const wire::KinReport& report, const std::vector<wire::Envelope>& all);
   json::Object guidance() const;
+
+  // kinship_end.cc
+  Task<void> lead_away_task();
+  Task<bool> until_acknowledged(wire::KinReport::State state, std::vector<wire::Envelope> beside);
+  Task<void> until_users_left();
+  std::vector<wire::Envelope> rest_of_purse();
 
   KinshipParts parts_;
   Family family_;
