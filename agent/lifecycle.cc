@@ -265,7 +265,7 @@ void Lifecycle::Handler::operator()(const event::Born& born) {
   self.host_.clear();
   self.epoch_ = born.epoch;
   self.held_ = false;
-  self.draining_ = false;
+  self.draining_ = self.drains_here_ = false;
   settle_down();
 }
 
@@ -365,6 +365,9 @@ void Lifecycle::Handler::operator()(const event::OrderFailed& failed) {
 
 void Lifecycle::Handler::finish(MoveOutcome outcome, std::string migration, std::string reason) {
   cancel({Timer::kOrder, Timer::kStage, Timer::kWake, Timer::kVerdict});
+  // The slot that was over is left behind, and the one here is paid for.
+  const bool has_moved = outcome == MoveOutcome::kMoved && self.state_ == State::kMigrating;
+  if (has_moved && std::exchange(self.drains_here_, false)) self.draining_ = false;
   self.phase_ = Phase::kNone;
   self.migration_.clear();
   act(action::MoveEnded{std::move(migration), outcome, std::move(reason)});
@@ -373,6 +376,7 @@ void Lifecycle::Handler::finish(MoveOutcome outcome, std::string migration, std:
 
 // Back to what it did before the migration.
 void Lifecycle::Handler::settle_down() {
+  self.drains_here_ = false;
   if (self.stopping_ && self.draining_) {
     go(State::kDraining);
     set(Timer::kKill, self.limits_.kill);
@@ -388,10 +392,17 @@ void Lifecycle::Handler::settle_down() {
 }
 
 void Lifecycle::Handler::operator()(const event::Drain& drain) {
-  if (!alive() || self.draining_ || self.stopping_) return ignore();
+  if (!alive() || self.stopping_) return ignore();
+  if (self.draining_) {
+    if (!drain.of_lease) self.drains_here_ = false;
+    return ignore();
+  }
   self.draining_ = true;
   note("drain", drain.reason);
-  if (self.state_ != State::kActive) return;  // when the migration has ended
+  if (self.state_ != State::kActive) {  // when the migration has ended
+    self.drains_here_ = drain.of_lease;
+    return;
+  }
   if (self.round_running_) drop_round();
   cancel({Timer::kDecide});
   settle_down();

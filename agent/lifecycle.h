@@ -69,6 +69,7 @@ class Lifecycle {
   bool plan_wanted_ = false;  // after the round that runs
   bool decide_due_ = false;   // after the plan that runs
   bool draining_ = false;     // its users are to leave; DRAINING again when a migration ends
+  bool drains_here_ = false;  // only because the lease here is over, and not before the migration
   bool stopping_ = false;     // the service was told to stop
   std::int64_t epoch_ = 0;
   std::int64_t round_ = 0;

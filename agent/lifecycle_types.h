@@ -102,6 +102,7 @@ struct OrderFailed {  // before anybody took it; a replica's order too
 };
 struct Drain {
   std::string reason;
+  bool of_lease = false;  // the slot here is over: a move that ends well has left it
 };
 struct ConnectionsGone {};  // the service has no user connection left
 struct StopSignal {

@@ -170,7 +170,7 @@ void Tenant::end_if_over(UtcMillis now_ms) {
                              {"provider", here->provider_name},
                              {"grace_ms", here->grace_ms},
                              {"reason", said_}});
-    parts_.feed(event::Drain{"the lease is over"});
+    parts_.feed(event::Drain{"the lease is over", /*of_lease=*/true});
   }
   if (now_ms >= here->expires_ms + here->grace_ms && !std::exchange(said_stop_, true)) {
     log::warn("lease.cleared", {{"lease", here->lease_id}, {"provider", here->provider_name}});

@@ -118,5 +118,64 @@ TEST_F(LifecycleTest, QuiesceInTheMiddleOfARound) {
   EXPECT_THAT(step(event::DecidedMove{1, "edge"}), ElementsAre("lifecycle.ignored"));
 }
 
+// The slot that it leaves was over before the move was; the one that it has come to is paid for.
+TEST_F(LifecycleTest, TheEndOfALeaseIsLeftBehindWithItsPlace) {
+  staging();
+  EXPECT_THAT(step(event::Drain{"the lease is over", true}), ElementsAre("lifecycle.drain"));
+  step(event::Quiesce{"m1"});
+  step(event::Woken{});
+  EXPECT_THAT(step(event::SupervisorFound{"edge", 2}), testing::Contains("set decide 2000"));
+  EXPECT_EQ(life_.state(), State::kActive);
+  // The next lease ends like any other.
+  EXPECT_THAT(step(event::Drain{"the lease is over", true}), testing::Contains("lead_away"));
+  EXPECT_EQ(life_.state(), State::kDraining);
+}
+
+TEST_F(LifecycleTest, TheEndOfALeaseWaitsForAMoveThatFails) {
+  staging();
+  step(event::Drain{"the lease is over", true});
+  step(event::Quiesce{"m1"});
+  step(event::Woken{});
+  step(event::SupervisorFound{"host", 1});
+  EXPECT_THAT(step(event::RolledBack{"m1", "cut"}), testing::Contains("lead_away"));
+  EXPECT_EQ(life_.state(), State::kDraining);
+}
+
+TEST_F(LifecycleTest, AnyOtherDrainTravelsAlong) {
+  for (const bool lease_too : {false, true}) {
+    life_ = Lifecycle(LifecycleLimits{});
+    staging();
+    if (lease_too) step(event::Drain{"the lease is over", true});
+    step(event::Drain{"an operator ends it"});
+    step(event::Quiesce{"m1"});
+    step(event::Woken{});
+    step(event::SupervisorFound{"edge", 2});
+    EXPECT_EQ(life_.state(), State::kDraining);
+  }
+}
+
+// Its users are led away already: whatever comes too late does not bring them back.
+TEST_F(LifecycleTest, AMoveThatComesAfterTheDrainHasBegunDoesNotEndIt) {
+  active();
+  step(event::Drain{"the lease is over", true});
+  step(event::Quiesce{"m1"});
+  step(event::Woken{});
+  step(event::SupervisorFound{"edge", 2});
+  EXPECT_EQ(life_.state(), State::kDraining);
+}
+
+// A replica elsewhere does not pay for the place here.
+TEST_F(LifecycleTest, AReplicaDoesNotEndTheDrainOfItsParent) {
+  active();
+  step(event::Replicate{"edge"});
+  step(event::OrderAccepted{"r1"});
+  step(event::Drain{"the lease is over", true});
+  step(event::Quiesce{"r1"});
+  step(event::Woken{});
+  step(event::SupervisorFound{"host", 1});
+  step(event::ReplicaStarted{"r1"});
+  EXPECT_EQ(life_.state(), State::kDraining);
+}
+
 }  // namespace
 }  // namespace icon::agent
