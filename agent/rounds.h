@@ -105,6 +105,7 @@ class Rounds {
   void open_chronicle();
   void note(const Status& recorded) const;
   void reconcile_holds(bool first);
+  void clear_hold(const std::string& id, const Purchase& purchase, bool moved);
   void read_lease();
   void load_history();
   void save_history();

@@ -171,8 +171,16 @@ void Rounds::move_ended(const action::MoveEnded& ended) {
   promises_.ended(moved && !purchase.replica, purchase.price_ucredits);
   if (moved && purchase.replica && chronicle_)
     note(chronicle_->replicated(*purchase.replica, purchase.migration, purchase.provider));
-  if (outcome != MoveOutcome::kUnknown) kinship_.ended(id, moved);
-  if (id.empty() || !wallet_ || outcome == MoveOutcome::kUnknown) return;
+  // Killed in between, we find a child that is paid for and asked after, or money that pays for
+  // nothing: never one that serves on money that is then given back.
+  if (outcome == MoveOutcome::kFailed) kinship_.ended(id, false);
+  if (outcome != MoveOutcome::kUnknown) clear_hold(id, purchase, moved);
+  if (moved) kinship_.ended(id, true);
+}
+
+// What the order cost is spent, or free again.
+void Rounds::clear_hold(const std::string& id, const Purchase& purchase, bool moved) {
+  if (id.empty() || !wallet_) return;
   const auto status =
       moved ? wallet_->settle(id, clock_.utc_ms()) : wallet_->release(id, clock_.utc_ms());
   // A move that we did not order was not paid by us.
