@@ -134,7 +134,7 @@ json::Array Tenant::status_json() const {
 UtcMillis Tenant::next_ms(UtcMillis now_ms) const {
   auto next = now_ms + kWakeMsMax;
   for (const auto& tenancy : book_.all()) {
-    if (awaits_bill(tenancy)) next = std::min(next, tenancy.next_try_ms);
+    if (awaits_bill(tenancy) && !billing_) next = std::min(next, tenancy.next_try_ms);
     if (tenancy.state != Tenancy::State::kHere) continue;
     const auto times = renewal_times(tenancy, parts_.policy.interval_ms, parts_.policy.rounds);
     for (const auto at : {times.ask_ms, times.end_ms, times.clear_ms})
@@ -159,6 +159,7 @@ void Tenant::on_time() {
   const auto now_ms = parts_.clock.utc_ms();
   end_if_over(now_ms);
   if (!busy_) parts_.tasks.spawn("lease", look_task());
+  if (!billing_) parts_.tasks.spawn("bills", bills_task());
   arm();
 }
 
@@ -192,10 +193,6 @@ Task<void> Tenant::look_task() {
       co_await look_at_lease();
     if (asks && !draining_) co_await renew();
   }
-  std::vector<std::string> due;
-  for (const auto& tenancy : book_.all())
-    if (awaits_bill(tenancy) && tenancy.next_try_ms <= now_ms) due.push_back(tenancy.lease_id);
-  for (const auto& lease_id : due) co_await look_at_bill(lease_id);
 }
 
 // ---- The lease under which we run ----

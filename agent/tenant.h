@@ -71,6 +71,10 @@ class Tenant {
   Task<void> look_at_lease();
   Task<void> renew();
   Task<void> send_renewal(wire::Envelope renewal, wire::MicroCredits price);
+  // The last bills of others come from afar: they are looked at beside the lease, which has to be
+  // renewed in time.
+  Task<void> bills_task();
+  Task<void> look_at_bills();
   Task<void> look_at_bill(std::string lease_id);
   void answered(const wire::Envelope& renewed);
   void dispute(const Tenancy& tenancy);
@@ -88,7 +92,8 @@ class Tenant {
   Renew mode_ = Renew::kKeep;
   boost::asio::steady_timer timer_;
   bool closed_ = true;
-  bool busy_ = false;
+  bool busy_ = false;     // with the lease here
+  bool billing_ = false;  // with the bills of other places
   bool draining_ = false;
   std::optional<wire::MicroCredits> price_;  // of the next renewal, as the host said last
   UtcMillis looked_ms_ = 0;

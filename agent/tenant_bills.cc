@@ -1,7 +1,9 @@
 // The tenant's papers: the last bill of every place that it has left, what is wrong with one, and
 // what comes back.
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/tenant.h"
 #include "base/log.h"
@@ -15,6 +17,25 @@ constexpr int kBillTriesMax = 150;    // a day or so
 constexpr int kBillSoonTriesMax = 8;  // some minutes: of a slot that is not over
 
 }  // namespace
+
+Task<void> Tenant::bills_task() {
+  if (billing_) co_return;
+  co_await look_at_bills();
+  arm();  // for their next time
+}
+
+Task<void> Tenant::look_at_bills() {
+  billing_ = true;
+  const struct Done {  // however it ends, also by a cancellation
+    Tenant& self;
+    ~Done() { self.billing_ = false; }
+  } done{*this};
+  const auto now_ms = parts_.clock.utc_ms();
+  std::vector<std::string> due;
+  for (const auto& tenancy : book_.all())
+    if (awaits_bill(tenancy) && tenancy.next_try_ms <= now_ms) due.push_back(tenancy.lease_id);
+  for (const auto& lease_id : due) co_await look_at_bill(lease_id);
+}
 
 Task<void> Tenant::look_at_bill(std::string lease_id) {
   const auto* before = find(lease_id);

@@ -15,6 +15,7 @@
 
 #include "agent/kinship.h"
 #include "base/file.h"
+#include "tests/unit/agent/scripted_host.h"
 #include "tests/unit/base/http_rig.h"
 
 namespace icon::agent {
@@ -43,12 +44,7 @@ struct KinProcess {
                                  [this](const Event& event) { told.push_back(event); },
                                  [](const std::string&) {}, [](const PublicKey&) {}});
   }
-  ~KinProcess() {
-    tasks.cancel();
-    loop.restart();
-    while (!tasks.empty()) loop.run_one();
-    while (loop.poll_one() > 0) continue;  // what cancelled tasks have left in the queue
-  }
+  ~KinProcess() { end_tasks(loop, tasks); }
 
   IoContext& loop;
   SupervisorLink link;

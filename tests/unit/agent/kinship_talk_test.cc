@@ -4,12 +4,9 @@
 //
 // A host carries words, and says how a replication ended, as a test has it.
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <map>
 #include <set>
 
-#include "base/http_server.h"
 #include "tests/unit/agent/kinship_fixture.h"
 
 namespace icon::agent {
@@ -21,21 +18,22 @@ constexpr Millis kTick{5'000};
 class KinshipTalkTest : public KinshipTest {
  protected:
   KinshipTalkTest() {
-    router_.on("POST", "/v1/self/kin",
+    for (auto* host : {&parents_host_, &childs_host_}) {
+      host->on("POST", "/v1/self/kin",
                [this](http::Request request) { return carry(std::move(request)); });
-    router_.on("GET", "/v1/self/migrations/{id}",
+      host->on("GET", "/v1/self/migrations/{id}",
                [this](http::Request request) { return show(std::move(request)); });
-    router_.on("PUT", "/v1/self/guidance",
+      host->on("PUT", "/v1/self/guidance",
                [this](http::Request request) { return guide(std::move(request)); });
-    for (const char* name : {"parent", "child"}) serve(name);
+      host->begin();
+    }
   }
   void TearDown() override {
     here_.clear();
     the_parent_.reset();
     the_child_.reset();
-    for (const auto& server : servers_) server->stop();
-    loop_.restart();
-    while (loop_.poll_one() > 0) continue;
+    parents_host_.end();
+    childs_host_.end();
   }
 
   KinProcess& parent_begins() {
@@ -64,13 +62,7 @@ class KinshipTalkTest : public KinshipTest {
 
   template <class Condition>
   bool until(Condition condition) {
-    const auto end = std::chrono::steady_clock::now() + Millis(20'000);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      loop_.restart();
-      loop_.run_one_for(Millis(100));
-    }
-    return true;
+    return run_until(loop_, condition);
   }
   // Everything is said, and all questions are answered.
   bool is_quiet(KinProcess& process) {
@@ -96,20 +88,11 @@ class KinshipTalkTest : public KinshipTest {
   std::unique_ptr<KinProcess> the_child_;
 
  private:
-  void serve(const std::string& name) {
-    auto server = http::serve_unix(loop_, directory_ / (name + "/supervisor.sock"), 0600, name,
-                                   router_, http::Limits{});
-    ASSERT_TRUE(server) << server.error().message;
-    servers_.push_back(std::move(*server));
-  }
   Task<http::Response> carry(http::Request request) {
     const auto body = json::parse_object(request.body, kBodyBytesMax);
     const std::string to(body->at("to").as_string());
     ++told_[to];
-    if (swallowed_.contains(to)) {
-      boost::asio::steady_timer never(co_await boost::asio::this_coro::executor, SteadyTime::max());
-      co_await never.async_wait(boost::asio::use_awaitable);
-    }
+    if (swallowed_.contains(to)) co_await ScriptedHost::silence();
     if (cut_off_.contains(to))
       co_return http::error_response(Error{Code::kUnavailable, "nobody answers there"});
     std::vector<wire::Envelope> documents;
@@ -135,8 +118,8 @@ class KinshipTalkTest : public KinshipTest {
     co_return http::json_response(200, std::move(answer));
   }
 
-  http::Router router_;
-  std::vector<std::unique_ptr<http::Server>> servers_;
+  ScriptedHost parents_host_{loop_, directory_ / "parent/supervisor.sock"};
+  ScriptedHost childs_host_{loop_, directory_ / "child/supervisor.sock"};
   std::map<std::string, KinProcess*> here_;
 };
 

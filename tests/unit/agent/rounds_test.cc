@@ -58,9 +58,7 @@ class RoundsTest : public KinshipTest {
       rounds.move_ended({"m1", outcome, ""});
       changed_ = watch.changed();
       purse_ = *rounds.status().purse;
-      tasks.cancel();
-      loop_.restart();
-      while (!tasks.empty()) loop_.run_one();
+      end_tasks(loop_, tasks);
     }
   }
   std::size_t first_change_of(std::string_view name) const {
