@@ -20,7 +20,8 @@ constexpr std::size_t kNonceBytes = 18;  // nobody guesses a bid by its digest
 constexpr std::size_t kSaleDocumentsMax = 1'024;
 constexpr Millis kStep{500};
 constexpr std::int64_t kOfferLeftMs = 3'000;
-constexpr std::int64_t kVoidAfterMs = 5'000;  // without an outcome, after the call's expiry
+// Without an outcome or, when it was won, without an offer, after the call's expiry.
+constexpr std::int64_t kVoidAfterMs = 5'000;
 
 bool is_final(const Error& error) {
   return error.code == Code::kExpired || error.code == Code::kRefused ||
@@ -311,7 +312,11 @@ Task<void> Bidder::claim() {
   const auto answer = co_await parts_.link.sale(std::move(question));
   if (!live_) co_return;
   if (!answer) {
-    if (is_final(answer.error())) end(State::kWon, answer.error().message);
+    // In an exchange the seller hears of the outcome when it asks for it, and that may be after us.
+    const bool not_yet =
+        live_->call.rule == Rule::kDouble && answer.error().code == Code::kNotFound;
+    const bool over = parts_.clock.utc_ms() >= live_->call.expires_ms + kVoidAfterMs;
+    if (over || (is_final(answer.error()) && !not_yet)) end(State::kWon, answer.error().message);
     co_return;
   }
   const auto document = envelope_in(*answer, "offer");
