@@ -181,7 +181,12 @@ TEST_F(SupervisorDaemonTest, WhatEndedWhileNobodyLookedIsFound) {
   host_.start();
   run_echo();
   host_.stop(SIGKILL);
-  kill(static_cast<int>(icon_.at("pid").as_int64()), SIGKILL);
+  const auto pid = static_cast<int>(icon_.at("pid").as_int64());
+  kill(pid, SIGKILL);
+  ASSERT_TRUE(eventually([&] {  // its namespace goes first
+    const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
+    return !stat || stat->find(") Z ") != std::string::npos;
+  }));
   host_.start();
   EXPECT_EQ(host_.state_of("echo"), "failed");
   EXPECT_EQ(SupervisorHost::text(host_.get("/v1/icons/echo"), "error"),
