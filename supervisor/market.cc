@@ -259,14 +259,20 @@ Result<wire::Envelope> Market::close(LeaseRecord lease, std::string_view state) 
   ICON_TRY(auto envelope, wire::seal(key_, receipt));
   lease.state = state;
   lease.receipt = envelope.to_json();
+  ICON_CHECK(put_closed(lease));
+  try_to_record(lease);  // a full disk must not keep a lease from its end
+  return envelope;
+}
+
+// With what was noted only as long as it was open.
+Status Market::put_closed(const LeaseRecord& lease) {
   ICON_CHECK(journal_.transaction([&]() -> Status {
     ICON_CHECK(journal_.remove_value(active_since_key(lease.lease_id)));
     ICON_CHECK(journal_.remove_value(presented_key(lease.lease_id)));
     return journal_.put_lease(lease);
   }));
   meters_.erase(lease.lease_id);
-  try_to_record(lease);  // a full disk must not keep a lease from its end
-  return envelope;
+  return {};
 }
 
 Result<wire::Envelope> Market::release(const std::string& lease_id) {
@@ -332,7 +338,7 @@ Result<std::vector<LeaseRecord>> Market::expire() {
                                       {"message", closed.error().message}});
       LeaseRecord over = lease;
       over.state = "expired";
-      ICON_CHECK(journal_.put_lease(over));
+      ICON_CHECK(put_closed(over));
     }
   }
   ICON_CHECK(release_unclaimed(now));

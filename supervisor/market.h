@@ -151,6 +151,7 @@ class Market {
   Status add_usage(LeaseRecord& record, UtcMillis to_ms);
   Status release_unclaimed(UtcMillis now_ms);
   Result<wire::Envelope> close(LeaseRecord lease, std::string_view state);
+  Status put_closed(const LeaseRecord& lease);
   // Into the ledger, after the journal: whoever holds a document of ours finds it there.
   Status record(LeaseRecord lease);
   // Later is soon enough: the next start brings along what is missing.

@@ -1,3 +1,4 @@
+#include "supervisor/market_rules.h"
 #include "tests/unit/supervisor/market_fixture.h"
 
 namespace icon::supervisor {
@@ -208,6 +209,8 @@ TEST_F(MarketTest, WhatCannotBeBilledEndsAllTheSame) {
   for (const auto& lease : leases) EXPECT_EQ(lease.state, "expired");
   EXPECT_TRUE((*journal_->find_lease(damaged.lease_id))->receipt.empty());
   EXPECT_FALSE((*journal_->find_lease(sound.lease_id))->receipt.empty());
+  for (const auto& lease : {damaged, sound})
+    EXPECT_FALSE(*journal_->value(active_since_key(lease.lease_id))) << "a mark without a lease";
 }
 
 TEST_F(MarketTest, LocalIconsTakeRoomToo) {
