@@ -13,28 +13,15 @@
 #include <fstream>
 
 #include "base/fd.h"
+#include "tests/unit/migration/two_trees.h"
 
 namespace icon::migration {
 namespace {
 
 namespace fs = std::filesystem;
 
-class ArchiveTest : public ::testing::Test {
+class ArchiveTest : public TwoTreesTest {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/icon-archive-test.XXXXXX";
-    base_ = mkdtemp(name);
-    fs::create_directories(source());
-    fs::create_directories(target());
-  }
-  void TearDown() override { fs::remove_all(base_); }
-
-  std::string source() const { return base_ + "/source"; }
-  std::string target() const { return base_ + "/target"; }
-  void write_file(const std::string& path, const std::string& content) {
-    fs::create_directories(fs::path(path).parent_path());
-    std::ofstream(path) << content;
-  }
   UniqueFd archive_file() {
     return UniqueFd(open((base_ + "/a.tar").c_str(), O_RDWR | O_CREAT, 0600));
   }
@@ -86,8 +73,6 @@ class ArchiveTest : public ::testing::Test {
     archive_write_data(out, from.content.data(), from.content.size());
     archive_entry_free(entry);
   }
-
-  std::string base_;
 };
 
 TEST_F(ArchiveTest, KeepsWhatAWritableLayerHolds) {

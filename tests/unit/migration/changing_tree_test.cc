@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "migration/archive.h"
+#include "tests/unit/migration/two_trees.h"
 
 namespace icon::migration {
 namespace {
@@ -21,22 +22,8 @@ constexpr int kStableDirectories = 40;
 constexpr int kStableFilesEach = 100;
 constexpr int kListings = 20;
 
-class ChangingTreeTest : public ::testing::Test {
+class ChangingTreeTest : public TwoTreesTest {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/icon-changing-tree-test.XXXXXX";
-    base_ = mkdtemp(name);
-    fs::create_directories(source());
-    fs::create_directories(target());
-  }
-  void TearDown() override { fs::remove_all(base_); }
-
-  std::string source() const { return base_ + "/source"; }
-  std::string target() const { return base_ + "/target"; }
-  static void write_file(const std::string& path, const std::string& content) {
-    fs::create_directories(fs::path(path).parent_path());
-    std::ofstream(path) << content;
-  }
   static std::string read_file(const std::string& path) {
     std::ifstream file(path);
     return {std::istreambuf_iterator<char>(file), {}};
@@ -61,8 +48,6 @@ class ChangingTreeTest : public ::testing::Test {
     return remove_paths(target(), delta.removed);
   }
   std::string digest_of(const std::string& tree) { return tree_digest(tree).value_or("no digest"); }
-
-  std::string base_;
 };
 
 // Makes, renames and removes directories in `place` until the object is destroyed.
