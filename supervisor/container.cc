@@ -306,6 +306,7 @@ Task<void> Containers::clear_left_over() {
 
 Task<Status> Containers::try_to_destroy(const std::string& icon_id) {
   auto first = co_await release_processes(icon_id);
+  remove_keys(icon_id);
   if (auto removed = co_await docker_->remove(icon_id, paths(icon_id)); !removed && first)
     first = std::move(removed);
   if (auto unmounted = unmount_image(image_mount(icon_id)); !unmounted && first)

@@ -93,6 +93,8 @@ class Containers {
   Status write_key(const std::string& icon_id, const ContainerSpec& spec, const KeyPair& key);
   // The owner's key to its DNS: run/state/dns.key, 0600. It travels with a move, not to a replica.
   Status write_dns_key(const std::string& icon_id, const ContainerSpec& spec, std::string_view key);
+  // At once, where the rest of its files goes later. What is not there is fine.
+  void remove_keys(const std::string& icon_id);
   // What makes a replica itself: its key, its descent (a signed wire::Birth), its generation.
   Status write_identity(const std::string& icon_id, const ContainerSpec& spec, const KeyPair& key,
                         std::string_view birth);

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "base/encoding.h"
 #include "base/file.h"
@@ -205,6 +206,13 @@ Status Containers::write_dns_key(const std::string& icon_id, const ContainerSpec
                                  std::string_view key) {
   ICON_CHECK(write_file_in_root(paths(icon_id).run, "/state/dns.key", key, 0600));
   return hand_over(icon_id, spec);
+}
+
+void Containers::remove_keys(const std::string& icon_id) {
+  for (const auto& [folder, name] : {std::pair{"/", "icon.key"}, std::pair{"/state", "dns.key"}}) {
+    const auto directory = open_in_root(paths(icon_id).run, folder, O_PATH | O_DIRECTORY);
+    if (directory) unlinkat(directory->get(), name, 0);
+  }
 }
 
 Status Containers::write_identity(const std::string& icon_id, const ContainerSpec& spec,

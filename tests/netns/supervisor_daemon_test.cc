@@ -145,6 +145,10 @@ TEST_F(SupervisorDaemonTest, NobodyWaitsForTheRemovalOfAnIconsFiles) {
   remove("echo", "7");
   ASSERT_TRUE(gate.wait_for_visitor(Millis(20'000))) << host_.log();
   EXPECT_FALSE(removed_is_empty());
+  // But for what nobody else may have.
+  for (const auto& entry :
+       std::filesystem::directory_iterator(host_.directory() + "/state/removed"))
+    EXPECT_FALSE(std::filesystem::exists(entry.path() / "run/icon.key"));
   EXPECT_EQ(host_.get("/v1/icons").at("icons").as_array().size(), 0u);
   run_echo();
   EXPECT_TRUE(host_.reachable(9000)) << host_.log();
