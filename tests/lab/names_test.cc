@@ -10,6 +10,7 @@
 #include <set>
 #include <sstream>
 
+#include "tests/eventually.h"
 #include "tests/lab/life_world.h"
 #include "tests/lab/process_memory.h"
 #include "tests/netns/agent_dns.h"
@@ -130,6 +131,12 @@ std::string processes_with(const std::string& needle) {
 // Nobody but the ICON's own directory at `host` has it, and there nobody else can read it.
 void NamesTest::expect_key_only_at(const std::string& host) const {
   for (const auto& each : world_->hosts()) {
+    // What has left is removed a moment later, and not under our eyes.
+    const auto removed = world_->lab().host_directory(each) + "/state/removed";
+    EXPECT_TRUE(icon::test::eventually([&] {
+      std::error_code error;
+      return !std::filesystem::exists(removed, error) || std::filesystem::is_empty(removed, error);
+    })) << removed;
     const auto found = files_with(world_->lab().host_directory(each), test::kDnsSecret);
     EXPECT_EQ(found.size(), each == host ? 1U : 0U)
         << each << ", first " << (found.empty() ? "" : found.front().string());
