@@ -31,8 +31,10 @@ class Dockerd:
             json.dump({"deprecated-key-path": f"{base}/key.json", "runtimes": runtimes or {}}, file)
         with open(f"{base}/log", "w", encoding="utf-8") as log:
             self.process = lab.start(node, [
-                *wrapper, "dockerd", "--experimental", "--data-root", f"{base}/data", "--exec-root",
-                f"{base}/exec", "--pidfile", f"{base}/pid", "-H", f"unix://{base}/sock",
+                # containerd forgets what its checkpoints put there
+                *wrapper, "env", f"TMPDIR={base}", "dockerd", "--experimental", "--data-root",
+                f"{base}/data", "--exec-root", f"{base}/exec", "--pidfile", f"{base}/pid", "-H",
+                f"unix://{base}/sock",
                 "--cgroup-parent", f"/{cgroup}", "--iptables=false", "--ip6tables=false",
                 "--ip-forward=false", "--bridge=none", "--userland-proxy=false",
                 "--shutdown-timeout", "2", "--config-file", f"{base}/daemon.json"],
